@@ -1,0 +1,23 @@
+//! The port every mail protocol fills, and the sockets they share.
+//!
+//! Knows what a mail server can be asked: list what is new, fetch, delete, send. Does not know any protocol by name,
+//! nor where items are stored, who schedules the work or how connections are counted.
+
+pub mod credentials;
+pub mod deadline;
+pub mod delta;
+pub mod descriptor;
+pub mod fingerprint;
+pub mod net;
+pub mod registry;
+pub mod send;
+pub mod session;
+
+pub use credentials::Credentials;
+pub use deadline::Deadline;
+pub use delta::{Delta, Known, Limits, RemoteHead};
+pub use descriptor::Descriptor;
+pub use net::tls::TlsTrust;
+pub use registry::Registry;
+pub use send::{Envelope, PointOfNoReturn, RecipientReply, SendReceipt};
+pub use session::{BodyReader, Connector, Session, Target};

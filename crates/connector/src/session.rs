@@ -1,0 +1,102 @@
+//! The two traits of the port: a connector opens sessions, a session is one connection with one account.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use lockstep_model::{
+    fault::Fault,
+    profile::Endpoint,
+    remote::{Cursor, RemoteKey},
+};
+use tokio::io::AsyncRead;
+
+use crate::{
+    credentials::Credentials,
+    deadline::Deadline,
+    delta::{Delta, Known, Limits, RemoteHead},
+    descriptor::Descriptor,
+    send::{Envelope, PointOfNoReturn, SendReceipt},
+};
+
+/// Where to connect and as whom.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// The account; its secret never appears in `Debug`.
+    pub credentials: Credentials,
+    /// Longest wait for one answer of the server.
+    pub request_timeout: std::time::Duration,
+}
+
+/// The bytes of one message as they come off the wire, unescaped. Ends at the message's end. Reading it to the end
+/// (or dropping the session) is the reader's duty: a session serves one reader at a time.
+pub type BodyReader<'s> = Pin<Box<dyn AsyncRead + Send + 's>>;
+
+/// A protocol.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Name, capabilities and default ports.
+    fn descriptor(&self) -> Descriptor;
+
+    /// Connects, protects the connection as the endpoint says and authenticates.
+    ///
+    /// # Errors
+    /// Scope `profile` for whatever happens before the server has greeted us over the wanted protection; scope
+    /// `mailbox` for whatever concerns the account.
+    async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault>;
+}
+
+/// One open connection. Calls are made one after the other; every call is bounded by the deadline and by the
+/// target's request time-out. What a protocol cannot do answers with a fault of class `refused` (see
+/// [`unsupported`]). After a fault whose scope is not `item` only [`Session::close`] may be called.
+#[async_trait]
+pub trait Session: Send {
+    /// What is new since `cursor`, at most one page of it. Called again on the same session, it continues with the
+    /// next page. `cursor` is the one the lane has committed; the delta's last page carries the next one.
+    async fn pull(
+        &mut self,
+        cursor: &Cursor,
+        known: &dyn Known,
+        limits: Limits,
+        deadline: &Deadline,
+    ) -> Result<Delta, Fault>;
+
+    /// The header blocks of these items, each with the empty line that ends it, in the order asked for. `None` where
+    /// the item has gone meanwhile. Bounded: each block at most 256 KiB, the rest is dropped.
+    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+
+    /// The whole message, streamed.
+    ///
+    /// # Errors
+    /// Scope `item` when the server will not give this one; the session goes on.
+    async fn fetch(&mut self, head: &RemoteHead, deadline: &Deadline) -> Result<BodyReader<'_>, Fault>;
+
+    /// Asks the server to delete these items. They are gone only when [`Session::close`] has answered with success.
+    async fn delete(&mut self, keys: &[RemoteKey], deadline: &Deadline) -> Result<(), Fault>;
+
+    /// Sends one message. `size` is its exact length in bytes, where known. `gate` is asked after the whole body has
+    /// been written and before the step that makes the server responsible for it (SMTP: the final dot); if it
+    /// refuses, the message is certainly not sent.
+    ///
+    /// # Errors
+    /// Class `unclear` exactly when the gate was passed and no answer came back; any other class means that the
+    /// server has not accepted the message for anybody.
+    async fn send(
+        &mut self,
+        envelope: &Envelope,
+        body: BodyReader<'_>,
+        gate: &mut dyn PointOfNoReturn,
+        deadline: &Deadline,
+    ) -> Result<SendReceipt, Fault>;
+
+    /// Ends the conversation in order and waits until the server has closed, or the deadline. Success means that
+    /// every deletion asked for took effect.
+    async fn close(self: Box<Self>, deadline: &Deadline) -> Result<(), Fault>;
+}
+
+/// The fault of a protocol that is asked for something it does not do.
+pub fn unsupported(what: &str) -> Fault {
+    use lockstep_model::fault::{FaultClass, FaultScope};
+    Fault::new(FaultScope::Mailbox, FaultClass::Refused, "NotSupportedByProtocol", what)
+}

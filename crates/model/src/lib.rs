@@ -1,0 +1,17 @@
+//! What things are: plain data shared by every crate of Lockstep.
+//!
+//! Knows ids, instants, addresses, mailboxes, profiles, emails and faults. Does not know sockets, databases, async
+//! runtimes or serialisation formats (serde is used on ids and small enums only, because they cross the queue and
+//! the API).
+
+pub mod address;
+pub mod clock;
+pub mod crashpoint;
+pub mod email;
+pub mod fault;
+pub mod id;
+pub mod mailbox;
+pub mod profile;
+pub mod protocol;
+pub mod remote;
+pub mod text;
