@@ -1,0 +1,159 @@
+//! Alerts: one open row for each state that needs attention; texts are rendered when read.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::id::{AlertId, EmailId, MailboxId, ProfileId};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Result, Tx};
+
+/// How urgent an alert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Work has stopped until somebody acts.
+    Error,
+    /// Something goes wrong and may heal by itself.
+    Warning,
+    /// Good to know.
+    Information,
+}
+
+impl Severity {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Information => "information",
+        }
+    }
+}
+
+/// What an alert is about. An open alert is one per code and subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A server.
+    Profile(ProfileId),
+    /// A mailbox.
+    Mailbox(MailboxId),
+    /// An email of a mailbox.
+    Email(EmailId, MailboxId),
+}
+
+impl Subject {
+    fn scope(self) -> &'static str {
+        match self {
+            Self::Profile(_) => "profile",
+            Self::Mailbox(_) => "mailbox",
+            Self::Email(..) => "item",
+        }
+    }
+
+    fn key(self, code: &str) -> String {
+        match self {
+            Self::Profile(id) => format!("{code}/profile/{id}"),
+            Self::Mailbox(id) => format!("{code}/mailbox/{id}"),
+            Self::Email(id, _) => format!("{code}/email/{id}"),
+        }
+    }
+
+    fn ids(self) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>) {
+        match self {
+            Self::Profile(id) => (Some(id.0), None, None),
+            Self::Mailbox(id) => (None, Some(id.0), None),
+            Self::Email(email, mailbox) => (None, Some(mailbox.0), Some(email.0)),
+        }
+    }
+}
+
+/// Raises an alert, or counts one more occurrence of it when it is already open.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn raise(tx: &mut Tx, code: &str, severity: Severity, subject: Subject, parameters: Value) -> Result<()> {
+    let (profile, mailbox, email) = subject.ids();
+    let now = tx.now();
+    sqlx::query!(
+        "/* alerts::raise */ INSERT INTO alerts
+             (id, key, code, severity, scope, profile_id, mailbox_id, email_id, parameters, first_at, last_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+         ON CONFLICT (key) WHERE resolved_at IS NULL
+         DO UPDATE SET occurrences = alerts.occurrences + 1, last_at = EXCLUDED.last_at,
+             parameters = EXCLUDED.parameters, severity = EXCLUDED.severity",
+        AlertId::new().0,
+        subject.key(code),
+        code,
+        severity.as_str(),
+        subject.scope(),
+        profile,
+        mailbox,
+        email,
+        parameters,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Resolves the open alert of this code and subject, if there is one. Returns whether there was.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn resolve(tx: &mut Tx, code: &str, subject: Subject) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* alerts::resolve */ UPDATE alerts SET resolved_at = $2 WHERE key = $1 AND resolved_at IS NULL",
+        subject.key(code),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Resolves every open mailbox-level alert of this mailbox: its lane works again.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn resolve_mailbox(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* alerts::resolve_mailbox */ UPDATE alerts SET resolved_at = $2
+         WHERE mailbox_id = $1 AND scope = 'mailbox' AND severity <> 'information' AND resolved_at IS NULL",
+        mailbox.0,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// An alert as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Identity.
+    pub id: Uuid,
+    /// Stable name.
+    pub code: String,
+    /// `error`, `warning` or `information`.
+    pub severity: String,
+    /// `item`, `mailbox`, `profile` or `organisation`.
+    pub scope: String,
+    /// The profile it is about.
+    pub profile_id: Option<Uuid>,
+    /// The mailbox it is about.
+    pub mailbox_id: Option<Uuid>,
+    /// The email it is about.
+    pub email_id: Option<Uuid>,
+    /// What the text is made of.
+    pub parameters: Value,
+    /// How often it was raised.
+    pub occurrences: i64,
+    /// When first.
+    pub first_at: DateTime<Utc>,
+    /// When last.
+    pub last_at: DateTime<Utc>,
+    /// When it ended.
+    pub resolved_at: Option<DateTime<Utc>>,
+}
