@@ -1,0 +1,45 @@
+//! How much one run may take: time, items and bytes.
+
+use std::time::Duration;
+
+/// After so long a cycle or a slice of an operation stops at the next page and is due again at once.
+pub const RUN_BUDGET: Duration = Duration::from_secs(4 * 60);
+
+/// Items of a page.
+pub const PAGE_ITEMS: u32 = 50;
+
+/// Bytes of a page, as the server states them.
+pub const PAGE_BYTES: u64 = 8 * MIB;
+
+/// The largest message that becomes a record, attachments included.
+pub const MAX_MESSAGE_BYTES: u64 = 150 * MIB;
+
+/// The largest text kept of a message's body; what is longer is cut, and the record says so.
+pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
+/// So many claims in a row that ended without a word mean that some item kills whoever touches it.
+pub const SILENT_EXPIRIES: u32 = 2;
+
+const MIB: u64 = 1024 * 1024;
+
+/// The limits of one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Most items.
+    pub items: u32,
+    /// Most bytes; a first item larger than this makes a page of its own.
+    pub bytes: u64,
+}
+
+/// The limits of the next page. After [`SILENT_EXPIRIES`] a page is one item, whose id is committed before it is
+/// touched, so that the next run knows which one to set aside.
+pub fn page_limits(silent_expiries: u32) -> PageLimits {
+    PageLimits { items: if silent_expiries >= SILENT_EXPIRIES { 1 } else { PAGE_ITEMS }, bytes: PAGE_BYTES }
+}
+
+impl PageLimits {
+    /// Whether a page that holds `items` items of `bytes` bytes has room for one more. The first item always has.
+    pub fn admit(&self, items: u32, bytes: u64, next: u64) -> bool {
+        items == 0 || (items < self.items && bytes.saturating_add(next) <= self.bytes)
+    }
+}
