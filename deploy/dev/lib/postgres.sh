@@ -32,12 +32,13 @@ postgres_configure() {
 postgres_start() {
     local home=$STATE/postgres programs
     programs=$(postgres_programs)
-    cd "$home"
+    # Called where bash ignores errexit: each step that must not fail says so.
+    cd "$home" || return 1
     if [[ ! -f $home/data/lockstep.ready ]]; then
         rm -rf "$home/data"
         run_as postgres "$programs/initdb" -D "$home/data" -U postgres --pwfile="$home/password" \
-            -A scram-sha-256 -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions
-        echo "include '$home/lockstep.conf'" >>"$home/data/postgresql.conf"
+            -A scram-sha-256 -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions || return 1
+        echo "include '$home/lockstep.conf'" >>"$home/data/postgresql.conf" || return 1
         run_as postgres touch "$home/data/lockstep.ready"
     fi
     # The caller made sure that the last server is gone. Where nobody reaps it, its process id still

@@ -21,7 +21,8 @@ rabbitmq_configure() {
 }
 
 rabbitmq_environment() {
-    local home=$STATE/rabbitmq
+    local home=$STATE/rabbitmq node
+    node=lockstep$(dir_hash)@localhost
     # An instance of the system must not leak into ours through exported variables.
     local name
     for name in ${!RABBITMQ_@}; do
@@ -30,7 +31,7 @@ rabbitmq_environment() {
     export HOME=$home
     export ERL_EPMD_PORT=$EPMD_PORT ERL_EPMD_ADDRESS=127.0.0.1
     export RABBITMQ_CONF_ENV_FILE=$home/env.conf
-    export RABBITMQ_NODENAME="lockstep$(dir_hash)@localhost"
+    export RABBITMQ_NODENAME=$node
     export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$AMQP_PORT
     export RABBITMQ_DIST_PORT
     export RABBITMQ_MNESIA_BASE=$home/mnesia RABBITMQ_LOG_BASE=$home/log RABBITMQ_LOGS=$home/log/node.log
@@ -44,13 +45,13 @@ rabbitmq_environment() {
 rabbitmq_start() {
     local home=$STATE/rabbitmq
     rabbitmq_environment
-    cd "$home"
+    cd "$home" || return 1
     rm -f "$home/node.pid"
     if ! accepts "$EPMD_PORT"; then
         # In the foreground of its own session, so that its process id is known.
         setsid epmd -port "$EPMD_PORT" -address 127.0.0.1 </dev/null >>"$home/log/epmd.log" 2>&1 &
         echo $! >"$home/epmd.pid"
-        wait_until 20 accepts "$EPMD_PORT"
+        wait_until 20 accepts "$EPMD_PORT" || return 1
     fi
     setsid "$RABBITMQ_PROGRAM" </dev/null >>"$home/log/console.log" 2>&1 &
     disown
