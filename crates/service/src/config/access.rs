@@ -105,8 +105,7 @@ impl<'de> Deserializer<'de> for ValueDe<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let mut this = self.inlined('[');
         if let Value::Untyped(text) = &this.node.value {
-            let item =
-                |text: &str| Node { value: Value::Untyped(text.trim().to_owned()), origin: this.node.origin.clone() };
+            let item = |text: &str| Node::untyped(text.trim(), this.node.origin.clone());
             this.node.value = Value::Array(text.split(',').map(item).collect());
         }
         this.deserialize_any(visitor)
@@ -188,8 +187,8 @@ struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// Every entry, for maps with free keys.
     fn all(table: BTreeMap<String, Node>, key: &str, findings: &'a Findings) -> Self {
-        let reported = findings.reported.borrow();
-        let entries: Vec<_> = table.into_iter().filter(|(name, _)| !reported.contains(&join(key, name))).collect();
+        let read = |(name, node): (String, Node)| findings.instead(&join(key, &name), node).map(|node| (name, node));
+        let entries: Vec<_> = table.into_iter().filter_map(read).collect();
         Self { rest: entries.into_iter(), current: None, key: key.to_owned(), findings }
     }
 
@@ -214,7 +213,7 @@ impl<'a> Entries<'a> {
             }
             known
         });
-        for field in fields.iter().filter(|field| findings.probed.borrow().contains(&join(key, field))) {
+        for field in fields.iter().filter(|field| findings.fills(&join(key, field))) {
             table.entry((*field).to_owned()).or_insert(Node { value: Value::Missing, origin: Origin::Nowhere });
         }
         Self::all(table, key, findings)
@@ -248,7 +247,7 @@ fn follow_files(table: &mut BTreeMap<String, Node>, key: &str, fields: &[&str], 
         };
         match content.map(|text| text.trim().to_owned()) {
             Ok(text) if !text.is_empty() => {
-                table.insert((*field).to_owned(), Node { value: Value::Untyped(text), origin });
+                table.insert((*field).to_owned(), Node::untyped(text, origin));
             }
             Ok(_) => fail_file(findings, &origin, &pointer, &full, "names a file that is empty"),
             Err(why) => fail_file(findings, &origin, &pointer, &full, &why),
@@ -260,7 +259,7 @@ fn fail_file(findings: &Findings, origin: &Origin, pointer: &str, full: &str, wh
     let text = format!("{why}; put the value of `{full}` into it and let this process read it");
     findings.report(origin, pointer, text);
     // So that `x` itself is not reported as missing on top.
-    findings.reported.borrow_mut().insert(full.to_owned());
+    findings.settle(full);
 }
 
 /// A field one slip of the pen away: one letter more, less or changed, or two swapped.
@@ -322,7 +321,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         for node in self.items.by_ref() {
             let key = format!("{}[{}]", self.key, self.next);
             self.next += 1;
-            if !self.findings.reported.borrow().contains(&key) {
+            if let Some(node) = self.findings.instead(&key, node) {
                 return seed_child(seed, self.findings, key, node).map(Some);
             }
         }

@@ -1,10 +1,10 @@
 //! From the tree to the program's structs, reporting every problem that can be told apart, not only the first.
 //!
-//! Serde stops at the first error. Here the place of the error is taken out of the tree and reading starts again, until
-//! reading succeeds or only what was already reported is in the way.
+//! Serde stops at the first error. Here a stand-in takes the place of what is wrong or missing and reading starts again,
+//! until reading succeeds (the result with its stand-ins is thrown away) or only reported things are in the way.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 use serde::de::{self, DeserializeOwned, Expected, Unexpected};
@@ -15,25 +15,60 @@ use super::tree::{Node, join};
 use super::{ConfigSource, values};
 
 /// Bounds the work on a hopeless file; nobody reads more problems than this at once.
-const MAX_ROUNDS: usize = 100;
+const MAX_ROUNDS: usize = 400;
+
+/// What is tried, one after the other, in the place of a reported value; after that, the value is left out.
+const STAND_INS: [&str; 5] = ["1", "x://x", "127.0.0.1:1", "true", "info"];
 
 /// What reading has learned so far.
 pub(super) struct Findings {
     env_prefix: String,
     has_file: bool,
     problems: RefCell<Vec<Problem>>,
-    /// Keys that are reported and left out from now on.
-    pub(super) reported: RefCell<BTreeSet<String>>,
+    /// Keys that are reported, with the number of stand-ins that were refused there.
+    reported: RefCell<BTreeMap<String, usize>>,
     /// Required keys that are not there, tried as an empty section to learn what should be in it.
-    pub(super) probed: RefCell<BTreeSet<String>>,
+    probed: RefCell<BTreeSet<String>>,
 }
 
 impl Findings {
     /// Adds a problem, once for each key.
     pub(super) fn report(&self, origin: &Origin, key: &str, text: impl Into<String>) {
-        if self.reported.borrow_mut().insert(key.to_owned()) {
+        if self.settle(key) {
             self.problems.borrow_mut().push(Problem::new(origin, key, text));
         }
+    }
+
+    /// Takes a key as reported; false if it was already.
+    pub(super) fn settle(&self, key: &str) -> bool {
+        let mut reported = self.reported.borrow_mut();
+        let fresh = !reported.contains_key(key);
+        reported.entry(key.to_owned()).or_insert(0);
+        fresh
+    }
+
+    /// What to read at this key: the node, unless the key is reported; then a stand-in, or in the end nothing.
+    pub(super) fn instead(&self, key: &str, node: Node) -> Option<Node> {
+        match self.reported.borrow().get(key) {
+            None => Some(node),
+            Some(&refused) => STAND_INS.get(refused).map(|text| Node::untyped(*text, Origin::Nowhere)),
+        }
+    }
+
+    /// A required field that is not there is in the tree all the same if it is being looked into.
+    pub(super) fn fills(&self, key: &str) -> bool {
+        self.probed.borrow().contains(key) || self.reported.borrow().get(key).is_some_and(|n| *n < STAND_INS.len())
+    }
+
+    fn leave_out(&self, key: &str) {
+        self.reported.borrow_mut().insert(key.to_owned(), STAND_INS.len());
+    }
+
+    /// Whether something below this key is reported, so that a complaint about the whole may come from a stand-in.
+    fn holds_reported(&self, key: &str) -> bool {
+        let below =
+            |other: &String| key.is_empty() || other.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']));
+        self.reported.borrow().keys().any(below)
     }
 
     fn how_to_set(&self, key: &str) -> String {
@@ -56,7 +91,7 @@ pub(super) fn load<T: DeserializeOwned>(
     let findings = Findings {
         env_prefix: source.env_prefix.clone(),
         has_file: source.file.is_some(),
-        reported: RefCell::new(early.iter().map(|p| p.key.clone()).filter(|key| !key.is_empty()).collect()),
+        reported: RefCell::new(early.iter().map(|p| (p.key.clone(), 0)).filter(|(key, _)| !key.is_empty()).collect()),
         problems: RefCell::new(early),
         probed: RefCell::default(),
     };
@@ -83,26 +118,30 @@ pub(super) fn load<T: DeserializeOwned>(
 /// Takes an error into the findings; whether another round can bring more.
 fn learn(findings: &Findings, error: Error) -> bool {
     let Place { key, origin } = error.place.unwrap_or(Place { key: String::new(), origin: Origin::Nowhere });
-    match error.what {
-        What::Missing(field) => {
+    let refused = findings.reported.borrow().get(&key).copied();
+    match (error.what, refused) {
+        (What::Missing(field), _) => {
             let child = join(&key, field);
-            if !findings.reported.borrow().contains(&child) {
-                if findings.probed.borrow_mut().insert(child.clone()) {
-                    return true;
-                }
-                findings.report(&Origin::Nowhere, &child, format!("is missing; {}", findings.how_to_set(&child)));
-                return true;
+            let tried = findings.probed.borrow().contains(&child) || findings.reported.borrow().contains_key(&child);
+            if tried {
+                findings.leave_out(&key);
+                return !key.is_empty();
             }
-            findings.reported.borrow_mut().insert(key.clone());
+            findings.probed.borrow_mut().insert(child);
+            return true;
         }
+        (_, Some(refused)) => {
+            findings.reported.borrow_mut().insert(key.clone(), refused + 1);
+        }
+        _ if findings.holds_reported(&key) => findings.leave_out(&key),
         _ if origin == Origin::Nowhere && findings.probed.borrow().contains(&key) => {
             findings.report(&origin, &key, format!("is missing; {}", findings.how_to_set(&key)));
         }
-        What::Wrong { found, expected } => {
+        (What::Wrong { found, expected }, None) => {
             let text = format!("must be {expected}, but it is {found}; correct it there");
             findings.report(&origin, &key, text);
         }
-        What::Other(message) => findings.report(&origin, &key, message),
+        (What::Other(message), None) => findings.report(&origin, &key, message),
     }
     !key.is_empty()
 }

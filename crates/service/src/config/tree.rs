@@ -24,6 +24,13 @@ pub(super) struct Node {
     pub(super) origin: Origin,
 }
 
+impl Node {
+    /// A text that becomes what the field's type asks for.
+    pub(super) fn untyped(text: impl Into<String>, origin: Origin) -> Self {
+        Self { value: Value::Untyped(text.into()), origin }
+    }
+}
+
 /// What was written.
 #[derive(Clone)]
 pub(super) enum Value {
@@ -65,7 +72,7 @@ pub(super) fn read(source: &ConfigSource, problems: &mut Vec<Problem>) -> Option
         }
         match value.to_str() {
             Some(text) => {
-                let leaf = Node { value: Value::Untyped(text.to_owned()), origin: origin.clone() };
+                let leaf = Node::untyped(text, origin.clone());
                 if let Err(text) = set(&mut root, &path, leaf) {
                     problems.push(Problem::new(&origin, &key, text));
                 }

@@ -315,3 +315,71 @@ fn choices_with_content_are_read_and_checked_like_sections() {
     assert_says(&load("keys = 'on'", &[]).unwrap_err().to_string(), &["`keys` must be", "static"]);
     assert_says(&load("", &[]).unwrap_err().to_string(), &["`keys` is missing", "LOCKSTEP__KEYS"]);
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Demanding {
+    store: Store,
+    broker: Broker,
+    #[serde(default)]
+    api: Option<Api>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Limits")]
+struct Checked(u32);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    low: u32,
+    high: u32,
+}
+
+impl TryFrom<Limits> for Checked {
+    type Error = &'static str;
+    fn try_from(limits: Limits) -> Result<Self, Self::Error> {
+        if limits.low < limits.high { Ok(Self(limits.high)) } else { Err("low must be below high") }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Broker {
+    password: Secret,
+    listen: Listen,
+    wait: HumanDuration,
+    prefetch: std::num::NonZeroU16,
+    limits: Checked,
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    let error = config::load::<Demanding>(&case("", &[]).source).unwrap_err();
+    let keys: Vec<&str> = error.problems.iter().map(|problem| problem.key.as_str()).collect();
+    let expected =
+        ["store.url", "broker.password", "broker.listen", "broker.wait", "broker.prefetch", "broker.limits.low"];
+    assert_eq!(keys[..6], expected, "{error}");
+    assert_eq!(keys[6..], ["broker.limits.high"], "{error}");
+}
+
+#[test]
+fn a_check_over_several_keys_complains_about_what_was_written_only() {
+    let toml = format!(
+        "[store]\nurl = '{URL}'\n[broker]\npassword = 'x'\nlisten = '0.0.0.0:1'\nwait = 1\nprefetch = 0\n[broker.limits]\nlow = 5\n"
+    );
+    let load = |rest: &str| config::load::<Demanding>(&case(&format!("{toml}{rest}"), &[]).source).unwrap_err();
+    let error = load("high = 3");
+    assert_says(
+        &error.to_string(),
+        &["2 problems", "`broker.limits` low must be below high", "`broker.prefetch` must be"],
+    );
+    let error = load("high = 'x'");
+    assert_says(&error.to_string(), &["2 problems", "`broker.limits.high` must be", "`broker.prefetch` must be"]);
+    let good = toml.replace("prefetch = 0", "prefetch = 8") + "high = 9";
+    let Demanding { store, broker, api } = config::load(&case(&good, &[]).source).unwrap();
+    assert_eq!((store.max_connections, broker.prefetch.get(), broker.limits.0), (10, 8, 9));
+    assert_eq!((broker.password.expose(), broker.wait.to_string().as_str()), ("x", "1s"));
+    assert_eq!(broker.listen.0.port(), 1);
+    assert!(api.is_none());
+}
