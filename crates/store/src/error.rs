@@ -26,6 +26,12 @@ pub enum Error {
         /// Name of the rule.
         constraint: String,
     },
+    /// The record was written by somebody else since the caller read it.
+    #[error("the record has changed: it is at version {current} now")]
+    Stale {
+        /// Its version now.
+        current: i64,
+    },
     /// A row holds what this code cannot read: newer data, or a hand-made change.
     #[error("{table}.{column} of {row}: {problem}")]
     Unreadable {
@@ -85,7 +91,9 @@ impl From<sqlx::Error> for Error {
             (_, "40001" | "40P01") => Self::Collided(error),
             // Class 57: operator intervention (shutdown, crash of a backend); 08: connection exceptions; 53: resources;
             // 25006: read-only after a fail-over.
-            (_, code) if code.starts_with("57P") || code.starts_with("08") || code.starts_with("53") || code == "25006" => {
+            (_, code)
+                if code.starts_with("57P") || code.starts_with("08") || code.starts_with("53") || code == "25006" =>
+            {
                 Self::Unavailable(error)
             }
             _ => Self::Other(error),
@@ -104,8 +112,31 @@ impl Error {
         Self::Unreadable { table, column, row: row.to_string(), problem: problem.to_string() }
     }
 
+    /// [`Error::Stale`] when the caller expects another version than the one found.
+    pub(crate) fn if_stale(expected: Option<i64>, found: Option<i64>) -> Result<()> {
+        match (expected, found) {
+            (Some(expected), Some(current)) if expected != current => Err(Self::Stale { current }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether waiting for the database may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+}
+
+/// Reads a word of a closed set.
+pub(crate) fn word<T: std::str::FromStr<Err = lockstep_model::mailbox::UnknownWord>>(
+    table: &'static str,
+    column: &'static str,
+    row: impl fmt::Display,
+    word: &str,
+) -> Result<T> {
+    word.parse().map_err(|problem| Error::unreadable(table, column, row, problem))
+}
+
+/// Rows as one JSON parameter: one statement for a whole page.
+pub(crate) fn json<T: serde::Serialize>(table: &'static str, rows: &[T]) -> Result<serde_json::Value> {
+    serde_json::to_value(rows).map_err(|problem| Error::unreadable(table, "*", "rows to write", problem))
 }

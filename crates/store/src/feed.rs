@@ -123,9 +123,10 @@ pub async fn after(tx: &mut Tx, position: i64, limit: i64) -> Result<Vec<Entry>>
 pub async fn number(tx: &mut Tx, limit: i64) -> Result<Option<u64>> {
     /// Any constant; it names the sequencer's advisory lock within the database.
     const SEQUENCER_LOCK: i64 = 0x6c6f_636b_7365_7101;
-    let held = sqlx::query_scalar!("/* feed::number */ SELECT pg_try_advisory_xact_lock($1) AS \"held!\"", SEQUENCER_LOCK)
-        .fetch_one(tx.connection())
-        .await?;
+    let held =
+        sqlx::query_scalar!("/* feed::number */ SELECT pg_try_advisory_xact_lock($1) AS \"held!\"", SEQUENCER_LOCK)
+            .fetch_one(tx.connection())
+            .await?;
     if !held {
         return Ok(None);
     }

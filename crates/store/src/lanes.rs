@@ -1,8 +1,18 @@
-//! Lanes: the fence, and the one function that makes everything in flight or on its way stale.
+//! Lanes: the fence, what a run reads once, and the one function that makes everything in flight or on its way stale.
 
-use lockstep_model::id::MailboxId;
+use std::time::Duration;
 
-use crate::{Result, Tx};
+use chrono::{DateTime, Utc};
+use lockstep_model::{
+    id::{MailboxId, OrganisationId, ProfileId, QueueId, UserId},
+    mailbox::{Account, Lane, Mailbox, Owner, TrackOption},
+    profile::{AuthMethod, CredentialSource, Endpoint, Profile, TlsMode},
+    protocol::ProtocolName,
+    remote::{Cursor, RemoteKey},
+};
+use secrecy::SecretString;
+
+use crate::{Error, Result, Store, Tx, error::word};
 
 /// Brings the lanes of these mailboxes in line with their records and raises version *and* generation: whoever is at
 /// work is fenced at its next page, whatever is queued is stale. Enabling, disabling, a change of profile,
@@ -46,4 +56,280 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Everything a run needs, in one read.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// The lane's version: the fence.
+    pub version: i64,
+    /// The occasion.
+    pub generation: i64,
+    /// Whether the lane is to be worked at all.
+    pub enabled: bool,
+    /// How often this occasion was handed out.
+    pub claims: u32,
+    /// Where the lane stands.
+    pub cursor: Cursor,
+    /// The item that a cautious run before this one was about to touch and did not live to tell of.
+    pub touching: Option<RemoteKey>,
+    /// The mailbox.
+    pub mailbox: Mailbox,
+    /// Its owner's choice what becomes a record.
+    pub track: TrackOption,
+    /// Mail received before this instant is not processed: the later of the profile's and the mailbox's.
+    pub process_from: Option<DateTime<Utc>>,
+    /// How to reach the server.
+    pub access: Access,
+    /// Limits of the organisation.
+    pub limits: OrganisationLimits,
+}
+
+/// How to reach a mailbox's server, credentials still sealed.
+#[derive(Clone)]
+pub struct Access {
+    /// The profile.
+    pub profile: Profile,
+    /// The account connections are counted under.
+    pub account: Account,
+    /// Whether the connection counters of the profile were opened before.
+    pub slot_opened: bool,
+    /// User name.
+    pub login: Option<String>,
+    sealed_secret: Option<Vec<u8>>,
+    sealed_for: String,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("profile", &self.profile).field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Opens the credentials: user name and secret. `None` when none are stored.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn credentials(&self, store: &Store) -> Result<Option<(String, SecretString)>> {
+        let (Some(login), Some(sealed)) = (&self.login, &self.sealed_secret) else { return Ok(None) };
+        Ok(Some((login.clone(), store.vault().open(&self.sealed_for, sealed)?)))
+    }
+}
+
+/// Limits an organisation sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganisationLimits {
+    /// Larger attachments are left out.
+    pub max_attachment_bytes: u64,
+    /// Larger messages are refused.
+    pub max_message_bytes: u64,
+    /// Longer bodies are cut.
+    pub max_body_bytes: usize,
+    /// Attachments with these file name extensions are left out.
+    pub blocked_extensions: Vec<String>,
+}
+
+/// The identity under which a profile's secret is sealed.
+pub fn profile_identity(profile: ProfileId) -> String {
+    format!("email-server-profile/{profile}")
+}
+
+/// The identity under which a mailbox's secret is sealed.
+pub fn mailbox_identity(mailbox: MailboxId) -> String {
+    format!("mailbox/{mailbox}")
+}
+
+/// Reads what a run at this lane needs. `None` when the mailbox, its profile or the lane is gone.
+///
+/// # Errors
+/// [`Error::Unavailable`], or [`Error::Unreadable`] for a row this code does not understand.
+pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<Run>> {
+    let row = sqlx::query!(
+        "/* lanes::open */ SELECT o.id AS organisation_id, o.max_attachment_bytes, o.max_message_bytes,
+             o.max_body_bytes, o.blocked_extensions, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
+             m.process_email_from, p.process_emails_from,
+             COALESCE(u.track_option, q.track_option) AS \"track!\"
+         FROM lanes l
+         JOIN lane_schedules s ON s.mailbox_id = l.mailbox_id AND s.lane = l.lane
+         JOIN mailboxes m ON m.id = l.mailbox_id
+         JOIN email_server_profiles p ON p.id = m.profile_id
+         LEFT JOIN users u ON u.id = m.owner_user_id
+         LEFT JOIN queues q ON q.id = m.owner_queue_id
+         CROSS JOIN organisations o
+         WHERE l.mailbox_id = $1 AND l.lane = $2",
+        mailbox.0,
+        lane.as_str(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let Some((mailbox, access)) = access(tx, mailbox).await? else { return Ok(None) };
+    Ok(Some(Run {
+        organisation: OrganisationId(row.organisation_id),
+        version: row.version,
+        generation: row.generation,
+        enabled: row.enabled,
+        claims: row.claims.unsigned_abs(),
+        cursor: Cursor(row.cursor),
+        touching: row.touching.and_then(RemoteKey::new),
+        track: word("users", "track_option", mailbox.id, &row.track)?,
+        process_from: row.process_email_from.max(row.process_emails_from),
+        mailbox,
+        access,
+        limits: OrganisationLimits {
+            max_attachment_bytes: row.max_attachment_bytes.unsigned_abs(),
+            max_message_bytes: row.max_message_bytes.unsigned_abs(),
+            max_body_bytes: usize::try_from(row.max_body_bytes).unwrap_or(usize::MAX),
+            blocked_extensions: row.blocked_extensions,
+        },
+    }))
+}
+
+/// How to reach a mailbox's server. `None` when the mailbox has no profile.
+///
+/// # Errors
+/// [`Error::Unavailable`], or [`Error::Unreadable`].
+pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, Access)>> {
+    let row = sqlx::query!(
+        "/* lanes::access */ SELECT m.id, m.profile_id AS \"profile_id!\", m.owner_user_id, m.owner_queue_id, m.address,
+             m.delete_after_processing, m.allow_credentials, m.login AS mailbox_login, m.sealed_secret AS mailbox_secret,
+             p.name, p.incoming_protocol, p.incoming_host, p.incoming_port, p.incoming_tls, p.incoming_auth,
+             p.outgoing_protocol, p.outgoing_host, p.outgoing_port, p.outgoing_tls, p.outgoing_auth, p.credentials,
+             p.login, p.sealed_secret, p.max_connections, p.max_in_flight, p.request_timeout_ms, p.min_polling_minutes,
+             p.process_emails_from, p.slot_opened_at
+         FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id WHERE m.id = $1",
+        mailbox.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(r) = row else { return Ok(None) };
+    let owner = match (r.owner_user_id, r.owner_queue_id) {
+        (Some(user), _) => Owner::User(UserId(user)),
+        (None, Some(queue)) => Owner::Queue(QueueId(queue)),
+        (None, None) => return Err(Error::unreadable("mailboxes", "owner_user_id", r.id, "nobody owns it")),
+    };
+    let profile_id = ProfileId(r.profile_id);
+    let endpoint = |protocol: &str, host: String, port: i32, tls: &str, auth: &str| -> Result<Endpoint> {
+        Ok(Endpoint {
+            protocol: protocol_name(profile_id, protocol)?,
+            host,
+            port: u16::try_from(port).unwrap_or(0),
+            tls: tls_mode(profile_id, tls)?,
+            auth: auth_method(profile_id, auth)?,
+        })
+    };
+    let incoming = endpoint(&r.incoming_protocol, r.incoming_host, r.incoming_port, &r.incoming_tls, &r.incoming_auth)?;
+    let outgoing = endpoint(&r.outgoing_protocol, r.outgoing_host, r.outgoing_port, &r.outgoing_tls, &r.outgoing_auth)?;
+    let by_profile = r.credentials == "profile";
+    let (login, sealed_secret, sealed_for) = if by_profile {
+        (r.login, r.sealed_secret, profile_identity(profile_id))
+    } else if r.allow_credentials {
+        (r.mailbox_login, r.mailbox_secret, mailbox_identity(mailbox))
+    } else {
+        (None, None, mailbox_identity(mailbox))
+    };
+    let profile = Profile {
+        id: profile_id,
+        name: r.name,
+        incoming,
+        outgoing,
+        credentials: if by_profile { CredentialSource::Profile } else { CredentialSource::Mailbox },
+        max_connections: r.max_connections.unsigned_abs(),
+        max_in_flight: r.max_in_flight.unsigned_abs(),
+        request_timeout: Duration::from_millis(u64::from(r.request_timeout_ms.unsigned_abs())),
+        min_polling_interval: Duration::from_secs(u64::from(r.min_polling_minutes.unsigned_abs()) * 60),
+        process_emails_from: r.process_emails_from,
+    };
+    let mailbox = Mailbox {
+        id: mailbox,
+        profile: profile_id,
+        owner,
+        address: r.address,
+        delete_after_processing: r.delete_after_processing,
+    };
+    let account = if by_profile { Account::of_profile() } else { Account::of_mailbox(mailbox.id) };
+    let slot_opened = r.slot_opened_at.is_some();
+    Ok(Some((mailbox, Access { profile, account, slot_opened, login, sealed_secret, sealed_for })))
+}
+
+fn protocol_name(profile: ProfileId, name: &str) -> Result<ProtocolName> {
+    name.parse().map_err(|problem| Error::unreadable("email_server_profiles", "incoming_protocol", profile, problem))
+}
+
+fn tls_mode(profile: ProfileId, word: &str) -> Result<TlsMode> {
+    match word {
+        "implicit" => Ok(TlsMode::Implicit),
+        "start-tls" => Ok(TlsMode::StartTls),
+        "plain" => Ok(TlsMode::Plain),
+        other => Err(Error::unreadable("email_server_profiles", "incoming_tls", profile, other)),
+    }
+}
+
+fn auth_method(profile: ProfileId, word: &str) -> Result<AuthMethod> {
+    match word {
+        "auto" => Ok(AuthMethod::Auto),
+        "login" => Ok(AuthMethod::Login),
+        "plain" => Ok(AuthMethod::Plain),
+        "xoauth2" => Ok(AuthMethod::XOAuth2),
+        other => Err(Error::unreadable("email_server_profiles", "incoming_auth", profile, other)),
+    }
+}
+
+/// Takes the right to open a profile's connection counters in Redis for the first time. Exactly one caller ever gets
+/// `true`; for everybody else missing counters mean that Redis has forgotten them.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn open_slot(tx: &mut Tx, profile: ProfileId) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* lanes::open_slot */ UPDATE email_server_profiles SET slot_opened_at = $2
+         WHERE id = $1 AND slot_opened_at IS NULL",
+        profile.0,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The fence. Raises the lane's version if it is still `version`, and with it stores the cursor, when there is a new
+/// one. `false`: somebody has worked since this run has read; roll back, nothing of the page may be written.
+///
+/// Call it first in a page's transaction: it locks the lane's row, so two pages of one lane never interleave.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn fence(tx: &mut Tx, mailbox: MailboxId, lane: Lane, version: i64, cursor: Option<&Cursor>) -> Result<bool> {
+    let done = sqlx::query!(
+        "/* lanes::fence */ UPDATE lanes SET version = version + 1, cursor = COALESCE($4, cursor), touching = NULL
+         WHERE mailbox_id = $1 AND lane = $2 AND version = $3",
+        mailbox.0,
+        lane.as_str(),
+        version,
+        cursor.map(|c| c.0.as_slice()),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes, under the fence, that a cautious run is about to touch this item. Does not raise the version.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn touch(tx: &mut Tx, mailbox: MailboxId, lane: Lane, version: i64, key: &RemoteKey) -> Result<bool> {
+    let done = sqlx::query!(
+        "/* lanes::touch */ UPDATE lanes SET touching = $4 WHERE mailbox_id = $1 AND lane = $2 AND version = $3",
+        mailbox.0,
+        lane.as_str(),
+        version,
+        key.as_bytes(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -2,21 +2,32 @@
 //!
 //! Knows tables. Does not know brokers, caches, protocols or what a plan is. Functions take `&mut Tx`, so that the
 //! caller decides what commits together; nobody outside sees the database library.
-#![recursion_limit = "256"]
 
+pub mod access;
 pub mod alerts;
+pub mod audit;
+pub mod contents;
+pub mod emails;
 pub mod error;
 pub mod feed;
+pub mod idempotency;
 pub mod lanes;
+pub mod mailboxes;
+pub mod nudges;
+pub mod operations;
+pub mod organisations;
+pub mod people;
+pub mod profiles;
+pub mod queues;
+pub mod replicas;
+pub mod schedules;
+pub mod users;
 pub mod vault;
 
 use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use lockstep_model::{
-    clock::SharedClock,
-    id::OrganisationId,
-};
+use lockstep_model::{clock::SharedClock, id::OrganisationId};
 use sqlx::{
     Postgres, Transaction,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},

@@ -1,0 +1,1 @@
+//! Emails, as people and programs see and write them.

@@ -1,0 +1,32 @@
+//! The stream of nudges the scheduler sleeps on. A nudge is only a hint: a lost one costs one polling period.
+
+use sqlx::postgres::PgListener;
+
+use crate::{Result, Store, WAKE_CHANNEL};
+
+/// Listens on its own connection. Reconnects by itself; a reconnect counts as a nudge, because notices may have been
+/// lost meanwhile.
+pub struct Nudges {
+    listener: PgListener,
+}
+
+impl Nudges {
+    /// Starts listening. Do this before the first look at what is due.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn listen(store: &Store) -> Result<Self> {
+        let mut listener = PgListener::connect_with(&store.pool).await?;
+        listener.listen(WAKE_CHANNEL).await?;
+        Ok(Self { listener })
+    }
+
+    /// Waits for a nudge.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`] when the connection could not be had again; listen anew after a pause.
+    pub async fn next(&mut self) -> Result<()> {
+        self.listener.try_recv().await?;
+        Ok(())
+    }
+}

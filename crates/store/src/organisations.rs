@@ -1,0 +1,137 @@
+//! The organisation's settings: one row.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::id::{MailboxId, OrganisationId};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx,
+    audit::{self, Written},
+    feed::Change,
+    lanes,
+};
+
+/// The organisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Organisation {
+    /// Identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Mailboxes of users need an approved address.
+    pub approve_users: bool,
+    /// Mailboxes of queues need an approved address.
+    pub approve_queues: bool,
+    /// Larger attachments are left out, in bytes; at most 134,217,728.
+    pub max_attachment_bytes: i64,
+    /// Larger messages are not read or sent, in bytes.
+    pub max_message_bytes: i64,
+    /// Longer bodies are cut, in bytes.
+    pub max_body_bytes: i64,
+    /// File name extensions of attachments that are left out, lower case, without a dot.
+    pub blocked_extensions: Vec<String>,
+    /// Incoming method of new mailboxes.
+    pub default_incoming: String,
+    /// Outgoing method of new mailboxes.
+    pub default_outgoing: String,
+    /// Raised by every write.
+    pub version: i64,
+    /// When it was set up.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Sets the organisation up, once for a database.
+///
+/// # Errors
+/// [`Error::Conflict`] when there is one already.
+pub async fn create(tx: &mut Tx, name: &str, actor: &str) -> Result<OrganisationId> {
+    let (id, now) = (OrganisationId::new(), tx.now());
+    sqlx::query!(
+        "/* organisations::create */ INSERT INTO organisations (id, name, created_at, updated_at)
+         VALUES ($1, $2, $3, $3)",
+        id.0,
+        name,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    sqlx::query!(
+        "/* organisations::create */ INSERT INTO feed_state (epoch) VALUES ($1) ON CONFLICT DO NOTHING",
+        Uuid::now_v7(),
+    )
+    .execute(tx.connection())
+    .await?;
+    let written = Written { kind: "organisation", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    audit::record(tx, actor, written).await?;
+    Ok(id)
+}
+
+/// The organisation, or `None` before it was set up.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
+    Ok(sqlx::query_as!(
+        Organisation,
+        "/* organisations::get */ SELECT id, name, approve_users, approve_queues, max_attachment_bytes,
+             max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing, version,
+             created_at, updated_at
+         FROM organisations",
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Like [`get`], locked until the transaction ends.
+///
+/// # Errors
+/// [`Error::Stale`] when `expected` is another version.
+pub async fn lock(tx: &mut Tx, expected: Option<i64>) -> Result<Option<Organisation>> {
+    sqlx::query!("/* organisations::lock */ SELECT id FROM organisations FOR UPDATE")
+        .fetch_optional(tx.connection())
+        .await?;
+    let found = get(tx).await?;
+    Error::if_stale(expected, found.as_ref().map(|o| o.version))?;
+    Ok(found)
+}
+
+/// Writes the settings of an organisation that was locked. Mailboxes whose approval counts differently now are
+/// realigned. Returns the new version.
+///
+/// # Errors
+/// [`Error::Rule`] when a value is out of range.
+pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], actor: &str) -> Result<i64> {
+    let now = tx.now();
+    let version = sqlx::query_scalar!(
+        "/* organisations::save */ UPDATE organisations SET name = $2, approve_users = $3, approve_queues = $4,
+             max_attachment_bytes = $5, max_message_bytes = $6, max_body_bytes = $7, blocked_extensions = $8,
+             default_incoming = $9, default_outgoing = $10, version = version + 1, updated_at = $11
+         WHERE id = $1 RETURNING version",
+        organisation.id,
+        organisation.name,
+        organisation.approve_users,
+        organisation.approve_queues,
+        organisation.max_attachment_bytes,
+        organisation.max_message_bytes,
+        organisation.max_body_bytes,
+        &organisation.blocked_extensions,
+        organisation.default_incoming,
+        organisation.default_outgoing,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    if fields.iter().any(|field| matches!(*field, "approve_users" | "approve_queues")) {
+        let waiting = sqlx::query_scalar!(
+            "/* organisations::save */ SELECT id FROM mailboxes WHERE address_status = 'pending' ORDER BY id FOR UPDATE",
+        )
+        .fetch_all(tx.connection())
+        .await?;
+        lanes::realign(tx, &waiting.into_iter().map(MailboxId).collect::<Vec<_>>()).await?;
+    }
+    let written = Written { kind: "organisation", id: organisation.id, change: Change::Updated, fields, version };
+    audit::record(tx, actor, written).await?;
+    Ok(version)
+}

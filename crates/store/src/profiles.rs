@@ -1,0 +1,326 @@
+//! Email server profiles, as administrators keep them.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::id::{MailboxId, ProfileId};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx,
+    audit::{self, Written},
+    feed::Change,
+    lanes, mailboxes,
+};
+
+/// A profile as an administrator sees it: whether there is a password, never which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileRecord {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Protocol of the incoming server.
+    pub incoming_protocol: String,
+    /// Its host.
+    pub incoming_host: String,
+    /// Its port.
+    pub incoming_port: i32,
+    /// `implicit`, `start-tls` or `plain`.
+    pub incoming_tls: String,
+    /// `auto`, `login`, `plain` or `xoauth2`.
+    pub incoming_auth: String,
+    /// Protocol of the outgoing server.
+    pub outgoing_protocol: String,
+    /// Its host.
+    pub outgoing_host: String,
+    /// Its port.
+    pub outgoing_port: i32,
+    /// `implicit`, `start-tls` or `plain`.
+    pub outgoing_tls: String,
+    /// `auto`, `login`, `plain` or `xoauth2`.
+    pub outgoing_auth: String,
+    /// `profile` or `mailbox`.
+    pub credentials: String,
+    /// Account name, with credentials of the profile.
+    pub login: Option<String>,
+    /// Whether a password is stored.
+    pub password_set: bool,
+    /// Connections at once to one account (1–65,536).
+    pub max_connections: i32,
+    /// Claimed occasions at one time (1–65,536).
+    pub max_in_flight: i32,
+    /// Longest wait for one answer (100–100,000 ms).
+    pub request_timeout_ms: i32,
+    /// Mailboxes are not polled closer than this (0–1,440 minutes).
+    pub min_polling_minutes: i32,
+    /// Mail received before is not processed.
+    pub process_emails_from: Option<DateTime<Utc>>,
+    /// Code page for content that names none.
+    pub encoding_code_page: String,
+    /// Mailboxes of inactive profiles are not processed.
+    pub active: bool,
+    /// New mailboxes get this profile.
+    pub is_default: bool,
+    /// When the server is tried again after failures of many mailboxes.
+    pub breaker_open_until: Option<DateTime<Utc>>,
+    /// Raised by every write.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The name under which a profile's password is sealed.
+pub fn secret_identity(id: ProfileId) -> String {
+    format!("email-server-profile/{id}")
+}
+
+/// What a write does with the stored password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretChange {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Clear,
+    /// It is replaced by this sealed one.
+    Set(Vec<u8>),
+}
+
+impl SecretChange {
+    /// For `CASE WHEN $keep THEN sealed_secret ELSE $sealed END`.
+    pub(crate) fn parts(&self) -> (bool, Option<&[u8]>) {
+        match self {
+            Self::Keep => (true, None),
+            Self::Clear => (false, None),
+            Self::Set(sealed) => (false, Some(sealed)),
+        }
+    }
+}
+
+/// Makes a profile under `profile.id` (chosen by the caller, because the password is sealed for it).
+///
+/// # Errors
+/// [`Error::Conflict`] when the name is taken, [`Error::Rule`] when a limit is out of range.
+pub async fn create(tx: &mut Tx, profile: &ProfileRecord, secret: &SecretChange, actor: &str) -> Result<()> {
+    if profile.is_default {
+        clear_default(tx, profile.id, actor).await?;
+    }
+    let now = tx.now();
+    let (_, sealed) = secret.parts();
+    sqlx::query!(
+        "/* profiles::create */ INSERT INTO email_server_profiles (id, name, description,
+             incoming_protocol, incoming_host, incoming_port, incoming_tls, incoming_auth,
+             outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth,
+             credentials, login, sealed_secret, max_connections, max_in_flight, request_timeout_ms,
+             min_polling_minutes, process_emails_from, encoding_code_page, active, is_default, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+             $23, $24, $25, $25)",
+        profile.id,
+        profile.name,
+        profile.description,
+        profile.incoming_protocol,
+        profile.incoming_host,
+        profile.incoming_port,
+        profile.incoming_tls,
+        profile.incoming_auth,
+        profile.outgoing_protocol,
+        profile.outgoing_host,
+        profile.outgoing_port,
+        profile.outgoing_tls,
+        profile.outgoing_auth,
+        profile.credentials,
+        profile.login,
+        sealed,
+        profile.max_connections,
+        profile.max_in_flight,
+        profile.request_timeout_ms,
+        profile.min_polling_minutes,
+        profile.process_emails_from,
+        profile.encoding_code_page,
+        profile.active,
+        profile.is_default,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    let written =
+        Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields: &[], version: 1 };
+    audit::record(tx, actor, written).await
+}
+
+/// Profiles in order of their making, after `after`, at most `limit`.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn list(tx: &mut Tx, after: Option<Uuid>, limit: i64) -> Result<Vec<ProfileRecord>> {
+    select(tx, None, after, limit).await
+}
+
+/// One profile.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn get(tx: &mut Tx, id: ProfileId) -> Result<Option<ProfileRecord>> {
+    Ok(select(tx, Some(id.0), None, 1).await?.pop())
+}
+
+async fn select(tx: &mut Tx, id: Option<Uuid>, after: Option<Uuid>, limit: i64) -> Result<Vec<ProfileRecord>> {
+    Ok(sqlx::query_as!(
+        ProfileRecord,
+        "/* profiles::select */ SELECT id, name, description,
+             incoming_protocol, incoming_host, incoming_port, incoming_tls, incoming_auth,
+             outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth,
+             credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", max_connections, max_in_flight,
+             request_timeout_ms, min_polling_minutes, process_emails_from, encoding_code_page, active, is_default,
+             breaker_open_until, version, created_at, updated_at
+         FROM email_server_profiles
+         WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        id,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+/// Like [`get`], locked until the transaction ends.
+///
+/// # Errors
+/// [`Error::Stale`] when `expected` is another version.
+pub async fn lock(tx: &mut Tx, id: ProfileId, expected: Option<i64>) -> Result<Option<ProfileRecord>> {
+    sqlx::query!("/* profiles::lock */ SELECT id FROM email_server_profiles WHERE id = $1 FOR UPDATE", id.0)
+        .fetch_optional(tx.connection())
+        .await?;
+    let found = get(tx, id).await?;
+    Error::if_stale(expected, found.as_ref().map(|p| p.version))?;
+    Ok(found)
+}
+
+/// Writes a profile that was locked; `fields` are the changed ones. Its mailboxes' lanes are realigned, so that
+/// whoever is at work with the old settings is fenced. Returns the new version.
+///
+/// # Errors
+/// [`Error::Conflict`] when the name, or a login on the new server, is taken; [`Error::Rule`] when a limit is out of
+/// range.
+pub async fn save(
+    tx: &mut Tx,
+    profile: &ProfileRecord,
+    secret: &SecretChange,
+    fields: &[&str],
+    actor: &str,
+) -> Result<i64> {
+    if profile.is_default {
+        clear_default(tx, profile.id, actor).await?;
+    }
+    let now = tx.now();
+    let (keep, sealed) = secret.parts();
+    let version = sqlx::query_scalar!(
+        "/* profiles::save */ UPDATE email_server_profiles SET name = $2, description = $3,
+             incoming_protocol = $4, incoming_host = $5, incoming_port = $6, incoming_tls = $7, incoming_auth = $8,
+             outgoing_protocol = $9, outgoing_host = $10, outgoing_port = $11, outgoing_tls = $12, outgoing_auth = $13,
+             credentials = $14, login = $15, sealed_secret = CASE WHEN $16 THEN sealed_secret ELSE $17 END,
+             max_connections = $18, max_in_flight = $19, request_timeout_ms = $20, min_polling_minutes = $21,
+             process_emails_from = $22, encoding_code_page = $23, active = $24, is_default = $25,
+             breaker_failures = 0, breaker_step = 0, breaker_open_until = NULL,
+             version = version + 1, updated_at = $26
+         WHERE id = $1 RETURNING version",
+        profile.id,
+        profile.name,
+        profile.description,
+        profile.incoming_protocol,
+        profile.incoming_host,
+        profile.incoming_port,
+        profile.incoming_tls,
+        profile.incoming_auth,
+        profile.outgoing_protocol,
+        profile.outgoing_host,
+        profile.outgoing_port,
+        profile.outgoing_tls,
+        profile.outgoing_auth,
+        profile.credentials,
+        profile.login,
+        keep,
+        sealed,
+        profile.max_connections,
+        profile.max_in_flight,
+        profile.request_timeout_ms,
+        profile.min_polling_minutes,
+        profile.process_emails_from,
+        profile.encoding_code_page,
+        profile.active,
+        profile.is_default,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let written =
+        Written { kind: "email-server-profile", id: profile.id, change: Change::Updated, fields, version };
+    audit::record(tx, actor, written).await?;
+    if fields.iter().any(|field| !matches!(*field, "name" | "description" | "is_default")) {
+        let used_by = sqlx::query_scalar!(
+            "/* profiles::save */ SELECT id FROM mailboxes WHERE profile_id = $1 ORDER BY id FOR UPDATE",
+            profile.id,
+        )
+        .fetch_all(tx.connection())
+        .await?;
+        mailboxes::write_login_keys(tx, &used_by).await?;
+        lanes::realign(tx, &used_by.into_iter().map(MailboxId).collect::<Vec<_>>()).await?;
+    }
+    Ok(version)
+}
+
+/// Takes the default flag from the profile that has it, unless that is `id`.
+async fn clear_default(tx: &mut Tx, id: Uuid, actor: &str) -> Result<()> {
+    let now = tx.now();
+    let before = sqlx::query!(
+        "/* profiles::clear_default */ UPDATE email_server_profiles
+         SET is_default = false, version = version + 1, updated_at = $2
+         WHERE is_default AND id <> $1 RETURNING id, version",
+        id,
+        now,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(before) = before else { return Ok(()) };
+    let written = Written {
+        kind: "email-server-profile",
+        id: before.id,
+        change: Change::Updated,
+        fields: &["is_default"],
+        version: before.version,
+    };
+    audit::record(tx, actor, written).await
+}
+
+/// How many mailboxes use a profile.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn count_mailboxes(tx: &mut Tx, id: ProfileId) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        "/* profiles::count_mailboxes */ SELECT count(*) AS \"count!\" FROM mailboxes WHERE profile_id = $1",
+        id.0,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// Removes a profile that was locked.
+///
+/// # Errors
+/// [`Error::Reference`] while mailboxes use it.
+pub async fn delete(tx: &mut Tx, profile: &ProfileRecord, actor: &str) -> Result<()> {
+    sqlx::query!("/* profiles::delete */ DELETE FROM email_server_profiles WHERE id = $1", profile.id)
+        .execute(tx.connection())
+        .await?;
+    let written = Written {
+        kind: "email-server-profile",
+        id: profile.id,
+        change: Change::Deleted,
+        fields: &[],
+        version: profile.version + 1,
+    };
+    audit::record(tx, actor, written).await
+}

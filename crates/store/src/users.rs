@@ -1,0 +1,154 @@
+//! Users: people of the organisation, each with a mailbox.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::{id::UserId, mailbox::Owner};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx,
+    audit::{self, Written},
+    feed::Change,
+    mailboxes,
+};
+
+/// A user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// Identity.
+    pub id: Uuid,
+    /// Which other system knows this user.
+    pub source: Option<String>,
+    /// Under which id.
+    pub external_id: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Address as written.
+    pub address: String,
+    /// Its key ([`lockstep_model::address::AddressKey`]).
+    pub address_key: String,
+    /// Inactive users' mailboxes are inactive.
+    pub active: bool,
+    /// Which received mail becomes a record by itself.
+    pub track_option: String,
+    /// Raised by every write.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Makes a user and its mailbox. Id, version and instants of `user` are set here.
+///
+/// # Errors
+/// [`Error::Conflict`] when the address or the external id is taken.
+pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
+    user.id = UserId::new().0;
+    (user.version, user.created_at, user.updated_at) = (1, tx.now(), tx.now());
+    sqlx::query!(
+        "/* users::create */ INSERT INTO users (id, source, external_id, name, address, address_key, active,
+             track_option, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+        user.id,
+        user.source,
+        user.external_id,
+        user.name,
+        user.address,
+        user.address_key,
+        user.active,
+        user.track_option,
+        user.created_at,
+    )
+    .execute(tx.connection())
+    .await?;
+    let written = Written { kind: "user", id: user.id, change: Change::Created, fields: &[], version: 1 };
+    audit::record(tx, actor, written).await?;
+    let owner = Owner::User(UserId(user.id));
+    mailboxes::create_for(tx, owner, mailboxes::Held::of(&user.name, &user.address, &user.address_key, user.active), actor)
+        .await?;
+    Ok(user)
+}
+
+/// Users in order of their making, after `after`, at most `limit`; with `address_key`, the one that has it.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Result<Vec<User>> {
+    Ok(sqlx::query_as!(
+        User,
+        "/* users::list */ SELECT id, source, external_id, name, address, address_key, active, track_option, version,
+             created_at, updated_at
+         FROM users
+         WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR address_key = $2)
+         ORDER BY id LIMIT $3",
+        after,
+        address_key,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+/// One user.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>> {
+    Ok(sqlx::query_as!(
+        User,
+        "/* users::get */ SELECT id, source, external_id, name, address, address_key, active, track_option, version,
+             created_at, updated_at
+         FROM users WHERE id = $1",
+        id.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Like [`get`], locked until the transaction ends.
+///
+/// # Errors
+/// [`Error::Stale`] when `expected` is another version.
+pub async fn lock(tx: &mut Tx, id: UserId, expected: Option<i64>) -> Result<Option<User>> {
+    sqlx::query!("/* users::lock */ SELECT id FROM users WHERE id = $1 FOR UPDATE", id.0)
+        .fetch_optional(tx.connection())
+        .await?;
+    let found = get(tx, id).await?;
+    Error::if_stale(expected, found.as_ref().map(|u| u.version))?;
+    Ok(found)
+}
+
+/// Writes a user that was locked; `fields` are the changed ones. The mailbox follows the name, the address (which
+/// returns it to waiting for approval) and the state. Returns the new version.
+///
+/// # Errors
+/// [`Error::Conflict`] when the address or the external id is taken.
+pub async fn save(tx: &mut Tx, user: &User, fields: &[&str], actor: &str) -> Result<i64> {
+    let version = write(tx, user, fields, actor).await?;
+    let held = mailboxes::Held::of(&user.name, &user.address, &user.address_key, user.active);
+    mailboxes::follow(tx, Owner::User(UserId(user.id)), held, fields, actor).await?;
+    Ok(version)
+}
+
+/// Writes the row alone: the mailbox is the one who asks.
+pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str) -> Result<i64> {
+    let now = tx.now();
+    let version = sqlx::query_scalar!(
+        "/* users::write */ UPDATE users SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
+             active = $7, track_option = $8, version = version + 1, updated_at = $9
+         WHERE id = $1 RETURNING version",
+        user.id,
+        user.source,
+        user.external_id,
+        user.name,
+        user.address,
+        user.address_key,
+        user.active,
+        user.track_option,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    audit::record(tx, actor, Written { kind: "user", id: user.id, change: Change::Updated, fields, version }).await?;
+    Ok(version)
+}
