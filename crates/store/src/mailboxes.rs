@@ -1,0 +1,395 @@
+//! Mailbox records, as administrators keep them; how their lanes stand is in [`status`].
+
+pub mod status;
+
+use chrono::{DateTime, Utc};
+use lockstep_model::{
+    id::{MailboxId, ProfileId, QueueId, UserId},
+    mailbox::Owner,
+};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx,
+    audit::{self, Written},
+    feed::Change,
+    lanes,
+    profiles::SecretChange,
+    queues, users,
+};
+
+/// A mailbox as an administrator sees it: whether there is a password, never which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MailboxRecord {
+    /// Identity.
+    pub id: Uuid,
+    /// The owner's name.
+    pub name: String,
+    /// How its server is reached.
+    pub profile_id: Option<Uuid>,
+    /// The user whose it is, or
+    pub owner_user_id: Option<Uuid>,
+    /// the queue whose it is.
+    pub owner_queue_id: Option<Uuid>,
+    /// Address as written; the owner's.
+    pub address: String,
+    /// Its key.
+    pub address_key: String,
+    /// `empty`, `approved`, `pending` or `rejected`.
+    pub address_status: String,
+    /// Who approved the address.
+    pub approved_by: Option<String>,
+    /// When.
+    pub approved_at: Option<DateTime<Utc>>,
+    /// `none` or `server-side`.
+    pub incoming_method: String,
+    /// `none` or `server-side`.
+    pub outgoing_method: String,
+    /// `none` or `server-side`.
+    pub act_method: String,
+    /// Its own account may be used.
+    pub allow_credentials: bool,
+    /// Name of its own account.
+    pub login: Option<String>,
+    /// Whether a password is stored.
+    pub password_set: bool,
+    /// `not-run`, `success` or `failure`.
+    pub incoming_test: String,
+    /// `not-run`, `success` or `failure`.
+    pub outgoing_test: String,
+    /// Tested and enabled.
+    pub incoming_enabled: bool,
+    /// Tested and enabled.
+    pub outgoing_enabled: bool,
+    /// When the last test ended.
+    pub tested_at: Option<DateTime<Utc>>,
+    /// Mail received before is not processed.
+    pub process_email_from: Option<DateTime<Utc>>,
+    /// Processed messages are deleted on the server.
+    pub delete_after_processing: bool,
+    /// Inactive mailboxes are not processed.
+    pub active: bool,
+    /// Raised by every write.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl MailboxRecord {
+    /// Whose it is.
+    pub fn owner(&self) -> Option<Owner> {
+        let user = self.owner_user_id.map(|id| Owner::User(UserId(id)));
+        user.or_else(|| self.owner_queue_id.map(|id| Owner::Queue(QueueId(id))))
+    }
+}
+
+/// The name under which a mailbox's password is sealed.
+pub fn secret_identity(id: MailboxId) -> String {
+    format!("mailbox/{id}")
+}
+
+/// What a mailbox takes from its owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held<'a> {
+    name: &'a str,
+    address: &'a str,
+    address_key: &'a str,
+    active: bool,
+}
+
+impl<'a> Held<'a> {
+    pub(crate) fn of(name: &'a str, address: &'a str, address_key: &'a str, active: bool) -> Self {
+        Self { name, address, address_key, active }
+    }
+}
+
+/// Makes the mailbox of a new user or queue, with the default profile and the organisation's methods.
+pub(crate) async fn create_for(tx: &mut Tx, owner: Owner, held: Held<'_>, actor: &str) -> Result<()> {
+    let (id, now) = (MailboxId::new(), tx.now());
+    let (user, queue) = match owner {
+        Owner::User(id) => (Some(id.0), None),
+        Owner::Queue(id) => (None, Some(id.0)),
+    };
+    sqlx::query!(
+        "/* mailboxes::create_for */ INSERT INTO mailboxes (id, name, profile_id, owner_user_id, owner_queue_id,
+             address, address_key, incoming_method, outgoing_method, active, created_at, updated_at)
+         SELECT $1, $2, (SELECT id FROM email_server_profiles WHERE is_default), $3, $4, $5, $6,
+             COALESCE((SELECT default_incoming FROM organisations), 'server-side'),
+             COALESCE((SELECT default_outgoing FROM organisations), 'server-side'), $7, $8, $8",
+        id.0,
+        held.name,
+        user,
+        queue,
+        held.address,
+        held.address_key,
+        held.active,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    audit::record(tx, actor, written).await?;
+    lanes::realign(tx, &[id]).await
+}
+
+/// The mailbox follows its owner's name, address and state.
+pub(crate) async fn follow(tx: &mut Tx, owner: Owner, held: Held<'_>, fields: &[&str], actor: &str) -> Result<()> {
+    let fields: Vec<&str> =
+        fields.iter().copied().filter(|field| matches!(*field, "name" | "address" | "active")).collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    let row = sqlx::query!(
+        "/* mailboxes::follow */ UPDATE mailboxes SET name = $2, address = $3, address_key = $4, active =
+             CASE WHEN $5 THEN $6 ELSE active END,
+             address_status = CASE WHEN address_key = $4 THEN address_status ELSE 'pending' END,
+             approved_by = CASE WHEN address_key = $4 THEN approved_by END,
+             approved_at = CASE WHEN address_key = $4 THEN approved_at END,
+             version = version + 1, updated_at = $7
+         WHERE $1 IN (owner_user_id, owner_queue_id) RETURNING id, version",
+        owner.uuid(),
+        held.name,
+        held.address,
+        held.address_key,
+        fields.contains(&"active"),
+        held.active,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let written =
+        Written { kind: "mailbox", id: row.id, change: Change::Updated, fields: &fields, version: row.version };
+    audit::record(tx, actor, written).await?;
+    if fields == ["name"] { Ok(()) } else { lanes::realign(tx, &[MailboxId(row.id)]).await }
+}
+
+/// Which mailboxes to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// With this id.
+    pub id: Option<MailboxId>,
+    /// Of this profile.
+    pub profile: Option<ProfileId>,
+    /// Of this user or queue.
+    pub owner: Option<Uuid>,
+    /// Whose address key contains this, in lower case.
+    pub address: Option<&'a str>,
+    /// In this state ([`status`]'s words).
+    pub state: Option<&'a str>,
+}
+
+/// One mailbox.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxRecord>> {
+    Ok(sqlx::query_as!(
+        MailboxRecord,
+        "/* mailboxes::get */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, address, address_key,
+             address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method, allow_credentials,
+             login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test, incoming_enabled,
+             outgoing_enabled, tested_at, process_email_from, delete_after_processing, active, version, created_at,
+             updated_at
+         FROM mailboxes WHERE id = $1",
+        id.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Like [`get`], locked until the transaction ends; its owner is locked first, because an owner's write reaches its
+/// mailbox.
+///
+/// # Errors
+/// [`Error::Stale`] when `expected` is another version.
+pub async fn lock(tx: &mut Tx, id: MailboxId, expected: Option<i64>) -> Result<Option<MailboxRecord>> {
+    sqlx::query!(
+        "/* mailboxes::lock */ SELECT u.id FROM users u JOIN mailboxes m ON m.owner_user_id = u.id
+         WHERE m.id = $1 FOR UPDATE OF u",
+        id.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    sqlx::query!(
+        "/* mailboxes::lock */ SELECT q.id FROM queues q JOIN mailboxes m ON m.owner_queue_id = q.id
+         WHERE m.id = $1 FOR UPDATE OF q",
+        id.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    sqlx::query!("/* mailboxes::lock */ SELECT id FROM mailboxes WHERE id = $1 FOR UPDATE", id.0)
+        .fetch_optional(tx.connection())
+        .await?;
+    let found = get(tx, id).await?;
+    Error::if_stale(expected, found.as_ref().map(|m| m.version))?;
+    Ok(found)
+}
+
+/// Writes a mailbox that was locked; `fields` are the changed ones. Another server or account puts its tests back to
+/// not run and disables it until it is tested again; another address returns it to waiting for approval and is
+/// written to its owner too. Returns the new version.
+///
+/// # Errors
+/// [`Error::Conflict`] when the address or the account is another mailbox's, [`Error::Reference`] when the profile is
+/// unknown.
+pub async fn save(
+    tx: &mut Tx,
+    mailbox: &MailboxRecord,
+    secret: &SecretChange,
+    fields: &[&str],
+    actor: &str,
+) -> Result<i64> {
+    let retest = fields.iter().any(|f| matches!(*f, "profile_id" | "login" | "password" | "allow_credentials"));
+    let now = tx.now();
+    let (keep, sealed) = secret.parts();
+    let version = sqlx::query_scalar!(
+        "/* mailboxes::save */ UPDATE mailboxes SET profile_id = $2, address = $3,
+             address_status = CASE WHEN address_key = $4 THEN $5 ELSE 'pending' END,
+             approved_by = CASE WHEN address_key = $4 THEN $6 END,
+             approved_at = CASE WHEN address_key = $4 THEN $7::timestamptz END,
+             address_key = $4,
+             incoming_method = $8, outgoing_method = $9, act_method = $10, allow_credentials = $11, login = $12,
+             sealed_secret = CASE WHEN $13 THEN sealed_secret ELSE $14 END,
+             incoming_test = CASE WHEN $15 THEN 'not-run' ELSE incoming_test END,
+             outgoing_test = CASE WHEN $15 THEN 'not-run' ELSE outgoing_test END,
+             incoming_enabled = incoming_enabled AND NOT $15, outgoing_enabled = outgoing_enabled AND NOT $15,
+             process_email_from = $16, delete_after_processing = $17, active = $18,
+             version = version + 1, updated_at = $19
+         WHERE id = $1 RETURNING version",
+        mailbox.id,
+        mailbox.profile_id,
+        mailbox.address,
+        mailbox.address_key,
+        mailbox.address_status,
+        mailbox.approved_by,
+        mailbox.approved_at,
+        mailbox.incoming_method,
+        mailbox.outgoing_method,
+        mailbox.act_method,
+        mailbox.allow_credentials,
+        mailbox.login,
+        keep,
+        sealed,
+        retest,
+        mailbox.process_email_from,
+        mailbox.delete_after_processing,
+        mailbox.active,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    write_login_keys(tx, &[mailbox.id]).await?;
+    let written = Written { kind: "mailbox", id: mailbox.id, change: Change::Updated, fields, version };
+    audit::record(tx, actor, written).await?;
+    if fields.contains(&"address") {
+        write_owner_address(tx, mailbox, actor).await?;
+    }
+    lanes::realign(tx, &[MailboxId(mailbox.id)]).await?;
+    Ok(version)
+}
+
+async fn write_owner_address(tx: &mut Tx, mailbox: &MailboxRecord, actor: &str) -> Result<()> {
+    let (address, key) = (mailbox.address.clone(), mailbox.address_key.clone());
+    match mailbox.owner() {
+        Some(Owner::User(id)) => {
+            if let Some(user) = users::get(tx, id).await? {
+                users::write(tx, &users::User { address, address_key: key, ..user }, &["address"], actor).await?;
+            }
+        }
+        Some(Owner::Queue(id)) => {
+            if let Some(queue) = queues::get(tx, id).await? {
+                queues::write(tx, &queues::Queue { address, address_key: key, ..queue }, &["address"], actor).await?;
+            }
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Approves or rejects the address of a mailbox that was locked. Rejecting clears who approved it and when. Returns
+/// the new version.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn decide(tx: &mut Tx, mailbox: &MailboxRecord, approved: bool, actor: &str) -> Result<i64> {
+    let now = tx.now();
+    let version = sqlx::query_scalar!(
+        "/* mailboxes::decide */ UPDATE mailboxes SET
+             address_status = CASE WHEN $2 THEN 'approved' ELSE 'rejected' END,
+             approved_by = CASE WHEN $2 THEN $3 END, approved_at = CASE WHEN $2 THEN $4::timestamptz END,
+             version = version + 1, updated_at = $4
+         WHERE id = $1 RETURNING version",
+        mailbox.id,
+        approved,
+        actor,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let fields = &["address_status", "approved_by", "approved_at"];
+    let written = Written { kind: "mailbox", id: mailbox.id, change: Change::Updated, fields, version };
+    audit::record(tx, actor, written).await?;
+    let action = if approved { "approved" } else { "rejected" };
+    audit::note(tx, actor, action, "mailbox", Some(mailbox.id), serde_json::json!({ "address": mailbox.address }))
+        .await?;
+    lanes::realign(tx, &[MailboxId(mailbox.id)]).await?;
+    Ok(version)
+}
+
+/// Writes the account each of these mailboxes logs in with, under which no other mailbox may log in. A profile's one
+/// account is shared by design and has no such key.
+pub(crate) async fn write_login_keys(tx: &mut Tx, mailboxes: &[Uuid]) -> Result<()> {
+    sqlx::query!(
+        "/* mailboxes::write_login_keys */ UPDATE mailboxes AS target SET login_key = fresh.login_key
+         FROM (SELECT m.id, CASE WHEN p.credentials = 'mailbox' AND m.allow_credentials AND m.login IS NOT NULL
+                   THEN p.incoming_protocol || '://' || lower(rtrim(p.incoming_host, '.')) || ':' || p.incoming_port
+                        || '/' || lower(m.login) END AS login_key
+               FROM mailboxes m LEFT JOIN email_server_profiles p ON p.id = m.profile_id
+               WHERE m.id = ANY($1::uuid[])) AS fresh
+         WHERE fresh.id = target.id AND target.login_key IS DISTINCT FROM fresh.login_key",
+        mailboxes,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The mailbox that has an address.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn holder_of_address(tx: &mut Tx, address_key: &str) -> Result<Option<MailboxRecord>> {
+    let id = sqlx::query_scalar!(
+        "/* mailboxes::holder_of_address */ SELECT id FROM mailboxes WHERE address_key = $1",
+        address_key,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    match id {
+        Some(id) => get(tx, MailboxId(id)).await,
+        None => Ok(None),
+    }
+}
+
+/// The mailbox that logs in with this account on the incoming server of the profile.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn holder_of_login(tx: &mut Tx, profile: ProfileId, login: &str) -> Result<Option<MailboxRecord>> {
+    let id = sqlx::query_scalar!(
+        "/* mailboxes::holder_of_login */ SELECT m.id FROM mailboxes m, email_server_profiles p
+         WHERE p.id = $1 AND m.login_key = p.incoming_protocol || '://' || lower(rtrim(p.incoming_host, '.')) || ':'
+             || p.incoming_port || '/' || lower($2)",
+        profile.0,
+        login,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    match id {
+        Some(id) => get(tx, MailboxId(id)).await,
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,178 @@
+//! How mailboxes stand: the state an administrator sees, and the figures of their lanes.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::id::MailboxId;
+use uuid::Uuid;
+
+use super::{Filter, MailboxRecord};
+use crate::{Result, Tx};
+
+/// The words of a mailbox's state, the first that holds: `inactive`, `unconfigured` (no profile, or an inactive one,
+/// or no method), `unapproved`, `rejected`, `untested`, `disabled` (a fault has stopped it), `failing` (it is
+/// postponed after a transient fault), `healthy`.
+pub const STATES: &[&str] =
+    &["inactive", "unconfigured", "rejected", "unapproved", "untested", "disabled", "failing", "healthy"];
+
+/// The figures of one lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneStatus {
+    /// The mailbox.
+    pub mailbox_id: Uuid,
+    /// `incoming` or `act`.
+    pub lane: String,
+    /// Whether it is scheduled.
+    pub enabled: bool,
+    /// When it is next due.
+    pub due_at: DateTime<Utc>,
+    /// It is deferred until then.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Seconds between cycles at present.
+    pub interval_seconds: f64,
+    /// The occasion.
+    pub generation: i64,
+    /// Handed out until then.
+    pub claimed_until: Option<DateTime<Utc>>,
+    /// How often this occasion was handed out.
+    pub claims: i32,
+    /// Cycles in a row that found nothing.
+    pub empty_cycles: i32,
+    /// Transient failures in a row.
+    pub transient_failures: i32,
+    /// Code of the last fault.
+    pub fault_code: Option<String>,
+    /// Its class.
+    pub fault_class: Option<String>,
+    /// The server's words.
+    pub fault_message: Option<String>,
+    /// When it happened.
+    pub fault_at: Option<DateTime<Utc>>,
+    /// The fault that stopped the lane until somebody acts.
+    pub disabled_code: Option<String>,
+    /// The last run.
+    pub last_run: Option<Uuid>,
+    /// When it began.
+    pub last_started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub last_ended_at: Option<DateTime<Utc>>,
+    /// When a run last succeeded.
+    pub last_succeeded_at: Option<DateTime<Utc>>,
+    /// How the last run ended.
+    pub last_outcome: Option<String>,
+    /// Cycles so far.
+    pub cycles: i64,
+    /// Items seen so far.
+    pub seen: i64,
+    /// Items that became records.
+    pub tracked: i64,
+    /// Items that were declined by rule.
+    pub refused: i64,
+    /// Items that failed.
+    pub failed: i64,
+}
+
+/// A mailbox with its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MailboxStatus {
+    /// The record.
+    pub mailbox: MailboxRecord,
+    /// One of [`STATES`].
+    pub state: String,
+    /// Its lanes.
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// One mailbox with its state.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxStatus>> {
+    Ok(list(tx, &Filter { id: Some(id), ..Filter::default() }, None, 1).await?.pop())
+}
+
+/// Mailboxes in order of their making, after `after`, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn list(
+    tx: &mut Tx,
+    filter: &Filter<'_>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<MailboxStatus>> {
+    let rows = sqlx::query!(
+        "/* mailboxes::status::list */ SELECT m.id, s.state AS \"state!\"
+         FROM mailboxes m
+         LEFT JOIN email_server_profiles p ON p.id = m.profile_id
+         LEFT JOIN organisations o ON true
+         LEFT JOIN lane_schedules l ON l.mailbox_id = m.id AND l.lane = 'incoming'
+         CROSS JOIN LATERAL (SELECT CASE
+             WHEN NOT m.active THEN 'inactive'
+             WHEN p.id IS NULL OR NOT p.active OR 'server-side' NOT IN (m.incoming_method, m.outgoing_method)
+                 THEN 'unconfigured'
+             WHEN m.address_status = 'rejected' THEN 'rejected'
+             WHEN m.address_status = 'empty' OR (m.address_status = 'pending' AND
+                 CASE WHEN m.owner_user_id IS NOT NULL THEN COALESCE(o.approve_users, true)
+                      ELSE COALESCE(o.approve_queues, true) END) THEN 'unapproved'
+             WHEN l.disabled_code IS NOT NULL THEN 'disabled'
+             WHEN 'failure' IN (m.incoming_test, m.outgoing_test) THEN 'disabled'
+             WHEN (m.incoming_method = 'server-side' AND NOT m.incoming_enabled)
+                 OR (m.outgoing_method = 'server-side' AND NOT m.outgoing_enabled) THEN 'untested'
+             WHEN l.transient_failures > 0 THEN 'failing'
+             ELSE 'healthy' END AS state) AS s
+         WHERE ($1::uuid IS NULL OR m.id = $1)
+           AND ($2::uuid IS NULL OR m.profile_id = $2)
+           AND ($3::uuid IS NULL OR $3 IN (m.owner_user_id, m.owner_queue_id))
+           AND ($4::text IS NULL OR strpos(m.address_key, $4) > 0)
+           AND ($5::text IS NULL OR s.state = $5)
+           AND ($6::uuid IS NULL OR m.id > $6)
+         ORDER BY m.id LIMIT $7",
+        filter.id.map(|id| id.0),
+        filter.profile.map(|id| id.0),
+        filter.owner,
+        filter.address,
+        filter.state,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut records = records(tx, &ids).await?;
+    let mut lanes = lanes(tx, &ids).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(at) = records.iter().position(|record| record.id == row.id) else { continue };
+        let own = lanes.extract_if(.., |lane| lane.mailbox_id == row.id).collect();
+        found.push(MailboxStatus { mailbox: records.swap_remove(at), state: row.state, lanes: own });
+    }
+    Ok(found)
+}
+
+async fn records(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<MailboxRecord>> {
+    Ok(sqlx::query_as!(
+        MailboxRecord,
+        "/* mailboxes::status::records */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, address,
+             address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method,
+             allow_credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test,
+             incoming_enabled, outgoing_enabled, tested_at, process_email_from, delete_after_processing, active,
+             version, created_at, updated_at
+         FROM mailboxes WHERE id = ANY($1::uuid[])",
+        ids,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+async fn lanes(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<LaneStatus>> {
+    Ok(sqlx::query_as!(
+        LaneStatus,
+        "/* mailboxes::status::lanes */ SELECT mailbox_id, lane, enabled, due_at, not_before, interval_seconds,
+             generation, claimed_until, claims, empty_cycles, transient_failures, fault_code, fault_class,
+             fault_message, fault_at, disabled_code, last_run, last_started_at, last_ended_at, last_succeeded_at,
+             last_outcome, cycles, seen, tracked, refused, failed
+         FROM lane_schedules WHERE mailbox_id = ANY($1::uuid[]) ORDER BY mailbox_id, lane DESC",
+        ids,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
