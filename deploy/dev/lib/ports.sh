@@ -13,10 +13,11 @@ readonly PORT_NAMES=(
 )
 
 choose_ports() {
-    local name missing=no
+    local name port missing=no
     for name in "${PORT_NAMES[@]}"; do
         if [[ -z ${!name:-} ]]; then
-            printf -v "$name" '%s' "$(free_port)"
+            port=$(free_port)
+            printf -v "$name" '%s' "$port"
             missing=yes
         fi
     done

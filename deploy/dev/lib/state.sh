@@ -2,7 +2,8 @@
 # Where everything is kept: DIR (what the caller named) and STATE (where the servers write).
 #
 # DIR holds lock, ports, env and links. STATE is normally DIR/state; it moves to /var/tmp when
-# the servers' unprivileged users may not enter DIR, or when DIR is too long for a socket path.
+# the servers' unprivileged users may not enter DIR, or when DIR is too long for a socket path or
+# holds characters that mean something in a configuration.
 
 # Longest STATE that still leaves room for the names of the Unix sockets Dovecot makes below it.
 readonly MAX_STATE_LENGTH=70
@@ -52,7 +53,8 @@ open_dir() {
 
 choose_state() {
     local here=$DIR/state
-    if ((${#here} <= MAX_STATE_LENGTH)) && { ! am_root || run_as nobody test -x "$DIR"; }; then
+    # A blank or colon in a path would split lists in the servers' configurations.
+    if [[ ! $here =~ [^A-Za-z0-9/._-] ]] && ((${#here} <= MAX_STATE_LENGTH)) && { ! am_root || run_as nobody test -x "$DIR"; }; then
         echo "$here"
     else
         echo "/var/tmp/lockstep-$EUID-$(dir_hash)"
