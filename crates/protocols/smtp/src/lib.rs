@@ -1,0 +1,66 @@
+//! Sending email through a submission server (RFC 5321, RFC 6409).
+//!
+//! Knows the SMTP conversation: greeting, STARTTLS, AUTH, the mail transaction, and which moment makes the server
+//! responsible for a message. Does not know what a message says, who decides that it is sent, when another attempt is
+//! made, or where any of that is stored.
+
+mod auth;
+pub mod codec;
+mod fault;
+mod link;
+mod session;
+mod transaction;
+
+use async_trait::async_trait;
+use lockstep_connector::{Connector, Deadline, Descriptor, Session, TlsTrust, session::Target};
+use lockstep_model::{
+    fault::Fault,
+    protocol::{Capabilities, ProtocolName},
+};
+
+use crate::codec::command;
+
+/// Port with TLS from the first byte (RFC 8314).
+const SUBMISSIONS_PORT: u16 = 465;
+/// Port with an upgrade by STARTTLS (RFC 6409).
+const SUBMISSION_PORT: u16 = 587;
+
+/// The SMTP submission connector.
+#[derive(Clone)]
+pub struct Smtp {
+    trust: TlsTrust,
+    ehlo_name: String,
+    name: ProtocolName,
+}
+
+impl Smtp {
+    /// The name the protocol is registered under.
+    pub const NAME: &str = "smtp";
+
+    /// A connector that trusts these certificates and calls itself `ehlo_name` (RFC 5321 §4.1.1.1: a domain, or an
+    /// address literal such as `[192.0.2.1]`). What cannot stand in such a name is left out.
+    ///
+    /// # Panics
+    /// Never: the protocol's name is valid.
+    pub fn new(trust: TlsTrust, ehlo_name: String) -> Self {
+        let name = Self::NAME.parse().unwrap_or_else(|_| unreachable!("a constant, valid name"));
+        Self { trust, ehlo_name: command::ehlo_name(&ehlo_name), name }
+    }
+}
+
+#[async_trait]
+impl Connector for Smtp {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            name: self.name.clone(),
+            capabilities: Capabilities { outgoing_email: true, ..Capabilities::default() },
+            implicit_tls_port: SUBMISSIONS_PORT,
+            plain_port: SUBMISSION_PORT,
+        }
+    }
+
+    async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
+        let session = session::open(&self.trust, &self.ehlo_name, target, deadline).await?;
+        Ok(Box::new(session))
+    }
+}

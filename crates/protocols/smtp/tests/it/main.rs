@@ -1,0 +1,10 @@
+//! The SMTP connector: its codec by tables and properties, its conversation against a scripted server.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod auth;
+mod body;
+mod codec;
+mod opening;
+mod outcome;
+mod peer;
+mod recipients;
