@@ -1,0 +1,275 @@
+//! Cycle reports, folded in batches: next due times, counters, faults, breakers and alerts. A report for an occasion
+//! that is over changes nothing, so a doubled one does no harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use lockstep_engine::{
+    breaker::{Breaker, Transition},
+    cadence::{self, Activity, Cycle},
+    health::{self, Health, Verdict},
+};
+use lockstep_model::{crashpoint::CrashPoint, fault::FaultScope, id::ProfileId};
+use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
+use lockstep_store::{
+    alerts::{self, Severity, Subject},
+    schedules::{self, BreakerRow, Folded, Schedule},
+};
+use lockstep_wire::{CycleReport, Envelope, Outcome};
+use serde_json::json;
+
+use crate::Context;
+
+/// Folds reports into the database.
+pub struct Fold {
+    context: Context,
+}
+
+impl Fold {
+    /// A fold over this context.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// Folds a batch in one transaction.
+    ///
+    /// # Errors
+    /// When the database is away; nothing was folded.
+    pub async fn fold(&self, reports: &[CycleReport]) -> lockstep_store::Result<()> {
+        let (running, ended): (Vec<_>, Vec<_>) = reports.iter().partition(|r| r.outcome == Outcome::Running);
+        let mut tx = self.context.store.begin().await?;
+        let now = tx.now();
+        if !running.is_empty() {
+            let keys: Vec<_> = running.iter().map(|r| (r.mailbox, r.lane, r.generation)).collect();
+            schedules::extend_claims(&mut tx, &keys, self.context.config.claim_lifetime()).await?;
+        }
+        // The last report for an occasion counts; there is more than one only when a claim was handed out twice.
+        let ended: BTreeMap<_, _> = ended.into_iter().map(|r| ((r.mailbox, r.lane, r.generation), r)).collect();
+        let keys: Vec<_> = ended.keys().copied().collect();
+        let current = schedules::lock_reported(&mut tx, &keys).await?;
+        let stale = i64::try_from(keys.len().saturating_sub(current.len())).unwrap_or(0);
+        self.context.metrics.stale_reports.add(stale);
+        let mut folded = Vec::with_capacity(current.len());
+        let mut per_profile: BTreeMap<ProfileId, Vec<&CycleReport>> = BTreeMap::new();
+        for schedule in &current {
+            let Some(report) = ended.get(&(schedule.mailbox, schedule.lane, schedule.generation)) else { continue };
+            let decided = self.decide(schedule, report, now);
+            self.tell(&mut tx, schedule, report, &decided).await?;
+            per_profile.entry(schedule.profile).or_default().push(report);
+            folded.push(decided);
+            self.context.metrics.reports.with_label_values(&[outcome_word(report.outcome)]).inc();
+        }
+        schedules::write_folded(&mut tx, &folded).await?;
+        self.fold_breakers(&mut tx, &per_profile, now).await?;
+        tx.commit().await
+    }
+
+    /// What one report means for its lane. Pure but for the draw of jitter.
+    fn decide(&self, schedule: &Schedule, report: &CycleReport, now: DateTime<Utc>) -> Folded {
+        let scale = self.context.scale;
+        let jitter = rand::random::<f64>();
+        let duration = (report.ended_at - report.started_at).to_std().unwrap_or_default();
+        let mut folded = Folded {
+            mailbox_id: schedule.mailbox.0,
+            lane: schedule.lane,
+            due_at: None,
+            not_before: None,
+            interval_seconds: None,
+            activity: schedule.activity,
+            empty_cycles: i64::from(schedule.empty_cycles),
+            transient_failures: i64::from(schedule.transient_failures),
+            fault_code: report.fault.as_ref().map(|f| f.code.clone()),
+            fault_class: report.fault.as_ref().map(|f| f.class.as_str().to_owned()),
+            fault_message: report.fault.as_ref().map(|f| f.message.clone()),
+            disabled_code: None,
+            succeeded: matches!(report.outcome, Outcome::Completed | Outcome::Yielded),
+            run: report.run.0,
+            started_at: report.started_at,
+            ended_at: report.ended_at,
+            outcome: outcome_word(report.outcome).to_owned(),
+            seen: i64::from(report.counts.seen),
+            tracked: i64::from(report.counts.tracked),
+            refused: i64::from(report.counts.refused),
+            failed: i64::from(report.counts.failed),
+        };
+        match report.outcome {
+            Outcome::Deferred => {
+                folded.not_before = Some(now + report.wait.unwrap_or_default());
+                // Not begun, so nothing is known about the mailbox: what stood stands.
+                folded.fault_code = schedule.fault_code.clone();
+            }
+            Outcome::Yielded => folded.due_at = Some(now),
+            // Somebody else works there and will report; look again soon in case it dies.
+            Outcome::LeaseLost | Outcome::Running => folded.due_at = Some(now + self.context.config.poll_interval()),
+            Outcome::Completed | Outcome::Failed => {
+                let health = Health { transient_failures: schedule.transient_failures };
+                match health::judge(report.fault.as_ref(), health, &self.context.config.health(), jitter) {
+                    Verdict::Healthy => {
+                        let next = cadence::next(
+                            &self.context.config.cadence(),
+                            schedule.min_polling_interval,
+                            Activity { ewma: schedule.activity, empty_cycles: schedule.empty_cycles },
+                            Cycle { items: report.counts.seen, drained: true, duration },
+                            jitter,
+                        );
+                        self.context.metrics.interval_seconds.observe(next.interval.as_secs_f64());
+                        folded.due_at = Some(report.ended_at + scale.apply(next.interval));
+                        folded.interval_seconds = Some(next.interval.as_secs_f64());
+                        folded.activity = next.activity.ewma;
+                        folded.empty_cycles = i64::from(next.activity.empty_cycles);
+                        folded.transient_failures = 0;
+                    }
+                    Verdict::Postpone { after, failures } => {
+                        let after = after.max(schedule.min_polling_interval);
+                        folded.due_at = Some(report.ended_at + scale.apply(after));
+                        folded.transient_failures = i64::from(failures);
+                    }
+                    Verdict::Disable => {
+                        folded.disabled_code = Some(report.fault.as_ref().map_or("Unknown", |f| &f.code).to_owned());
+                    }
+                }
+            }
+        }
+        folded
+    }
+
+    /// Raises and resolves the lane's own alerts.
+    async fn tell(
+        &self,
+        tx: &mut lockstep_store::Tx,
+        schedule: &Schedule,
+        report: &CycleReport,
+        folded: &Folded,
+    ) -> lockstep_store::Result<()> {
+        let subject = Subject::Mailbox(schedule.mailbox);
+        match &report.fault {
+            Some(fault) if fault.scope == FaultScope::Mailbox && report.outcome == Outcome::Failed => {
+                let severity = if folded.disabled_code.is_some() { Severity::Error } else { Severity::Warning };
+                let parameters = json!({ "message": fault.message, "failures": folded.transient_failures });
+                alerts::raise(tx, &fault.code, severity, subject, parameters).await
+            }
+            None if folded.succeeded && schedule.fault_code.is_some() => {
+                alerts::resolve_mailbox(tx, schedule.mailbox).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Folds what the reports say about their servers: one alert when a server fails, none per mailbox.
+    async fn fold_breakers(
+        &self,
+        tx: &mut lockstep_store::Tx,
+        reports: &BTreeMap<ProfileId, Vec<&CycleReport>>,
+        now: DateTime<Utc>,
+    ) -> lockstep_store::Result<()> {
+        let concerned: BTreeSet<ProfileId> = reports
+            .iter()
+            .filter(|(_, reports)| reports.iter().any(|r| speaks_of_the_server(r)))
+            .map(|(profile, _)| *profile)
+            .collect();
+        if concerned.is_empty() {
+            return Ok(());
+        }
+        let concerned: Vec<_> = concerned.into_iter().collect();
+        for (profile, row) in schedules::lock_breakers(tx, &concerned).await? {
+            let before = stored_breaker(row);
+            let mut breaker = before;
+            for report in reports.get(&profile).into_iter().flatten().filter(|r| speaks_of_the_server(r)) {
+                let settings = self.context.config.breaker();
+                let (after, transition) = breaker.observe(report.fault.as_ref(), now, &settings, rand::random());
+                breaker = after;
+                let subject = Subject::Profile(profile);
+                match (transition, &report.fault) {
+                    (Transition::Opened, Some(fault)) => {
+                        let parameters = json!({ "cause": fault.code, "message": fault.message });
+                        alerts::raise(tx, "ServerUnreachable", Severity::Error, subject, parameters).await?;
+                    }
+                    (Transition::Closed, _) => {
+                        alerts::resolve(tx, "ServerUnreachable", subject).await?;
+                    }
+                    _ => {}
+                }
+            }
+            let scaled = scaled_breaker(breaker, now, self.context.scale);
+            if breaker != before {
+                schedules::write_breaker(tx, profile, scaled).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a report tells anything of the server: a run that never connected does not.
+fn speaks_of_the_server(report: &CycleReport) -> bool {
+    matches!(report.outcome, Outcome::Completed | Outcome::Yielded | Outcome::Failed)
+}
+
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Yielded => "yielded",
+        Outcome::Deferred => "deferred",
+        Outcome::Running => "running",
+        Outcome::Failed => "failed",
+        Outcome::LeaseLost => "lease_lost",
+    }
+}
+
+/// The breaker that a row stores.
+pub(crate) fn stored_breaker(row: BreakerRow) -> Breaker {
+    match row.open_until {
+        Some(until) => Breaker::Open { until, opened_at: until, step: row.step },
+        None => Breaker::Closed { failures: row.failures },
+    }
+}
+
+fn scaled_breaker(breaker: Breaker, now: DateTime<Utc>, scale: lockstep_model::clock::TimeScale) -> BreakerRow {
+    match breaker {
+        Breaker::Closed { failures } => BreakerRow { failures, step: 0, open_until: None },
+        Breaker::Open { until, step, .. } => {
+            let wait = scale.apply((until - now).to_std().unwrap_or_default());
+            BreakerRow { failures: 0, step, open_until: Some(now + wait) }
+        }
+        Breaker::HalfOpen { step, .. } => BreakerRow { failures: 0, step, open_until: Some(now) },
+    }
+}
+
+fn fold_span(envelope: &Envelope<CycleReport>) -> tracing::Span {
+    let report = &envelope.body;
+    let span = tracing::info_span!(
+        parent: None,
+        "scheduler.fold",
+        mailbox.id = %report.mailbox,
+        run.id = %report.run,
+        outcome = outcome_word(report.outcome)
+    );
+    if let Some(traceparent) = &envelope.traceparent {
+        lockstep_queue::trace::continue_trace(&span, traceparent);
+    }
+    span
+}
+
+#[async_trait]
+impl BatchHandler<CycleReport> for Fold {
+    async fn handle(&self, batch: Vec<(Envelope<CycleReport>, DeliveryInfo)>) -> Settled {
+        // One span for each report, so that a cycle's trace ends where it began: in the scheduler.
+        let _spans: Vec<_> = batch.iter().map(|(envelope, _)| fold_span(envelope)).collect();
+        let reports: Vec<_> = batch.into_iter().map(|(envelope, _)| envelope.body).collect();
+        for _ in 0..3 {
+            match self.fold(&reports).await {
+                Ok(()) => {
+                    CrashPoint::FOLDED.reach();
+                    return Settled::Done;
+                }
+                Err(lockstep_store::Error::Collided(_)) => {}
+                Err(error) if error.is_unavailable() => return Settled::Unavailable,
+                Err(error) => {
+                    tracing::error!(%error, "reports could not be folded");
+                    return Settled::Refused { reason: "the fold failed; see the log".to_owned() };
+                }
+            }
+        }
+        Settled::Unavailable
+    }
+}

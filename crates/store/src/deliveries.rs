@@ -1,0 +1,362 @@
+//! Deliveries: how far each outgoing email has come. Every step compares state and attempt, so that a doubled or
+//! late message changes nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_model::{
+    email::{DeliveryState, EmailStatus, PartyRole},
+    fault::Fault,
+    id::{EmailId, MailboxId, RunId},
+};
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx,
+    contents::ContentDigest,
+    error::word,
+    feed::{self, Change},
+};
+
+/// Claims due deliveries of mailboxes that may send, oldest first. Attempts that were begun and never told of again
+/// (their worker died) are due when their claim ends.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(EmailId, i32)>> {
+    let now = tx.now();
+    let rows = sqlx::query!(
+        "/* deliveries::claim */ UPDATE deliveries SET claims = claims + 1,
+             claimed_until = $1 + make_interval(secs => $3 * power(2, least(claims, 2)))
+         WHERE email_id IN (
+             SELECT d.email_id FROM deliveries d
+             JOIN mailboxes m ON m.id = d.mailbox_id
+             JOIN email_server_profiles p ON p.id = m.profile_id
+             CROSS JOIN organisations o
+             WHERE d.state IN ('pending', 'retry', 'sending', 'in-flight') AND d.due_at <= $1
+               AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
+               AND (d.state IN ('sending', 'in-flight') OR (m.active AND p.active AND m.outgoing_method = 'server-side'
+                    AND m.outgoing_enabled AND (m.address_status = 'approved'
+                      OR (m.owner_user_id IS NOT NULL AND NOT o.approve_users AND m.address_status = 'pending')
+                      OR (m.owner_queue_id IS NOT NULL AND NOT o.approve_queues AND m.address_status = 'pending'))))
+             ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED)
+         RETURNING email_id, attempt",
+        now,
+        limit,
+        lifetime.as_secs_f64(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|r| (EmailId(r.email_id), r.attempt + 1)).collect())
+}
+
+/// A delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The email.
+    pub email: EmailId,
+    /// The mailbox it is sent from.
+    pub mailbox: MailboxId,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// Attempts begun.
+    pub attempt: i32,
+    /// When its first attempt was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Its Message-ID, without angle brackets; the same at every attempt.
+    pub message_id: String,
+    /// Its Date header; the same at every attempt.
+    pub dated_at: DateTime<Utc>,
+}
+
+/// Reads a delivery and locks it until the transaction ends.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn lock(tx: &mut Tx, email: EmailId) -> Result<Option<Delivery>> {
+    let row = sqlx::query!(
+        "/* deliveries::lock */ SELECT mailbox_id, state, attempt, created_at, message_id, dated_at
+         FROM deliveries WHERE email_id = $1 FOR UPDATE",
+        email.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|r| {
+        Ok(Delivery {
+            email,
+            mailbox: MailboxId(r.mailbox_id),
+            state: word("deliveries", "state", email, &r.state)?,
+            attempt: r.attempt,
+            created_at: r.created_at,
+            message_id: r.message_id,
+            dated_at: r.dated_at,
+        })
+    })
+    .transpose()
+}
+
+/// A recipient that has not accepted yet, or has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Forward path.
+    pub address: String,
+    /// `pending`, `accepted` or `refused`.
+    pub state: String,
+}
+
+/// The recipients of a delivery, in a fixed order.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn recipients(tx: &mut Tx, email: EmailId) -> Result<Vec<Recipient>> {
+    Ok(sqlx::query_as!(
+        Recipient,
+        "/* deliveries::recipients */ SELECT address, state FROM delivery_recipients WHERE email_id = $1 ORDER BY address",
+        email.0,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+/// Begins attempt `attempt`: Pending Send becomes Sending. `false`: somebody else has begun it, or it is no longer
+/// to be sent.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn begin(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifetime: Duration) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* deliveries::begin */ UPDATE deliveries SET state = 'sending', attempt = $2, run_id = $3, in_flight_at = NULL,
+             claimed_until = $5, updated_at = $4
+         WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')",
+        email.0,
+        attempt,
+        run.0,
+        now,
+        now + lifetime,
+    )
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    set_status(tx, email, EmailStatus::Sending).await?;
+    Ok(true)
+}
+
+/// Commits the point of no return for this run's attempt. `false`: the attempt is no longer this run's.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn cross(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* deliveries::cross */ UPDATE deliveries SET state = 'in-flight', in_flight_at = $4, updated_at = $4
+         WHERE email_id = $1 AND attempt = $2 AND run_id = $3 AND state = 'sending'",
+        email.0,
+        attempt,
+        run.0,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server has accepted; its own words.
+    Sent(String),
+    /// Another attempt after this long.
+    Retry(Duration, Fault),
+    /// Given up.
+    Failed(Fault),
+    /// Nobody knows.
+    Unknown(Fault),
+}
+
+/// Writes how attempt `attempt` ended. Only from Sending or In flight of the same attempt; anything else answers
+/// `false` and changes nothing.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, ended: &Ended) -> Result<bool> {
+    let now = tx.now();
+    let (state, due_at, reply, fault) = match ended {
+        Ended::Sent(reply) => (DeliveryState::Sent, now, Some(reply.as_str()), None),
+        Ended::Retry(after, fault) => (DeliveryState::Retry, now + *after, None, Some(fault)),
+        Ended::Failed(fault) => (DeliveryState::Failed, now, None, Some(fault)),
+        Ended::Unknown(fault) => (DeliveryState::Unknown, now, None, Some(fault)),
+    };
+    let done = sqlx::query!(
+        "/* deliveries::end */ UPDATE deliveries SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
+             reply = COALESCE($6, reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10
+         WHERE email_id = $1 AND attempt = $2 AND ($3::uuid IS NULL OR run_id = $3) AND state IN ('sending', 'in-flight')",
+        email.0,
+        attempt,
+        run.map(|r| r.0),
+        state.as_str(),
+        due_at,
+        reply,
+        fault.map(|f| f.code.as_str()),
+        fault.map(|f| f.class.as_str()),
+        fault.map(|f| f.message.as_str()),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    set_status(tx, email, state.status()).await?;
+    Ok(true)
+}
+
+/// Moves a delivery that was not begun to a later time; not an attempt.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn defer(tx: &mut Tx, email: EmailId, attempt: i32, after: Duration) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "/* deliveries::defer */ UPDATE deliveries SET due_at = $3, claimed_until = NULL, claims = 0
+         WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')",
+        email.0,
+        attempt,
+        now + after,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Notes each recipient's own answer; who has accepted stays accepted.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn note_recipients(tx: &mut Tx, email: EmailId, answers: &[(String, &'static str, String)]) -> Result<()> {
+    let addresses: Vec<_> = answers.iter().map(|(a, _, _)| a.clone()).collect();
+    let states: Vec<_> = answers.iter().map(|(_, s, _)| (*s).to_owned()).collect();
+    let replies: Vec<_> = answers.iter().map(|(_, _, r)| r.clone()).collect();
+    sqlx::query!(
+        "/* deliveries::note_recipients */ UPDATE delivery_recipients AS d SET state = a.state, reply = a.reply
+         FROM unnest($2::text[], $3::text[], $4::text[]) AS a(address, state, reply)
+         WHERE d.email_id = $1 AND d.address = a.address AND d.state <> 'accepted'",
+        email.0,
+        &addresses,
+        &states,
+        &replies,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+async fn set_status(tx: &mut Tx, email: EmailId, status: EmailStatus) -> Result<()> {
+    let now = tx.now();
+    let version = sqlx::query_scalar!(
+        "/* deliveries::set_status */ UPDATE emails SET status = $2, version = version + 1, updated_at = $3,
+             sent_at = CASE WHEN $2 = 'sent' THEN $3 ELSE sent_at END
+         WHERE id = $1 AND status <> $2 RETURNING version",
+        email.0,
+        status.as_str(),
+        now,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    if let Some(version) = version {
+        feed::tell(tx, "email", email.0, Change::Updated, &["status"], version).await?;
+    }
+    Ok(())
+}
+
+/// An outgoing email as it is composed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// Subject.
+    pub subject: String,
+    /// Message-IDs it answers.
+    pub in_reply_to: Vec<String>,
+    /// Text body.
+    pub body_text: Option<String>,
+    /// HTML body.
+    pub body_html: Option<String>,
+    /// Its parties: role, display name, address.
+    pub parties: Vec<(PartyRole, String, String)>,
+    /// Its files.
+    pub attachments: Vec<OutgoingAttachment>,
+}
+
+/// A file of an outgoing email.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingAttachment {
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub media_type: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Content-ID.
+    pub content_id: Option<String>,
+    /// Shown inside the body.
+    pub inline: bool,
+    /// Its bytes.
+    pub content: ContentDigest,
+}
+
+/// Reads an outgoing email.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
+    let row = sqlx::query!(
+        "/* deliveries::outgoing */ SELECT subject, in_reply_to, body_text, body_html FROM emails WHERE id = $1",
+        email.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let parties = sqlx::query!(
+        "/* deliveries::outgoing */ SELECT role, name, address FROM email_parties WHERE email_id = $1 ORDER BY position",
+        email.0,
+    )
+    .fetch_all(tx.connection())
+    .await?
+    .into_iter()
+    .map(|p| Ok((word("email_parties", "role", email, &p.role)?, p.name, p.address)))
+    .collect::<Result<Vec<_>>>()?;
+    let attachments = sqlx::query!(
+        "/* deliveries::outgoing */ SELECT id, name, media_type, size_bytes, content_id, inline, content_digest AS \"digest!\"
+         FROM email_attachments WHERE email_id = $1 AND content_digest IS NOT NULL ORDER BY position",
+        email.0,
+    )
+    .fetch_all(tx.connection())
+    .await?
+    .into_iter()
+    .map(|a| {
+        Ok(OutgoingAttachment {
+            name: a.name,
+            media_type: a.media_type,
+            size_bytes: a.size_bytes.unsigned_abs(),
+            content_id: a.content_id,
+            inline: a.inline,
+            content: digest(a.id, &a.digest)?,
+        })
+    })
+    .collect::<Result<Vec<_>>>()?;
+    Ok(Some(Outgoing {
+        subject: row.subject,
+        in_reply_to: row.in_reply_to,
+        body_text: row.body_text,
+        body_html: row.body_html,
+        parties,
+        attachments,
+    }))
+}
+
+fn digest(row: Uuid, bytes: &[u8]) -> Result<ContentDigest> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::unreadable("email_attachments", "content_digest", row, "not a SHA-256 digest"))
+}

@@ -1,0 +1,309 @@
+//! What is known of a mailbox's items on the server: tracked, refused with the reason, or quarantined.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::{
+    id::{EmailId, MailboxId},
+    remote::{Fingerprint, RemoteKey},
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Result, Tx, error::json};
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is a record, or is linked to one.
+    Tracked(EmailId),
+    /// It was looked at and refused.
+    Refused,
+    /// It failed; tried again at the given instant, or never.
+    Quarantined(Option<DateTime<Utc>>),
+}
+
+/// An item to remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its key.
+    pub key: RemoteKey,
+    /// The key was derived from the header.
+    pub weak: bool,
+    /// Hash of its header, where it was read.
+    pub fingerprint: Option<Fingerprint>,
+    /// Announced size.
+    pub size_bytes: u64,
+    /// What became of it.
+    pub disposition: Disposition,
+    /// Stable name of the reason it was refused or quarantined for.
+    pub reason: Option<String>,
+    /// The reason in words.
+    pub detail: Option<String>,
+    /// It is to be deleted on the server.
+    pub delete_wanted: bool,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    remote_key: String,
+    weak: bool,
+    fingerprint: Option<String>,
+    size_bytes: u64,
+    disposition: &'static str,
+    reason: Option<&'a str>,
+    detail: Option<&'a str>,
+    email_id: Option<Uuid>,
+    delete_wanted: bool,
+    next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// How many items of this mailbox are known.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn count(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
+    let count = sqlx::query_scalar!(
+        "/* items::count */ SELECT count(*) AS \"count!\" FROM remote_items WHERE mailbox_id = $1",
+        mailbox.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
+/// For each key, whether it is known. A quarantined item whose next attempt is due counts as unknown, so that it is
+/// offered again.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn contains(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Result<Vec<bool>> {
+    let bytes: Vec<_> = keys.iter().map(|k| k.as_bytes().to_vec()).collect();
+    let now = tx.now();
+    Ok(sqlx::query_scalar!(
+        "/* items::contains */ SELECT (i.remote_key IS NOT NULL
+             AND NOT (i.disposition = 'quarantined' AND i.next_attempt_at IS NOT NULL AND i.next_attempt_at <= $3))
+             AS \"known!\"
+         FROM unnest($2::bytea[]) WITH ORDINALITY AS k(remote_key, place)
+         LEFT JOIN remote_items i ON i.mailbox_id = $1 AND i.remote_key = k.remote_key
+         ORDER BY k.place",
+        mailbox.0,
+        &bytes,
+        now,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+/// For each fingerprint, the key of a known item that has it.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn by_fingerprint(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    fingerprints: &[Fingerprint],
+) -> Result<Vec<Option<RemoteKey>>> {
+    let bytes: Vec<_> = fingerprints.iter().map(|f| f.to_vec()).collect();
+    let rows = sqlx::query_scalar!(
+        "/* items::by_fingerprint */ SELECT (SELECT i.remote_key FROM remote_items i
+             WHERE i.mailbox_id = $1 AND i.fingerprint = f.fingerprint
+             ORDER BY i.remote_key LIMIT 1)
+         FROM unnest($2::bytea[]) WITH ORDINALITY AS f(fingerprint, place) ORDER BY f.place",
+        mailbox.0,
+        &bytes,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|key| key.and_then(RemoteKey::new)).collect())
+}
+
+/// Known keys greater than `after`, in order, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn keys_after(tx: &mut Tx, mailbox: MailboxId, after: Option<&RemoteKey>, limit: i64) -> Result<Vec<RemoteKey>> {
+    let after = after.map_or(&[][..], RemoteKey::as_bytes);
+    let rows = sqlx::query_scalar!(
+        "/* items::keys_after */ SELECT remote_key FROM remote_items WHERE mailbox_id = $1 AND remote_key > $2
+         ORDER BY remote_key LIMIT $3",
+        mailbox.0,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().filter_map(RemoteKey::new).collect())
+}
+
+/// Whether a quarantined item of this mailbox is due for another attempt.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn attempt_is_due(tx: &mut Tx, mailbox: MailboxId) -> Result<bool> {
+    let now = tx.now();
+    Ok(sqlx::query_scalar!(
+        "/* items::attempt_is_due */ SELECT EXISTS (SELECT 1 FROM remote_items
+             WHERE mailbox_id = $1 AND disposition = 'quarantined' AND next_attempt_at <= $2) AS \"due!\"",
+        mailbox.0,
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// How often each of these items has failed; unknown ones never.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn attempts(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Result<Vec<u32>> {
+    let bytes: Vec<_> = keys.iter().map(|k| k.as_bytes().to_vec()).collect();
+    let rows = sqlx::query_scalar!(
+        "/* items::attempts */ SELECT COALESCE(i.attempts, 0) AS \"attempts!\"
+         FROM unnest($2::bytea[]) WITH ORDINALITY AS k(remote_key, place)
+         LEFT JOIN remote_items i ON i.mailbox_id = $1 AND i.remote_key = k.remote_key ORDER BY k.place",
+        mailbox.0,
+        &bytes,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(i32::unsigned_abs).collect())
+}
+
+/// Remembers items, in one statement. A quarantined item counts one more attempt.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let (disposition, email_id, next_attempt_at) = match item.disposition {
+                Disposition::Tracked(email) => ("tracked", Some(email.0), None),
+                Disposition::Refused => ("refused", None, None),
+                Disposition::Quarantined(next) => ("quarantined", None, next),
+            };
+            Row {
+                remote_key: hex::encode(item.key.as_bytes()),
+                weak: item.weak,
+                fingerprint: item.fingerprint.map(hex::encode),
+                size_bytes: item.size_bytes,
+                disposition,
+                reason: item.reason.as_deref(),
+                detail: item.detail.as_deref(),
+                email_id,
+                delete_wanted: item.delete_wanted,
+                next_attempt_at,
+            }
+        })
+        .collect();
+    let rows = json("remote_items", &rows)?;
+    let now = tx.now();
+    sqlx::query!(
+        "/* items::put */ INSERT INTO remote_items AS known (mailbox_id, remote_key, weak, fingerprint, size_bytes,
+             disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, seen_at)
+         SELECT $1, decode(r.remote_key, 'hex'), r.weak, decode(r.fingerprint, 'hex'), r.size_bytes, r.disposition,
+             r.reason, r.detail, r.email_id, r.delete_wanted,
+             CASE WHEN r.disposition = 'quarantined' THEN 1 ELSE 0 END, r.next_attempt_at, $3
+         FROM jsonb_to_recordset($2) AS r(remote_key text, weak boolean, fingerprint text, size_bytes bigint,
+             disposition text, reason text, detail text, email_id uuid, delete_wanted boolean,
+             next_attempt_at timestamptz)
+         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET
+             fingerprint = COALESCE(EXCLUDED.fingerprint, known.fingerprint), size_bytes = EXCLUDED.size_bytes,
+             disposition = EXCLUDED.disposition, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
+             email_id = EXCLUDED.email_id, delete_wanted = EXCLUDED.delete_wanted,
+             attempts = known.attempts + EXCLUDED.attempts, next_attempt_at = EXCLUDED.next_attempt_at,
+             absent_listings = 0",
+        mailbox.0,
+        rows,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Gives known items their new keys (old, new).
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteKey)]) -> Result<()> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let old: Vec<_> = pairs.iter().map(|(old, _)| old.as_bytes().to_vec()).collect();
+    let new: Vec<_> = pairs.iter().map(|(_, new)| new.as_bytes().to_vec()).collect();
+    sqlx::query!(
+        "/* items::rekey */ WITH pairs AS (SELECT * FROM unnest($2::bytea[], $3::bytea[]) AS p(old, new)), links AS (
+             UPDATE email_mailboxes l SET remote_key = p.new FROM pairs p
+             WHERE l.mailbox_id = $1 AND l.remote_key = p.old)
+         UPDATE remote_items i SET remote_key = p.new, absent_listings = 0 FROM pairs p
+         WHERE i.mailbox_id = $1 AND i.remote_key = p.old",
+        mailbox.0,
+        &old,
+        &new,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Notes which known items a complete listing did not show, and that it did show all others. Items missing from two
+/// listings in a row are forgotten (their records stay).
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn note_absent(tx: &mut Tx, mailbox: MailboxId, absent: &[RemoteKey]) -> Result<()> {
+    let bytes: Vec<_> = absent.iter().map(|k| k.as_bytes().to_vec()).collect();
+    sqlx::query!(
+        "/* items::note_absent */ DELETE FROM remote_items
+         WHERE mailbox_id = $1 AND remote_key = ANY($2) AND absent_listings >= 1",
+        mailbox.0,
+        &bytes,
+    )
+    .execute(tx.connection())
+    .await?;
+    sqlx::query!(
+        "/* items::note_absent */ UPDATE remote_items SET
+             absent_listings = CASE WHEN remote_key = ANY($2) THEN absent_listings + 1 ELSE 0 END
+         WHERE mailbox_id = $1 AND (remote_key = ANY($2) OR absent_listings > 0)",
+        mailbox.0,
+        &bytes,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Items that are to be deleted on the server, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn deletions_wanted(tx: &mut Tx, mailbox: MailboxId, limit: i64) -> Result<Vec<RemoteKey>> {
+    let rows = sqlx::query_scalar!(
+        "/* items::deletions_wanted */ SELECT remote_key FROM remote_items WHERE mailbox_id = $1 AND delete_wanted LIMIT $2",
+        mailbox.0,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().filter_map(RemoteKey::new).collect())
+}
+
+/// Notes that the server has confirmed these deletions.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn deletions_done(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Result<()> {
+    let bytes: Vec<_> = keys.iter().map(|k| k.as_bytes().to_vec()).collect();
+    sqlx::query!(
+        "/* items::deletions_done */ UPDATE remote_items SET delete_wanted = false
+         WHERE mailbox_id = $1 AND remote_key = ANY($2)",
+        mailbox.0,
+        &bytes,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
