@@ -4,6 +4,7 @@
 //! field; the rest of it passes through. The line end before a delimiter belongs to the
 //! delimiter, so the last line end is held back until the next line is known.
 
+mod classify;
 mod lines;
 
 use crate::anomaly::{Anomalies, Anomaly, Unparsable};
@@ -12,6 +13,7 @@ use crate::limits::Limits;
 use crate::part::{PartInfo, PartSink, Role, Want};
 use crate::transfer::Decoder;
 
+use classify::HeaderLine;
 use lines::{Eol, LineEnds, Piece};
 
 /// Largest slice of decoded bytes a sink receives.
@@ -24,8 +26,6 @@ pub const MAX_HELD_BACK: usize = 4 * 1024;
 const STEP: usize = 16 * 1024;
 /// How far the beginning of an undecided line is kept.
 const PROBE: usize = 1_024;
-/// Longest name of a header field that is taken for one.
-const MAX_FIELD_NAME: usize = 256;
 
 /// Cuts one message. See the module's documentation.
 #[derive(Debug)]
@@ -153,14 +153,6 @@ impl Splitter {
     }
 }
 
-/// What the beginning of a line in a header says.
-enum HeaderLine {
-    Undecided,
-    Field,
-    Mbox,
-    NoField,
-}
-
 impl State {
     fn piece(&mut self, piece: Piece<'_>, limits: &Limits, sink: &mut dyn PartSink) {
         if self.mode == Mode::Over {
@@ -257,57 +249,6 @@ impl State {
             self.decide(limits, sink);
         }
         true
-    }
-
-    fn may_guess(&self) -> bool {
-        self.levels.last().is_some_and(|level| level.children == 0)
-    }
-
-    fn may_be_delimiter(&self) -> bool {
-        self.levels.iter().any(|level| {
-            !level.boundary.is_empty()
-                && match self.line.strip_prefix(b"--") {
-                    Some(rest) => match rest.strip_prefix(level.boundary.as_slice()) {
-                        Some(tail) => is_delimiter_tail(tail) || tail == b"-",
-                        None => level.boundary.starts_with(rest),
-                    },
-                    None => self.line == b"-",
-                }
-        })
-    }
-
-    /// The level a whole line delimits, innermost first, and whether it closes it.
-    fn delimiter(&self) -> Option<(usize, bool)> {
-        let rest = self.line.strip_prefix(b"--")?;
-        self.levels.iter().enumerate().rev().find_map(|(index, level)| {
-            let tail = rest.strip_prefix(level.boundary.as_slice())?;
-            let found = !level.boundary.is_empty() && is_delimiter_tail(tail);
-            found.then(|| (index, tail.starts_with(b"--")))
-        })
-    }
-
-    fn header_line(&self) -> HeaderLine {
-        let line = self.line.as_slice();
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            // A continuation needs a field to continue.
-            return if self.header_begun { HeaderLine::Field } else { HeaderLine::NoField };
-        }
-        if !self.root_done {
-            let mbox: &[&[u8]] = &[b"From ", b">From "];
-            if mbox.iter().any(|start| line.starts_with(start)) {
-                return HeaderLine::Mbox;
-            }
-            if mbox.iter().any(|start| start.starts_with(line)) {
-                return HeaderLine::Undecided;
-            }
-        }
-        let name = line.iter().take_while(|b| b.is_ascii_graphic() && **b != b':').count();
-        let spaces = line[name..].iter().take_while(|b| **b == b' ' || **b == b'\t').count();
-        match line.get(name + spaces) {
-            Some(b':') if name > 0 && name <= MAX_FIELD_NAME => HeaderLine::Field,
-            None if name <= MAX_FIELD_NAME => HeaderLine::Undecided,
-            _ => HeaderLine::NoField,
-        }
     }
 
     /// Bytes of a line that is no delimiter.
@@ -559,9 +500,4 @@ impl State {
             self.unparsable.get_or_insert(Unparsable::NoParts);
         }
     }
-}
-
-/// What may follow a boundary on its line: the mark of the last delimiter, and white space.
-fn is_delimiter_tail(tail: &[u8]) -> bool {
-    tail.strip_prefix(b"--").unwrap_or(tail).iter().all(|b| *b == b' ' || *b == b'\t')
 }

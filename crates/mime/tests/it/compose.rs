@@ -72,7 +72,7 @@ fn a_full_message_is_read_back() {
     assert_eq!(parsed.unparsable, None);
     assert!(parsed.anomalies.as_slice().is_empty(), "{:?}", parsed.anomalies);
     assert_eq!(parsed.headers.subject.as_deref(), Some(message.subject.as_str()));
-    assert_eq!(parsed.headers.from, [message.from.clone()]);
+    assert_eq!(parsed.headers.from, std::slice::from_ref(&message.from));
     assert_eq!(parsed.headers.to, message.to);
     assert_eq!(parsed.headers.references, message.references);
     assert_eq!(parsed.headers.date, Some(message.date));
