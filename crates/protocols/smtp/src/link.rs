@@ -39,7 +39,8 @@ impl Link {
     /// (RFC 3207 §4.2).
     pub(crate) async fn protect(self, trust: &TlsTrust, host: &str, deadline: &Deadline) -> Result<Self, Fault> {
         let plain = self.io.into_inner();
-        let stream = deadline.run(self.patience, plain.protect(trust, host)).await.map_err(fault::before_greeting)??;
+        let stream =
+            deadline.run(self.patience, plain.protect(trust, host)).await.map_err(fault::before_greeting)??;
         Ok(Self::new(stream, self.patience))
     }
 
@@ -75,10 +76,9 @@ impl Link {
     /// byte.
     pub(crate) async fn unasked(&mut self, deadline: &Deadline) -> Option<Result<Reply, Fault>> {
         let io = &mut self.io;
-        let there = tokio::task::unconstrained(poll_fn(|cx| {
-            Poll::Ready(Pin::new(&mut *io).poll_fill_buf(cx).is_ready())
-        }))
-        .await;
+        let there =
+            tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(Pin::new(&mut *io).poll_fill_buf(cx).is_ready())))
+                .await;
         if there { Some(self.reply(deadline).await) } else { None }
     }
 

@@ -15,7 +15,11 @@ fn decoded(line: &str) -> String {
 }
 
 /// Plays AUTH with these offers and answers; what the client said after EHLO.
-async fn converse(method: AuthMethod, offers: &'static str, answers: &'static [&'static str]) -> (Option<Fault>, Vec<String>) {
+async fn converse(
+    method: AuthMethod,
+    offers: &'static str,
+    answers: &'static [&'static str],
+) -> (Option<Fault>, Vec<String>) {
     let script = Script::play(move |mut peer| async move {
         peer.say("220 script.test").await;
         peer.expect("EHLO", &format!("250-script.test\n250 {offers}")).await;

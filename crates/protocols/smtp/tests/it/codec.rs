@@ -103,7 +103,10 @@ fn ehlo_answers() {
     assert_eq!(offered(&["mx"]).size, None);
     let old = offered(&["mx", "AUTH=LOGIN PLAIN"]).auth;
     assert!(old.login && old.plain && !old.xoauth2);
-    assert!(offered(&["mx", "", "FUTURERELEASE x y", "DELIVERBY -", "STARTTLS"]).starttls, "bad lines hide no good ones");
+    assert!(
+        offered(&["mx", "", "FUTURERELEASE x y", "DELIVERBY -", "STARTTLS"]).starttls,
+        "bad lines hide no good ones"
+    );
     assert!(!offered(&["mx", "AUTH PLAINER LOGINX XSTARTTLS"]).auth.plain);
 }
 

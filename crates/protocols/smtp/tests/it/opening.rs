@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use lockstep_connector::{Connector, Deadline, TlsTrust};
 use lockstep_model::{
-    fault::{FaultClass, FaultScope},
+    fault::{Fault, FaultClass, FaultScope},
     profile::{AuthMethod, TlsMode},
 };
 use lockstep_smtp::Smtp;
 use tokio::io::AsyncWriteExt;
 
-use crate::peer::{Gate, MESSAGE, SECRET, Script, Tls, body, ehlo, envelope, kind, minute, open, target};
+use crate::peer::{Gate, MESSAGE, Script, Tls, body, ehlo, envelope, kind, minute, open, smtp, target};
 
 #[tokio::test]
 async fn descriptor() {
@@ -119,38 +119,57 @@ async fn starttls_refused() {
     assert!(!script.end().await.contains("AUTH"));
 }
 
-#[tokio::test]
-async fn starttls_forgets_what_was_said_before() {
+/// Opens a session by STARTTLS at a server that talks on after its 220 to STARTTLS, and says something else under TLS.
+async fn upgraded(said_before: &'static str) -> Result<(), Fault> {
     let tls = Tls::new();
     let server = tls.clone();
     let script = Script::play(move |mut peer| async move {
         peer.say("220 script.test").await;
-        // Before TLS anybody may have put in what he likes: none of it counts afterwards.
         peer.expect("EHLO", &ehlo(&["STARTTLS", "SIZE 1"])).await;
-        peer.expect("STARTTLS", "220 go on\n250-evil.test\n250 AUTH XOAUTH2").await;
-        let mut peer = peer.protect(&server).await;
-        peer.expect("EHLO", "250-script.test\n250 AUTH PLAIN").await;
-        peer.expect("AUTH PLAIN ", "235 welcome").await;
+        peer.expect("STARTTLS", said_before).await;
+        let mut peer = peer.protect(&server).await?;
+        peer.expect("EHLO", "250-script.test\n250 AUTH LOGIN").await;
+        peer.expect("AUTH LOGIN", "334 user").await;
+        peer.hear().await;
+        peer.say("334 secret").await;
+        peer.hear().await;
+        peer.say("235 welcome").await;
         peer.expect("MAIL FROM:<ann@example.test>", "250 ok").await;
         peer.expect("RCPT", "250 ok").await;
         peer.expect("DATA", "354 go on").await;
         assert!(peer.hear_message().await.1);
         peer.say("250 queued").await;
         peer.hear_out().await;
+        Ok::<_, std::io::Error>(())
     })
     .await;
-    let smtp = Smtp::new(tls.trust(), "client.test".to_owned());
-    let target = target(script.port, TlsMode::StartTls, AuthMethod::Auto);
-    let opened = smtp.open(&target, &minute()).await;
-    // The extra plain text was either forgotten, or arrived late and spoilt the handshake; it was never believed.
-    match opened {
-        Ok(mut session) => {
-            let receipt = session.send(&envelope(&["b@x.test"]), body(MESSAGE), &mut Gate::default(), &minute()).await;
-            assert_eq!(receipt.unwrap().reply, "250 queued");
-            drop(session);
-            script.end().await;
+    let opened = smtp(tls.trust()).open(&target(script.port, TlsMode::StartTls, AuthMethod::Auto), &minute()).await;
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(fault) => {
+            assert!(script.end().await.is_err());
+            return Err(fault);
         }
-        Err(fault) => assert_eq!(fault.code, "SecureConnectionFailed"),
+    };
+    let sent = session.send(&envelope(&["b@x.test"]), body(MESSAGE), &mut Gate::default(), &minute()).await;
+    drop(session);
+    script.end().await.unwrap();
+    assert_eq!(sent?.reply, "250 queued");
+    Ok(())
+}
+
+/// Mechanisms and limits count only as they are said under TLS.
+#[tokio::test]
+async fn starttls_forgets_what_was_offered_before() {
+    upgraded("220 go on").await.unwrap();
+}
+
+/// What somebody on the way appends to the plain conversation is either forgotten, or arrives late and spoils the
+/// handshake. It is never taken for an answer given under TLS.
+#[tokio::test]
+async fn starttls_believes_nothing_that_was_appended() {
+    if let Err(fault) = upgraded("220 go on\n250-evil.test\n250 AUTH XOAUTH2").await {
+        assert_eq!(kind(&fault), (FaultScope::Profile, FaultClass::Unreachable, "SecureConnectionFailed"));
     }
 }
 
@@ -159,12 +178,12 @@ async fn implicit_tls() {
     let tls = Tls::new();
     let server = tls.clone();
     let script = Script::play(move |peer| async move {
-        let mut peer = peer.protect(&server).await;
+        let mut peer = peer.protect(&server).await.unwrap();
         peer.admit(&[]).await;
         peer.expect("QUIT", "221 bye").await;
     })
     .await;
-    let smtp = Smtp::new(tls.trust(), "client.test".to_owned());
+    let smtp = smtp(tls.trust());
     let target = target(script.port, TlsMode::Implicit, AuthMethod::Auto);
     smtp.open(&target, &minute()).await.unwrap().close(&minute()).await.unwrap();
     script.end().await;
@@ -176,15 +195,12 @@ async fn an_unknown_certificate_is_refused() {
         peer.say("220 script.test").await;
         peer.expect("EHLO", &ehlo(&["STARTTLS"])).await;
         peer.expect("STARTTLS", "220 go on").await;
-        peer.hear_out().await;
-        peer.heard.concat()
+        peer.protect(&Tls::new()).await.is_err()
     })
     .await;
-    let mut target = target(script.port, TlsMode::StartTls, AuthMethod::Auto);
-    target.request_timeout = Duration::from_millis(300);
-    let fault = open(&target).await.err().unwrap();
-    assert_eq!(fault.scope, FaultScope::Profile);
-    assert!(!script.end().await.contains(SECRET));
+    let fault = open(&target(script.port, TlsMode::StartTls, AuthMethod::Auto)).await.err().unwrap();
+    assert_eq!(kind(&fault), (FaultScope::Profile, FaultClass::Unreachable, "SecureConnectionFailed"));
+    assert!(script.end().await, "the handshake failed on the server's side too");
 }
 
 #[tokio::test]

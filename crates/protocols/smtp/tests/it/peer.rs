@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use lockstep_model::{
     profile::{AuthMethod, Endpoint, TlsMode},
 };
 use lockstep_smtp::Smtp;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use lockstep_test_support::tls::ServerIdentity;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -95,9 +95,12 @@ impl Peer {
     }
 
     /// Continues under TLS, as the server of `tls`.
-    pub(crate) async fn protect(self, tls: &Tls) -> Self {
-        let stream = tls.acceptor.accept(self.io.into_inner()).await.unwrap();
-        Self { io: BufReader::new(Box::new(stream)), heard: self.heard }
+    ///
+    /// # Errors
+    /// When the client did not want to.
+    pub(crate) async fn protect(self, tls: &Tls) -> std::io::Result<Self> {
+        let stream = tls.acceptor.accept(self.io.into_inner()).await?;
+        Ok(Self { io: BufReader::new(Box::new(stream)), heard: self.heard })
     }
 }
 
@@ -119,19 +122,11 @@ pub(crate) struct Tls {
 
 impl Tls {
     pub(crate) fn new() -> Arc<Self> {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let identity = ServerIdentity::new(&["localhost"]);
         let dir = tempfile::tempdir().unwrap();
         let ca_file = dir.path().join("ca.pem");
-        std::fs::write(&ca_file, made.cert.pem()).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        Arc::new(Self { acceptor: TlsAcceptor::from(Arc::new(config)), ca_file, _dir: dir })
+        std::fs::write(&ca_file, identity.authority_pem()).unwrap();
+        Arc::new(Self { acceptor: TlsAcceptor::from(identity.server()), ca_file, _dir: dir })
     }
 
     pub(crate) fn trust(&self) -> TlsTrust {
@@ -173,8 +168,7 @@ impl<T: Send + 'static> Script<T> {
 }
 
 pub(crate) fn target(port: u16, tls: TlsMode, auth: AuthMethod) -> Target {
-    let endpoint =
-        Endpoint { protocol: "smtp".parse().unwrap(), host: "localhost".to_owned(), port, tls, auth };
+    let endpoint = Endpoint { protocol: "smtp".parse().unwrap(), host: "localhost".to_owned(), port, tls, auth };
     let credentials = Credentials::new("ann@example.test", SECRET.to_owned().into());
     Target { endpoint, credentials, request_timeout: Duration::from_secs(5) }
 }
@@ -183,9 +177,14 @@ pub(crate) fn minute() -> Deadline {
     Deadline::within(Duration::from_secs(60))
 }
 
+static MACHINE_TRUST: LazyLock<TlsTrust> = LazyLock::new(|| TlsTrust::load(None).unwrap());
+
+pub(crate) fn smtp(trust: TlsTrust) -> Smtp {
+    Smtp::new(trust, "client.test".to_owned())
+}
+
 pub(crate) async fn open(target: &Target) -> Result<Box<dyn Session>, Fault> {
-    let smtp = Smtp::new(TlsTrust::load(None).unwrap(), "client.test".to_owned());
-    smtp.open(target, &minute()).await
+    smtp(MACHINE_TRUST.clone()).open(target, &minute()).await
 }
 
 pub(crate) fn envelope(to: &[&str]) -> Envelope {

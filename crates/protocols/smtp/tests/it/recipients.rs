@@ -1,16 +1,13 @@
 //! Each recipient has its own answer.
 
-use lockstep_connector::Envelope;
+use lockstep_connector::{Envelope, RecipientReply};
 use lockstep_model::fault::{Fault, FaultClass, FaultScope};
 
 use crate::peer::{Gate, MESSAGE, Peer, Script, body, envelope, kind, minute, open, send_to};
 
-fn results(recipients: &[lockstep_connector::RecipientReply]) -> Vec<(&str, Option<(FaultClass, &str)>)> {
-    let view = |result: &'_ Result<(), Fault>| result.as_ref().err().map(|f| (f.class, f.code.clone()));
-    recipients
-        .iter()
-        .map(|r| (r.address.as_str(), view(&r.result).map(|(class, _)| (class, code_of(&r.result)))))
-        .collect()
+fn results(recipients: &[RecipientReply]) -> Vec<(&str, Option<(FaultClass, &str)>)> {
+    let why = |reply: &'_ RecipientReply| reply.result.as_ref().err().map(|fault| fault.class);
+    recipients.iter().map(|r| (r.address.as_str(), why(r).map(|class| (class, code_of(&r.result))))).collect()
 }
 
 fn code_of(result: &Result<(), Fault>) -> &str {
@@ -113,7 +110,9 @@ async fn nothing_is_said_for_an_envelope_that_cannot_be() {
     let mut gate = Gate::default();
     let evil = Envelope { from: "a@x.test>\r\nDATA".to_owned(), ..envelope(&["b@x.test"]) };
     let utf8 = Envelope { from: "j\u{f6}rg@x.test".to_owned(), ..envelope(&["b@x.test"]) };
-    for (envelope, code) in [(evil, "InvalidSenderAddress"), (utf8, "SmtpUtf8NotOffered"), (envelope(&[]), "NoRecipients")] {
+    for (envelope, code) in
+        [(evil, "InvalidSenderAddress"), (utf8, "SmtpUtf8NotOffered"), (envelope(&[]), "NoRecipients")]
+    {
         let fault = session.send(&envelope, body(MESSAGE), &mut gate, &minute()).await.unwrap_err();
         assert_eq!(kind(&fault), (FaultScope::Item, FaultClass::Refused, code));
     }
