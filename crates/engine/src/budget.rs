@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const RUN_BUDGET: Duration = Duration::from_secs(4 * 60);
 
 /// Items of a page.
-pub const PAGE_ITEMS: u32 = 50;
+pub const PAGE_ITEMS: usize = 50;
 
 /// Bytes of a page, as the server states them.
 pub const PAGE_BYTES: u64 = 8 * MIB;
@@ -26,8 +26,8 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
     /// Most items.
-    pub items: u32,
-    /// Most bytes; a first item larger than this makes a page of its own.
+    pub items: usize,
+    /// Most bytes; an item larger than this makes a page of its own.
     pub bytes: u64,
 }
 
@@ -35,11 +35,4 @@ pub struct PageLimits {
 /// touched, so that the next run knows which one to set aside.
 pub fn page_limits(silent_expiries: u32) -> PageLimits {
     PageLimits { items: if silent_expiries >= SILENT_EXPIRIES { 1 } else { PAGE_ITEMS }, bytes: PAGE_BYTES }
-}
-
-impl PageLimits {
-    /// Whether a page that holds `items` items of `bytes` bytes has room for one more. The first item always has.
-    pub fn admit(&self, items: u32, bytes: u64, next: u64) -> bool {
-        items == 0 || (items < self.items && bytes.saturating_add(next) <= self.bytes)
-    }
 }

@@ -21,14 +21,15 @@ pub enum Actor {
 }
 
 /// Whether a delivery may go from one state to another. Out of *unknown* nothing leads to another attempt but a
-/// person's decision: nothing is ever sent twice by itself.
+/// person's decision: nothing is ever sent twice by itself. From *sending* straight to *sent* goes a delivery that an earlier attempt
+/// brought to somebody, when the rest is given up.
 pub fn may_become(from: DeliveryState, to: DeliveryState, by: Actor) -> bool {
     use DeliveryState::{Failed, InFlight, Pending, Retry, Sending, Sent, Unknown};
     match by {
         Actor::Worker => matches!(
             (from, to),
             (Pending | Retry, Sending)
-                | (Sending, InFlight | Retry | Failed)
+                | (Sending, InFlight | Retry | Failed | Sent)
                 | (InFlight, Sent | Unknown | Retry | Failed)
         ),
         Actor::Probe => matches!((from, to), (Unknown, Sent)),
