@@ -176,8 +176,9 @@ pub enum Ended {
     Unknown(Fault),
 }
 
-/// Writes how attempt `attempt` ended. Only from Sending or In flight of the same attempt; anything else answers
-/// `false` and changes nothing.
+/// Writes how attempt `attempt` ended. Only from Sending or In flight of the same attempt, or from Unknown to Sent when
+/// the very run that was given up has learnt the answer after all; anything else answers `false` and changes nothing.
+/// Without a run it is the scheduler's side speaking for a run that has died.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
@@ -192,7 +193,8 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
     let done = sqlx::query!(
         "/* deliveries::end */ UPDATE deliveries SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
              reply = COALESCE($6, reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10
-         WHERE email_id = $1 AND attempt = $2 AND ($3::uuid IS NULL OR run_id = $3) AND state IN ('sending', 'in-flight')",
+         WHERE email_id = $1 AND attempt = $2 AND ($3::uuid IS NULL OR run_id = $3)
+           AND (state IN ('sending', 'in-flight') OR (state = 'unknown' AND $4 = 'sent' AND run_id = $3))",
         email.0,
         attempt,
         run.map(|r| r.0),
@@ -211,6 +213,25 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
     }
     set_status(tx, email, state.status()).await?;
     Ok(true)
+}
+
+/// Keeps the claim of an attempt that is still under way.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn extend(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifetime: Duration) -> Result<()> {
+    let until = tx.now() + lifetime;
+    sqlx::query!(
+        "/* deliveries::extend */ UPDATE deliveries SET claimed_until = greatest(claimed_until, $4)
+         WHERE email_id = $1 AND attempt = $2 AND run_id = $3 AND state IN ('sending', 'in-flight')",
+        email.0,
+        attempt,
+        run.0,
+        until,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Moves a delivery that was not begun to a later time; not an attempt.
@@ -356,7 +377,5 @@ pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
 }
 
 fn digest(row: Uuid, bytes: &[u8]) -> Result<ContentDigest> {
-    bytes
-        .try_into()
-        .map_err(|_| Error::unreadable("email_attachments", "content_digest", row, "not a SHA-256 digest"))
+    bytes.try_into().map_err(|_| Error::unreadable("email_attachments", "content_digest", row, "not a SHA-256 digest"))
 }

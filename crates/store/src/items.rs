@@ -120,7 +120,12 @@ pub async fn by_fingerprint(
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn keys_after(tx: &mut Tx, mailbox: MailboxId, after: Option<&RemoteKey>, limit: i64) -> Result<Vec<RemoteKey>> {
+pub async fn keys_after(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    after: Option<&RemoteKey>,
+    limit: i64,
+) -> Result<Vec<RemoteKey>> {
     let after = after.map_or(&[][..], RemoteKey::as_bytes);
     let rows = sqlx::query_scalar!(
         "/* items::keys_after */ SELECT remote_key FROM remote_items WHERE mailbox_id = $1 AND remote_key > $2
@@ -132,22 +137,6 @@ pub async fn keys_after(tx: &mut Tx, mailbox: MailboxId, after: Option<&RemoteKe
     .fetch_all(tx.connection())
     .await?;
     Ok(rows.into_iter().filter_map(RemoteKey::new).collect())
-}
-
-/// Whether a quarantined item of this mailbox is due for another attempt.
-///
-/// # Errors
-/// [`crate::Error::Unavailable`].
-pub async fn attempt_is_due(tx: &mut Tx, mailbox: MailboxId) -> Result<bool> {
-    let now = tx.now();
-    Ok(sqlx::query_scalar!(
-        "/* items::attempt_is_due */ SELECT EXISTS (SELECT 1 FROM remote_items
-             WHERE mailbox_id = $1 AND disposition = 'quarantined' AND next_attempt_at <= $2) AS \"due!\"",
-        mailbox.0,
-        now,
-    )
-    .fetch_one(tx.connection())
-    .await?)
 }
 
 /// How often each of these items has failed; unknown ones never.

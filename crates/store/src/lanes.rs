@@ -75,6 +75,10 @@ pub struct Run {
     pub cursor: Cursor,
     /// The item that a cautious run before this one was about to touch and did not live to tell of.
     pub touching: Option<RemoteKey>,
+    /// A quarantined item is due for another attempt, so the whole listing has to be looked at.
+    pub attempt_due: bool,
+    /// Processed items wait for their deletion on the server.
+    pub deletions_wanted: bool,
     /// The mailbox.
     pub mailbox: Mailbox,
     /// Its owner's choice what becomes a record.
@@ -147,9 +151,14 @@ pub fn mailbox_identity(mailbox: MailboxId) -> String {
 /// # Errors
 /// [`Error::Unavailable`], or [`Error::Unreadable`] for a row this code does not understand.
 pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<Run>> {
+    let now = tx.now();
     let row = sqlx::query!(
         "/* lanes::open */ SELECT o.id AS organisation_id, o.max_attachment_bytes, o.max_message_bytes,
              o.max_body_bytes, o.blocked_extensions, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
+             EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.disposition = 'quarantined'
+                     AND i.next_attempt_at <= $3) AS \"attempt_due!\",
+             EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.delete_wanted)
+                 AS \"deletions_wanted!\",
              m.process_email_from, p.process_emails_from,
              COALESCE(u.track_option, q.track_option) AS \"track!\"
          FROM lanes l
@@ -162,6 +171,7 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
          WHERE l.mailbox_id = $1 AND l.lane = $2",
         mailbox.0,
         lane.as_str(),
+        now,
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -175,6 +185,8 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         claims: row.claims.unsigned_abs(),
         cursor: Cursor(row.cursor),
         touching: row.touching.and_then(RemoteKey::new),
+        attempt_due: row.attempt_due,
+        deletions_wanted: row.deletions_wanted,
         track: word("users", "track_option", mailbox.id, &row.track)?,
         process_from: row.process_email_from.max(row.process_emails_from),
         mailbox,

@@ -1,0 +1,82 @@
+//! What a test of a mailbox came to, and what follows: the workload is enabled, or its owner hears why not.
+
+use lockstep_model::{fault::Fault, id::MailboxId};
+use serde_json::json;
+
+use crate::{
+    Result, Tx,
+    alerts::{self, Severity, Subject},
+    feed::{self, Change},
+    lanes,
+};
+
+/// Result of the test of one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tested {
+    /// Its method is none: not tested.
+    NotConfigured,
+    /// It works.
+    Works,
+    /// It does not.
+    Fails(Fault),
+}
+
+impl Tested {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not-run",
+            Self::Works => "success",
+            Self::Fails(_) => "failure",
+        }
+    }
+}
+
+/// The delivery methods of a mailbox, incoming and outgoing: whether each is served by Lockstep.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn methods(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(bool, bool)>> {
+    let row = sqlx::query!(
+        "/* mailbox_tests::methods */ SELECT incoming_method, outgoing_method FROM mailboxes WHERE id = $1",
+        mailbox.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|r| (r.incoming_method == "server-side", r.outgoing_method == "server-side")))
+}
+
+/// Stores the results, enables what works, disables what does not, realigns the lanes and tells the owner.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing: &Tested) -> Result<()> {
+    let now = tx.now();
+    let version = sqlx::query_scalar!(
+        "/* mailbox_tests::record */ UPDATE mailboxes SET incoming_test = $2, outgoing_test = $3,
+             incoming_enabled = ($2 = 'success'), outgoing_enabled = ($3 = 'success'), tested_at = $4, updated_at = $4,
+             version = version + 1
+         WHERE id = $1 RETURNING version",
+        mailbox.0,
+        incoming.word(),
+        outgoing.word(),
+        now,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(version) = version else { return Ok(()) };
+    let fields = ["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
+    feed::tell(tx, "mailbox", mailbox.0, Change::Updated, &fields, version).await?;
+    let subject = Subject::Mailbox(mailbox);
+    let faults: Vec<_> = [incoming, outgoing]
+        .into_iter()
+        .filter_map(|tested| if let Tested::Fails(fault) = tested { Some(fault) } else { None })
+        .collect();
+    if faults.is_empty() {
+        alerts::resolve_mailbox(tx, mailbox).await?;
+        alerts::raise(tx, "MailboxConnected", Severity::Information, subject, json!({})).await?;
+    }
+    for fault in faults {
+        alerts::raise(tx, &fault.code, Severity::Error, subject, json!({ "message": fault.message })).await?;
+    }
+    lanes::realign(tx, &[mailbox]).await
+}
