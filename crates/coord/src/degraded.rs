@@ -92,7 +92,8 @@ impl DegradedShare {
             if waiting > Duration::ZERO {
                 return Admitted::NoPermit { hint: waiting };
             }
-            if !has_permit && self.permits_out(&admission.profile, &admission.account) >= share(admission.limit(), live) {
+            if !has_permit && self.permits_out(&admission.profile, &admission.account) >= share(admission.limit(), live)
+            {
                 return Admitted::NoPermit { hint: Duration::from_secs(2) };
             }
         }
