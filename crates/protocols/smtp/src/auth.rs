@@ -14,6 +14,9 @@ use crate::{
     link::Link,
 };
 
+/// A word of the server at least this long that is part of the secret counts as a quotation of it, in bytes.
+const SHORTEST_QUOTE: usize = 4;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mechanism {
     Plain,
@@ -31,15 +34,23 @@ pub(crate) async fn authenticate(
 ) -> Result<(), Fault> {
     let mechanism = choose(method, offered)?;
     check(mechanism, credentials)?;
+    converse(link, mechanism, credentials, deadline).await.map_err(|fault| discreet(fault, credentials))
+}
+
+async fn converse(
+    link: &mut Link,
+    mechanism: Mechanism,
+    credentials: &Credentials,
+    deadline: &Deadline,
+) -> Result<(), Fault> {
     let reply = match mechanism {
         Mechanism::Plain => {
-            let response = encoded(&["\0", &credentials.user, "\0", credentials.expose()]);
+            let response = plain(credentials);
             exchange(link, b"AUTH PLAIN ", &response, deadline).await?
         }
         Mechanism::Login => login(link, credentials, deadline).await?,
         Mechanism::XOAuth2 => {
-            let response =
-                encoded(&["user=", &credentials.user, "\u{1}auth=Bearer ", credentials.expose(), "\u{1}\u{1}"]);
+            let response = xoauth2(credentials);
             let reply = exchange(link, b"AUTH XOAUTH2 ", &response, deadline).await?;
             // A refusal comes as a challenge with the reason; an empty answer to it brings the final reply.
             if reply.code == 334 { link.command(b"\r\n", deadline).await? } else { reply }
@@ -66,6 +77,15 @@ async fn exchange(link: &mut Link, verb: &[u8], response: &str, deadline: &Deadl
     line.extend_from_slice(response.as_bytes());
     line.extend_from_slice(b"\r\n");
     link.command(&line, deadline).await
+}
+
+/// RFC 4616: no authorisation identity of its own.
+fn plain(credentials: &Credentials) -> Zeroizing<String> {
+    encoded(&["\0", &credentials.user, "\0", credentials.expose()])
+}
+
+fn xoauth2(credentials: &Credentials) -> Zeroizing<String> {
+    encoded(&["user=", &credentials.user, "\u{1}auth=Bearer ", credentials.expose(), "\u{1}\u{1}"])
 }
 
 fn encoded(parts: &[&str]) -> Zeroizing<String> {
@@ -101,5 +121,24 @@ fn check(mechanism: Mechanism, credentials: &Credentials) -> Result<(), Fault> {
         return Ok(());
     }
     let message = "the account name or its secret holds a control character that no server accepts";
-    Err(Fault::new(FaultScope::Mailbox, FaultClass::Auth, "OutgoingEmailAuthenticationError", message))
+    Err(Fault::new(FaultScope::Mailbox, FaultClass::Auth, "UnusableCredentials", message))
+}
+
+/// The fault without the server's words when those may repeat the secret: some servers quote the line they did not
+/// like, whole or cut.
+fn discreet(mut fault: Fault, credentials: &Credentials) -> Fault {
+    let bare = Zeroizing::new(credentials.expose().to_lowercase());
+    let forms = [plain(credentials), xoauth2(credentials), encoded(&[credentials.expose()])];
+    let forms = forms.map(|form| Zeroizing::new(form.to_lowercase()));
+    let said = Zeroizing::new(fault.message.to_lowercase());
+    let quoted = |word: &str| {
+        (word.len() >= SHORTEST_QUOTE && bare.contains(word))
+            || (word.len() >= 2 * SHORTEST_QUOTE && forms.iter().any(|form| form.contains(word)))
+    };
+    let whole = !bare.is_empty() && said.contains(bare.as_str());
+    if whole || said.split(|c: char| c.is_whitespace() || "\"'`<>()[],;".contains(c)).any(quoted) {
+        let code: String = fault.message.chars().take_while(char::is_ascii_digit).collect();
+        fault.message = format!("{code} (the server's words are left out: they may repeat the password)");
+    }
+    fault
 }

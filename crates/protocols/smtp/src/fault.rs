@@ -138,8 +138,12 @@ pub(crate) fn of_io(scope: FaultScope, error: &io::Error) -> Fault {
 
 /// The server said something that the protocol does not allow here.
 pub(crate) fn violation(scope: FaultScope, what: &str) -> Fault {
-    let message = if scope == FaultScope::Profile { format!("{what}; {REMEDY_PORT}") } else { what.to_owned() };
-    Fault::new(scope, FaultClass::Transient, "ProtocolViolation", message)
+    match scope {
+        FaultScope::Profile => {
+            Fault::new(scope, FaultClass::Unreachable, "ProtocolViolation", format!("{what}; {REMEDY_PORT}"))
+        }
+        _ => Fault::new(scope, FaultClass::Transient, "ProtocolViolation", what),
+    }
 }
 
 /// A fault from before the server has greeted us concerns the server, not the account.

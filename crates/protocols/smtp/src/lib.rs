@@ -20,6 +20,9 @@ use lockstep_model::{
 
 use crate::codec::command;
 
+/// The name this protocol is registered and configured under.
+pub const NAME: &str = "smtp";
+
 /// Port with TLS from the first byte (RFC 8314).
 const SUBMISSIONS_PORT: u16 = 465;
 /// Port with an upgrade by STARTTLS (RFC 6409).
@@ -34,16 +37,13 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// The name the protocol is registered under.
-    pub const NAME: &str = "smtp";
-
     /// A connector that trusts these certificates and calls itself `ehlo_name` (RFC 5321 §4.1.1.1: a domain, or an
     /// address literal such as `[192.0.2.1]`). What cannot stand in such a name is left out.
     ///
     /// # Panics
     /// Never: the protocol's name is valid.
     pub fn new(trust: TlsTrust, ehlo_name: String) -> Self {
-        let name = Self::NAME.parse().unwrap_or_else(|_| unreachable!("a constant, valid name"));
+        let name = NAME.parse().unwrap_or_else(|_| unreachable!("a constant, valid name"));
         Self { trust, ehlo_name: command::ehlo_name(&ehlo_name), name }
     }
 }

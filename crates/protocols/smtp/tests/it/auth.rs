@@ -135,7 +135,46 @@ async fn separators_cannot_be_smuggled_into_credentials() {
         .await;
         let mut target = target(script.port, TlsMode::Plain, method);
         target.credentials = Credentials::new(user, SECRET.to_owned().into());
-        assert_eq!(open(&target).await.err().unwrap().class, FaultClass::Auth);
+        assert_eq!(open(&target).await.err().unwrap().code, "UnusableCredentials");
         script.end().await;
     }
+}
+
+/// Some servers quote the line they did not like. The secret must not come back that way, in any form, whole or cut.
+#[tokio::test]
+async fn a_secret_that_is_quoted_back_is_left_out() {
+    let plain = STANDARD.encode(format!("\0ann@example.test\0{SECRET}"));
+    let words = [
+        format!("535 5.7.8 not known: AUTH PLAIN {plain}"),
+        format!("535 5.7.8 not known: \"{}\"...", &plain[..plain.len() - 7]),
+        format!("535 wrong password '{}'", SECRET.to_uppercase()),
+        format!("this is no reply but {SECRET}"),
+        format!("454 4.7.0 too many attempts with {}", STANDARD.encode(SECRET)),
+    ];
+    for (answer, code) in words.into_iter().zip([
+        "OutgoingEmailAuthenticationError",
+        "OutgoingEmailAuthenticationError",
+        "OutgoingEmailAuthenticationError",
+        "ProtocolViolation",
+        "ServiceUnavailable",
+    ]) {
+        let script = Script::play(move |mut peer| async move {
+            peer.say("220 script.test").await;
+            peer.expect("EHLO", "250-script.test\n250 AUTH PLAIN").await;
+            peer.expect("AUTH PLAIN", &answer).await;
+            peer.hear_out().await;
+        })
+        .await;
+        let fault = open(&script.target()).await.err().unwrap();
+        assert_eq!(fault.code, code);
+        assert!(fault.message.contains("left out"), "{}", fault.message);
+        script.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_quotes_nothing_is_kept() {
+    let (fault, _) =
+        converse(AuthMethod::Plain, "AUTH PLAIN", &["535 5.7.8 Incorrect authentication data for ann"]).await;
+    assert_eq!(fault.unwrap().message, "535 5.7.8 Incorrect authentication data for ann");
 }

@@ -16,7 +16,7 @@ use crate::peer::{Gate, MESSAGE, Script, Tls, body, ehlo, envelope, kind, minute
 async fn descriptor() {
     let smtp = Smtp::new(TlsTrust::load(None).unwrap(), "x".to_owned());
     let described = smtp.descriptor();
-    assert_eq!(described.name.as_str(), Smtp::NAME);
+    assert_eq!(described.name.as_str(), lockstep_smtp::NAME);
     assert!(described.capabilities.outgoing_email && !described.capabilities.incoming_email);
     assert_eq!((described.implicit_tls_port, described.plain_port), (465, 587));
 }
@@ -35,13 +35,13 @@ async fn a_session_opens_and_ends_in_order() {
 
 #[tokio::test]
 async fn what_greets_us_otherwise() {
-    use FaultClass::{Refused, Throttled, Transient};
+    use FaultClass::{Refused, Throttled, Transient, Unreachable};
     for (greeting, class, code) in [
         ("554 5.7.1 no service here", Refused, "ServiceUnavailable"),
         ("421 4.3.2 shutting down", Transient, "ServiceUnavailable"),
         ("421 4.7.0 too many connections from your address", Throttled, "ServiceUnavailable"),
-        ("+OK POP3 server ready", Transient, "ProtocolViolation"),
-        ("250 hello", Transient, "ProtocolViolation"),
+        ("+OK POP3 server ready", Unreachable, "ProtocolViolation"),
+        ("250 hello", Unreachable, "ProtocolViolation"),
     ] {
         let script = Script::play(move |mut peer| async move { peer.say(greeting).await }).await;
         let fault = open(&script.target()).await.err().unwrap();
