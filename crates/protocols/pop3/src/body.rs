@@ -71,6 +71,10 @@ impl<R: AsyncBufRead + Unpin> AsyncRead for Body<'_, R> {
         if !this.step.sound {
             return this.fail(io::ErrorKind::BrokenPipe, fault::out_of_step());
         }
+        // A server that always has more to say never lets the watchdog have its turn.
+        if let Err(fault) = this.deadline.check(fault::SOME_TIME) {
+            return this.fail(io::ErrorKind::TimedOut, fault);
+        }
         loop {
             if out.remaining() == 0 {
                 return Poll::Ready(Ok(()));

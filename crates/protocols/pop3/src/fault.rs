@@ -12,6 +12,10 @@ const LOGIN_DELAY: Duration = Duration::from_secs(60);
 /// Longest wait a server can ask for.
 const MAX_LOGIN_DELAY: Duration = Duration::from_secs(3_600);
 
+/// Least time that must be left to go on. [`lockstep_connector::Deadline::check`] lets a deadline that has just
+/// ended pass when asked for none at all.
+pub(crate) const SOME_TIME: Duration = Duration::from_nanos(1);
+
 /// A fault of one mailbox.
 pub(crate) fn mailbox(class: FaultClass, code: &str, message: impl AsRef<str>) -> Fault {
     Fault::new(FaultScope::Mailbox, class, code, message)
@@ -30,6 +34,12 @@ pub(crate) fn profile(class: FaultClass, code: &str, message: impl AsRef<str>) -
 /// The connection ended in the middle of the conversation.
 pub(crate) fn lost(error: &io::Error) -> Fault {
     mailbox(FaultClass::Transient, "ConnectionLost", format!("the connection to the server was lost: {error}"))
+}
+
+/// A line whose end did not come in time.
+pub(crate) fn timed_out(at_most: Duration) -> Fault {
+    let message = format!("the server did not end its line within {} s", at_most.as_secs_f32());
+    mailbox(FaultClass::Transient, "TimedOut", message)
 }
 
 /// An answer that is no POP3.

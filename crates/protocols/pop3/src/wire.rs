@@ -157,9 +157,14 @@ impl Wire {
         let mut until = None;
         loop {
             if self.reader.buffer().is_empty() {
-                let now = Instant::now();
-                let until = *until.get_or_insert(now + self.timeout);
-                let filled = deadline.run(until.saturating_duration_since(now), self.reader.fill_buf()).await?;
+                let until = *until.get_or_insert_with(|| Instant::now() + self.timeout);
+                let left = until.saturating_duration_since(Instant::now());
+                // A server that always has something to say never lets the timer have its turn.
+                deadline.check(fault::SOME_TIME)?;
+                if left.is_zero() {
+                    return Err(fault::timed_out(self.timeout));
+                }
+                let filled = deadline.run(left, self.reader.fill_buf()).await?;
                 let filled = filled.map_err(|error| fault::lost(&error))?;
                 if filled.is_empty() {
                     let error = io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the server");

@@ -1,0 +1,12 @@
+//! The POP3 connector against scripted servers, a fake maildrop and a real Dovecot.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod codec;
+mod deleting;
+mod dovecot;
+mod known;
+mod large;
+mod listing;
+mod login;
+mod maildrop;
+mod reading;
