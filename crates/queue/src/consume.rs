@@ -260,10 +260,7 @@ impl Failure {
 }
 
 /// Runs a handler under its time-out and catches its panic; the panic hook has logged it already.
-pub(crate) async fn guarded(
-    deadline: Duration,
-    handling: impl Future<Output = Outcome>,
-) -> Result<Outcome, Failure> {
+pub(crate) async fn guarded(deadline: Duration, handling: impl Future<Output = Outcome>) -> Result<Outcome, Failure> {
     match timeout(deadline, AssertUnwindSafe(handling).catch_unwind()).await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_panic)) => Err(Failure::Panicked),

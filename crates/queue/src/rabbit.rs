@@ -9,8 +9,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, Consumer, Event, ExchangeKind,
-    Acker,
+    Acker, BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, Event, ExchangeKind,
     message::Delivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
@@ -18,7 +17,6 @@ use lapin::{
         QueueDeclareOptions,
     },
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
-    Confirmation,
     types::{AMQPValue, FieldTable, ShortString},
     uri::AMQPUri,
 };
@@ -405,9 +403,7 @@ async fn declare(connection: &Connection, role: Role, max_length: u32) -> lapin:
     let channel = connection.create_channel().await?;
     for exchange in definitions.exchanges {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        channel
-            .exchange_declare(exchange.name.into(), ExchangeKind::Direct, options, FieldTable::default())
-            .await?;
+        channel.exchange_declare(exchange.name.into(), ExchangeKind::Direct, options, FieldTable::default()).await?;
     }
     for queue in definitions.queues {
         let mut arguments = FieldTable::default();

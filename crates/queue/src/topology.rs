@@ -80,11 +80,8 @@ pub fn definitions(role: Role, max_length: u32) -> Definitions {
         ("x-max-length", Argument::Number(max_length.into())),
         ("x-queue-leader-locator", text("balanced")),
     ];
-    let binding = |exchange, to: &str| BindingDefinition {
-        exchange,
-        queue: to.to_owned(),
-        routing_key: queue.name().to_owned(),
-    };
+    let binding =
+        |exchange, to: &str| BindingDefinition { exchange, queue: to.to_owned(), routing_key: queue.name().to_owned() };
     Definitions {
         exchanges: vec![
             ExchangeDefinition { name: queue.dead_exchange() },
