@@ -58,7 +58,7 @@ impl Fold {
             self.tell(&mut tx, schedule, report, &decided).await?;
             per_profile.entry(schedule.profile).or_default().push(report);
             folded.push(decided);
-            self.context.metrics.reports.with_label_values(&[outcome_word(report.outcome)]).inc();
+            self.context.metrics.reports.with_label_values(&[report.outcome.as_str()]).inc();
         }
         schedules::write_folded(&mut tx, &folded).await?;
         self.fold_breakers(&mut tx, &per_profile, now).await?;
@@ -87,7 +87,7 @@ impl Fold {
             run: report.run.0,
             started_at: report.started_at,
             ended_at: report.ended_at,
-            outcome: outcome_word(report.outcome).to_owned(),
+            outcome: report.outcome.as_str().to_owned(),
             seen: i64::from(report.counts.seen),
             tracked: i64::from(report.counts.tracked),
             refused: i64::from(report.counts.refused),
@@ -205,17 +205,6 @@ fn speaks_of_the_server(report: &CycleReport) -> bool {
     matches!(report.outcome, Outcome::Completed | Outcome::Yielded | Outcome::Failed)
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Completed => "completed",
-        Outcome::Yielded => "yielded",
-        Outcome::Deferred => "deferred",
-        Outcome::Running => "running",
-        Outcome::Failed => "failed",
-        Outcome::LeaseLost => "lease_lost",
-    }
-}
-
 /// The breaker that a row stores.
 pub(crate) fn stored_breaker(row: BreakerRow) -> Breaker {
     match row.open_until {
@@ -242,7 +231,7 @@ fn fold_span(envelope: &Envelope<CycleReport>) -> tracing::Span {
         "scheduler.fold",
         mailbox.id = %report.mailbox,
         run.id = %report.run,
-        outcome = outcome_word(report.outcome)
+        outcome = report.outcome.as_str()
     );
     if let Some(traceparent) = &envelope.traceparent {
         lockstep_queue::trace::continue_trace(&span, traceparent);

@@ -345,3 +345,19 @@ pub async fn touch(tx: &mut Tx, mailbox: MailboxId, lane: Lane, version: i64, ke
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Whether the lane is still at this version. A look, not a lock: what follows it must bear a change meanwhile.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn still(tx: &mut Tx, mailbox: MailboxId, lane: Lane, version: i64) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "/* lanes::still */ SELECT EXISTS (SELECT 1 FROM lanes WHERE mailbox_id = $1 AND lane = $2 AND version = $3)
+             AS \"still!\"",
+        mailbox.0,
+        lane.as_str(),
+        version,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}

@@ -96,6 +96,20 @@ pub enum Outcome {
     LeaseLost,
 }
 
+impl Outcome {
+    /// The word it is sent, stored and counted under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Yielded => "yielded",
+            Self::Deferred => "deferred",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
 /// What a run has done, in items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,0 +1,65 @@
+//! Three handlers and one airlock: mailboxes, outgoing email and operations.
+//!
+//! Knows the port of mail servers and how a run is made safe: permit and lease before the connection, one fenced
+//! transaction a page, results recorded before they are acknowledged. Does not know any protocol by name, nor the
+//! broker, the cache or the database behind their crates.
+
+pub mod airlock;
+pub mod config;
+pub mod mailbox;
+pub mod metrics;
+mod slots;
+
+use std::sync::Arc;
+
+use lockstep_connector::{Credentials, Registry, Target};
+use lockstep_coord::Coord;
+use lockstep_model::{
+    clock::TimeScale,
+    fault::{Fault, FaultClass, FaultScope},
+    id::OrganisationId,
+    profile::Endpoint,
+};
+use lockstep_queue::Publisher;
+use lockstep_store::{Store, lanes::Access};
+
+pub use config::Config;
+pub use metrics::Metrics;
+
+/// What every handler uses.
+#[derive(Clone)]
+pub struct Context {
+    /// The database.
+    pub store: Store,
+    /// The broker.
+    pub publisher: Arc<dyn Publisher>,
+    /// Permits and leases.
+    pub coord: Arc<dyn Coord>,
+    /// The protocols there are.
+    pub connectors: Registry,
+    /// The organisation whose database it is.
+    pub organisation: OrganisationId,
+    /// Settings of this role.
+    pub config: Config,
+    /// How policy durations pass.
+    pub scale: TimeScale,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+/// Where to connect and as whom; the secret is opened here, after permit and lease are held.
+pub(crate) fn target(context: &Context, access: &Access, endpoint: &Endpoint) -> Result<Target, Fault> {
+    let opened = access.credentials(&context.store).map_err(|error| {
+        let message = format!("the stored password cannot be opened: {error}");
+        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsUnreadable", message)
+    })?;
+    let (login, secret) = opened.ok_or_else(|| {
+        let message = "no user name and password are stored where the profile says they come from";
+        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsMissing", message)
+    })?;
+    Ok(Target {
+        endpoint: endpoint.clone(),
+        credentials: Credentials::new(login, secret),
+        request_timeout: access.profile.request_timeout,
+    })
+}

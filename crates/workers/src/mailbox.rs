@@ -1,0 +1,11 @@
+//! Synchronising mailboxes: the way of one cycle, page by page.
+
+mod handler;
+mod known;
+mod page;
+mod plan;
+mod receive;
+mod report;
+mod sync;
+
+pub use handler::Handler;

@@ -1,0 +1,394 @@
+//! One page: fetch what is new, decide, and write it in one fenced transaction.
+
+use std::time::Duration;
+
+use lockstep_connector::{Deadline, Delta, RemoteHead, Session, fingerprint};
+use lockstep_engine::acceptance::{self, Decision, Reason};
+use lockstep_mime::{Limits, header::Headers};
+use lockstep_model::{
+    crashpoint::CrashPoint,
+    fault::{Fault, FaultClass, FaultScope},
+    remote::Fingerprint,
+};
+use lockstep_store::{
+    Error, Tx,
+    alerts::{self, Severity, Subject},
+    incoming, items,
+    lanes::{self, Run},
+};
+use lockstep_wire::Counts;
+use serde_json::json;
+
+use crate::{
+    Context,
+    mailbox::{
+        plan::{self, Facts, Planned, Questions},
+        receive::{self, Received, Trouble},
+    },
+};
+
+/// Attempts at a page that collides with somebody else's.
+const ATTEMPTS: u32 = 3;
+
+/// What ended a page early.
+pub(crate) enum Stopped {
+    /// The server or the connection. What was read before is written.
+    Remote(Fault),
+    /// Somebody else has worked on the lane: nothing was written.
+    Fenced,
+    /// The database.
+    Store(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What is known of an item after it was looked at.
+enum Looked {
+    Refused(Reason, Option<Fingerprint>),
+    Received(Box<Received>),
+    Failed(Fault),
+}
+
+/// Works a page off and adds to `counts`. The run's version moves with each commit.
+pub(crate) async fn work(
+    context: &Context,
+    run: &mut Run,
+    session: &mut dyn Session,
+    delta: Delta,
+    deadline: &Deadline,
+    cautious: bool,
+    counts: &mut Counts,
+) -> Result<(), Stopped> {
+    counts.seen += u32::try_from(delta.heads.len()).unwrap_or(u32::MAX);
+    if cautious && let Some(head) = delta.heads.first() {
+        let mut tx = context.store.begin().await?;
+        if !lanes::touch(&mut tx, run.mailbox.id, lane(), run.version, &head.key).await? {
+            return Err(Stopped::Fenced);
+        }
+        tx.commit().await?;
+    }
+    let (looked, stopped) = look(context, run, session, &delta.heads, deadline, counts).await?;
+    if !looked.is_empty() {
+        CrashPoint::STORED.reach();
+    }
+    // A page that was cut short is written as far as it got, without the cursor: the rest is still new next time.
+    let complete = stopped.is_none();
+    commit(context, run, &delta, looked, complete, counts).await?;
+    CrashPoint::PAGE_COMMITTED.reach();
+    stopped.map_or(Ok(()), |fault| Err(Stopped::Remote(fault)))
+}
+
+fn lane() -> lockstep_model::mailbox::Lane {
+    lockstep_model::mailbox::Lane::Incoming
+}
+
+/// Reads headers where they decide, then the bodies of what may be accepted. Returns what was looked at before a
+/// fault of the connection, and that fault.
+async fn look(
+    context: &Context,
+    run: &Run,
+    session: &mut dyn Session,
+    heads: &[RemoteHead],
+    deadline: &Deadline,
+    counts: &mut Counts,
+) -> Result<(Vec<(RemoteHead, Looked)>, Option<Fault>), Stopped> {
+    let mut looked = Vec::with_capacity(heads.len());
+    let mut wanted = Vec::with_capacity(heads.len());
+    for head in heads {
+        if head.size > run.limits.max_message_bytes {
+            looked.push((head.clone(), Looked::Refused(Reason::TooLarge, None)));
+        } else {
+            wanted.push(head.clone());
+        }
+    }
+    if acceptance::headers_first(run.track, run.process_from.is_some()) && !wanted.is_empty() {
+        match sift(context, run, session, wanted, deadline, &mut looked).await? {
+            Ok(accepted) => wanted = accepted,
+            Err(fault) => return Ok((looked, Some(fault))),
+        }
+    }
+    for head in wanted {
+        match fetch(context, run, session, &head, deadline).await {
+            Ok(received) => {
+                counts.bytes += received.size;
+                context.metrics.bytes.inc_by(received.size);
+                looked.push((head, Looked::Received(Box::new(received))));
+            }
+            Err(Trouble::Remote(fault)) if fault.scope == FaultScope::Item => {
+                looked.push((head, Looked::Failed(fault)));
+            }
+            Err(Trouble::Remote(fault)) => return Ok((looked, Some(fault))),
+            Err(Trouble::Store(error)) => return Err(Stopped::Store(error)),
+        }
+    }
+    Ok((looked, None))
+}
+
+/// Refuses by header; returns the heads whose bodies are wanted.
+async fn sift(
+    context: &Context,
+    run: &Run,
+    session: &mut dyn Session,
+    heads: Vec<RemoteHead>,
+    deadline: &Deadline,
+    looked: &mut Vec<(RemoteHead, Looked)>,
+) -> Result<Result<Vec<RemoteHead>, Fault>, Stopped> {
+    let blocks = match session.headers(&heads, deadline).await {
+        Ok(blocks) => blocks,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let limits = Limits::default();
+    let mut parsed = Vec::with_capacity(heads.len());
+    let mut questions = Questions::default();
+    for (head, block) in heads.into_iter().zip(blocks) {
+        let Some(block) = block else {
+            let fault = Fault::new(FaultScope::Item, FaultClass::Gone, "ItemUnavailable", "listed, but gone since");
+            looked.push((head, Looked::Failed(fault)));
+            continue;
+        };
+        let (headers, _) = Headers::parse(&block, &limits);
+        questions.about(run, &headers);
+        parsed.push((head, headers, block));
+    }
+    let mut tx = context.store.begin().await?;
+    let facts = ask(&mut tx, run, &questions).await?;
+    let now = tx.now();
+    drop(tx);
+    let mut accepted = Vec::new();
+    for (head, headers, block) in parsed {
+        let received_at = receive::received_at(&block).or(headers.date).unwrap_or(now);
+        match plan::judge(run, &facts, &headers, head.size, received_at).0 {
+            Decision::Accept { .. } => accepted.push(head),
+            Decision::Refuse(reason) => {
+                looked.push((head, Looked::Refused(reason, Some(fingerprint::of_header(&block)))));
+            }
+        }
+    }
+    Ok(Ok(accepted))
+}
+
+async fn fetch(
+    context: &Context,
+    run: &Run,
+    session: &mut dyn Session,
+    head: &RemoteHead,
+    deadline: &Deadline,
+) -> Result<Received, Trouble> {
+    let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
+    let mut received = receive::receive(&context.store, body, &run.limits).await?;
+    if received.message.unparsable.is_some() && received.raw.is_none() && received.size > 0 {
+        let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
+        received.raw = Some(receive::keep_raw(&context.store, body, &run.limits).await?);
+    }
+    Ok(received)
+}
+
+async fn ask(tx: &mut Tx, run: &Run, questions: &Questions) -> Result<Facts, Error> {
+    let addresses: Vec<_> = questions.addresses.iter().cloned().collect();
+    let message_ids: Vec<_> = questions.message_ids.iter().cloned().collect();
+    let emails = incoming::by_message_id(tx, &message_ids).await?;
+    Ok(Facts {
+        addressees: incoming::addressees(tx, &addresses).await?,
+        emails: emails.into_iter().map(|c| (c.message_id, c.email)).collect(),
+        same: incoming::by_identity(tx, run.mailbox.id, &questions.identities).await?,
+    })
+}
+
+/// Writes the page. On a data error the items are written one by one, and the offender is set aside.
+async fn commit(
+    context: &Context,
+    run: &mut Run,
+    delta: &Delta,
+    looked: Vec<(RemoteHead, Looked)>,
+    complete: bool,
+    counts: &mut Counts,
+) -> Result<(), Stopped> {
+    match write(context, run, delta, &looked, complete, counts).await {
+        Err(Stopped::Store(error)) if !error.is_unavailable() => {
+            tracing::warn!(%error, "a page could not be written; its items are written one by one");
+        }
+        done => return done,
+    }
+    let alone = Delta::default();
+    for (head, looked) in looked {
+        let item = [(head, looked)];
+        match write(context, run, &alone, &item, false, counts).await {
+            Err(Stopped::Store(error)) if !error.is_unavailable() => {
+                let [(head, _)] = item;
+                let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "ItemUnwritable", error.to_string());
+                write(context, run, &alone, &[(head, Looked::Failed(fault))], false, counts).await?;
+            }
+            done => done?,
+        }
+    }
+    if complete { write(context, run, delta, &[], true, counts).await } else { Ok(()) }
+}
+
+/// One transaction: fence, records, links, items, feed, alerts, cursor. Repeated when it collides.
+async fn write(
+    context: &Context,
+    run: &mut Run,
+    delta: &Delta,
+    looked: &[(RemoteHead, Looked)],
+    complete: bool,
+    counts: &mut Counts,
+) -> Result<(), Stopped> {
+    for attempt in 1..=ATTEMPTS {
+        match try_write(context, run, delta, looked, complete).await {
+            Ok(Some(done)) => {
+                run.version += 1;
+                if complete && let Some(cursor) = &delta.cursor {
+                    run.cursor = cursor.clone();
+                }
+                counts.tracked += done.tracked;
+                counts.refused += done.refused;
+                counts.failed += done.failed;
+                let items = &context.metrics.items;
+                items.with_label_values(&["tracked"]).inc_by(done.tracked.into());
+                items.with_label_values(&["refused"]).inc_by(done.refused.into());
+                items.with_label_values(&["failed"]).inc_by(done.failed.into());
+                return Ok(());
+            }
+            // Another page has just recorded one of these messages: read again and link to it.
+            Ok(None) => {}
+            Err(Stopped::Store(Error::Collided(error))) if attempt < ATTEMPTS => {
+                tracing::debug!(%error, "page collided");
+            }
+            Err(stopped) => return Err(stopped),
+        }
+        tokio::time::sleep(Duration::from_millis(10).mul_f64(f64::from(attempt) * (0.5 + rand::random::<f64>()))).await;
+    }
+    let fault = Fault::new(
+        FaultScope::Mailbox,
+        FaultClass::Transient,
+        "PageCollided",
+        "the page met other writers three times in a row",
+    );
+    Err(Stopped::Remote(fault))
+}
+
+async fn try_write(
+    context: &Context,
+    run: &Run,
+    delta: &Delta,
+    looked: &[(RemoteHead, Looked)],
+    complete: bool,
+) -> Result<Option<Counts>, Stopped> {
+    let mailbox = run.mailbox.id;
+    let mut tx = context.store.begin().await?;
+    let cursor = delta.cursor.as_ref().filter(|_| complete);
+    if !lanes::fence(&mut tx, mailbox, lane(), run.version, cursor).await? {
+        context.metrics.fenced.inc();
+        return Err(Stopped::Fenced);
+    }
+    let planned = plan(context, &mut tx, run, looked).await?;
+    let emails: Vec<_> = planned.iter().filter_map(|p| p.email.clone()).collect();
+    if !incoming::insert(&mut tx, &emails).await? {
+        return Ok(None);
+    }
+    let links: Vec<_> = planned.iter().filter_map(|p| Some((p.linked?, p.item.key.clone()))).collect();
+    incoming::link(&mut tx, mailbox, &links).await?;
+    let items: Vec<_> = planned.iter().map(|p| p.item.clone()).collect();
+    items::rekey(&mut tx, mailbox, &delta.rekeyed).await?;
+    items::put(&mut tx, mailbox, &items).await?;
+    if complete && delta.cursor.is_some() {
+        items::note_absent(&mut tx, mailbox, &delta.absent).await?;
+    }
+    let created: Vec<_> = emails.iter().map(|e| e.id).collect();
+    incoming::tell_created(&mut tx, &created).await?;
+    tell(&mut tx, run, delta, &planned).await?;
+    tx.commit().await?;
+    Ok(Some(count(&planned)))
+}
+
+async fn plan(
+    context: &Context,
+    tx: &mut Tx,
+    run: &Run,
+    looked: &[(RemoteHead, Looked)],
+) -> Result<Vec<Planned>, Error> {
+    let mut questions = Questions::default();
+    for (_, looked) in looked {
+        if let Looked::Received(received) = looked {
+            questions.about(run, &received.message.headers);
+            questions.identities.push(plan::identity(received).hash);
+        }
+    }
+    let mut facts = if looked.is_empty() { Facts::default() } else { ask(tx, run, &questions).await? };
+    let failed: Vec<_> = looked
+        .iter()
+        .filter(|(_, looked)| matches!(looked, Looked::Failed(_)))
+        .map(|(head, _)| head.key.clone())
+        .collect();
+    let attempts = if failed.is_empty() { Vec::new() } else { items::attempts(tx, run.mailbox.id, &failed).await? };
+    let now = tx.now();
+    let planned = looked.iter().map(|(head, looked)| match looked {
+        Looked::Refused(reason, fingerprint) => plan::refused(head, *fingerprint, *reason),
+        Looked::Failed(fault) => {
+            let before = failed.iter().position(|key| *key == head.key).and_then(|at| attempts.get(at).copied());
+            let again = fault.may_heal() && before.unwrap_or(0) + 1 < context.config.max_item_attempts;
+            let pause = context.scale.apply(Duration::from_secs(context.config.item_backoff_s));
+            plan::quarantined(head, &fault.code, &fault.message, again.then(|| now + pause))
+        }
+        Looked::Received(received) => {
+            let headers = &received.message.headers;
+            let received_at = received.received.or(headers.date).unwrap_or(now);
+            match plan::judge(run, &facts, headers, received.size, received_at) {
+                (Decision::Accept { accepting }, correlated) => {
+                    plan::record(run, &mut facts, head, received, accepting, correlated)
+                }
+                (Decision::Refuse(reason), _) => plan::refused(head, Some(received.fingerprint), reason),
+            }
+        }
+    });
+    Ok(planned.collect())
+}
+
+/// Alerts that belong to the page: unreadable messages, items set aside, a warning of the listing.
+async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Result<(), Error> {
+    let mailbox = run.mailbox.id;
+    if let Some(warning) = &delta.warning {
+        let parameters = json!({ "message": warning.message });
+        alerts::raise(tx, &warning.code, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+    }
+    for planned in planned {
+        if let Some(email) = &planned.email
+            && let Some(reason) = &email.unparsable
+        {
+            let parameters = json!({ "reason": reason, "subject": email.subject });
+            alerts::raise(tx, "EmailUnparsable", Severity::Warning, Subject::Email(email.id, mailbox), parameters)
+                .await?;
+        }
+        if matches!(planned.item.disposition, items::Disposition::Quarantined(_)) {
+            let parameters = json!({ "item": planned.item.key.to_string(), "reason": planned.item.reason });
+            alerts::raise(tx, "ItemQuarantined", Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+        }
+    }
+    Ok(())
+}
+
+fn count(planned: &[Planned]) -> Counts {
+    let mut counts = Counts::default();
+    for planned in planned {
+        match planned.item.disposition {
+            items::Disposition::Tracked(_) => counts.tracked += 1,
+            items::Disposition::Refused => counts.refused += 1,
+            items::Disposition::Quarantined(_) => counts.failed += 1,
+        }
+    }
+    counts
+}
+
+/// Sets aside the item that the runs before this one did not live to tell of.
+pub(crate) async fn set_aside(context: &Context, run: &mut Run) -> Result<(), Stopped> {
+    let Some(key) = run.touching.take() else { return Ok(()) };
+    let head = RemoteHead { key, handle: 0, size: 0, weak: false };
+    let message = "the worker ended without a word each time it read this item";
+    let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "WorkerDied", message);
+    let mut counts = Counts::default();
+    write(context, run, &Delta::default(), &[(head, Looked::Failed(fault))], false, &mut counts).await
+}

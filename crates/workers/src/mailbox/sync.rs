@@ -1,0 +1,173 @@
+//! The way of one run at a lane, from the connection to its end: the table of contents of the product.
+
+use std::{sync::Arc, time::Duration};
+
+use lockstep_connector::{Deadline, Limits, Session};
+use lockstep_engine::budget;
+use lockstep_model::{crashpoint::CrashPoint, fault::Fault, remote::Cursor};
+use lockstep_store::{
+    items,
+    lanes::{self, Run},
+};
+use lockstep_wire::{Counts, Outcome};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Context,
+    airlock::Airlock,
+    config::PAGE_MIB,
+    mailbox::{
+        known::{DATABASE_AWAY, StoreKnown},
+        page::{self, Stopped},
+        report::Ended,
+    },
+    target,
+};
+
+/// No page is begun with less than this left of the run's budget.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Deletions asked for in one session.
+const MAX_DELETIONS: i64 = 500;
+
+/// Synchronises a lane. Returns how it went.
+///
+/// # Errors
+/// When the database is away, so that nothing can be recorded.
+pub(crate) async fn sync(
+    context: &Context,
+    run: &mut Run,
+    airlock: &Airlock,
+    memory: &Arc<Semaphore>,
+) -> lockstep_store::Result<Ended> {
+    let mut counts = Counts::default();
+    match cycle(context, run, airlock, memory, &mut counts).await {
+        Ok(outcome) => Ok(Ended { outcome, counts, fault: None, wait: None }),
+        Err(Stopped::Fenced) => Ok(Ended { outcome: Outcome::LeaseLost, counts, fault: None, wait: None }),
+        Err(Stopped::Remote(fault)) if fault.code == "LeaseLost" => {
+            Ok(Ended { outcome: Outcome::LeaseLost, counts, fault: None, wait: None })
+        }
+        Err(Stopped::Remote(fault)) if fault.code == DATABASE_AWAY => {
+            // Asking again tells whether it is still away.
+            context.store.begin().await?;
+            Ok(Ended::failed(fault, counts))
+        }
+        Err(Stopped::Remote(fault)) => {
+            airlock.obey(&fault).await;
+            Ok(Ended::failed(fault, counts))
+        }
+        Err(Stopped::Store(error)) => Err(error),
+    }
+}
+
+async fn cycle(
+    context: &Context,
+    run: &mut Run,
+    airlock: &Airlock,
+    memory: &Arc<Semaphore>,
+    counts: &mut Counts,
+) -> Result<Outcome, Stopped> {
+    let deadline = &airlock.deadline;
+    let access = run.access.clone();
+    let target = target(context, &access, &access.profile.incoming).map_err(Stopped::Remote)?;
+    let connector = context.connectors.get(&target.endpoint.protocol).map_err(Stopped::Remote)?;
+    CrashPoint::ADMITTED.reach();
+    let mut session = connector.open(&target, deadline).await.map_err(Stopped::Remote)?;
+    let worked = pages(context, run, session.as_mut(), deadline, memory, counts).await;
+    let outcome = match worked {
+        Ok(outcome) => outcome,
+        Err(stopped) => {
+            // The permit is given back only after the socket is closed.
+            let _ = session.close(deadline).await;
+            CrashPoint::CLOSED.reach();
+            return Err(stopped);
+        }
+    };
+    let deleted = delete_processed(context, run, session.as_mut(), deadline, counts).await;
+    let closed = session.close(deadline).await;
+    CrashPoint::CLOSED.reach();
+    let deleted = deleted?;
+    if !deleted.is_empty() {
+        // Without the server's word the deletions are asked for again next time.
+        closed.map_err(Stopped::Remote)?;
+        let mut tx = context.store.begin().await?;
+        items::deletions_done(&mut tx, run.mailbox.id, &deleted).await?;
+        tx.commit().await?;
+    }
+    Ok(outcome)
+}
+
+/// Page by page until nothing is new or the budget is spent.
+async fn pages(
+    context: &Context,
+    run: &mut Run,
+    session: &mut dyn Session,
+    deadline: &Deadline,
+    memory: &Arc<Semaphore>,
+    counts: &mut Counts,
+) -> Result<Outcome, Stopped> {
+    let silent = run.claims.saturating_sub(1);
+    let limits = budget::page_limits(silent);
+    let cautious = limits.items == 1;
+    page::set_aside(context, run).await?;
+    // A quarantined item whose time has come is found only by looking at the whole listing again.
+    let cursor = if run.attempt_due { Cursor::default() } else { run.cursor.clone() };
+    let limits = Limits { items: limits.items, bytes: limits.bytes };
+    loop {
+        let store = context.store.clone();
+        let known = StoreKnown { store: &store, mailbox: run.mailbox.id };
+        let delta = session.pull(&cursor, &known, limits, deadline).await.map_err(Stopped::Remote)?;
+        let more = delta.more;
+        if !delta.is_empty() {
+            CrashPoint::LISTED.reach();
+            let _held = hold(memory, deadline).await?;
+            page::work(context, run, session, delta, deadline, cautious, counts).await?;
+        }
+        if !more {
+            return Ok(Outcome::Completed);
+        }
+        if deadline.budget_is_spent(MARGIN) {
+            return Ok(Outcome::Yielded);
+        }
+    }
+}
+
+/// Waits for a page's share of the process's memory.
+async fn hold(memory: &Arc<Semaphore>, deadline: &Deadline) -> Result<tokio::sync::OwnedSemaphorePermit, Stopped> {
+    let share = Arc::clone(memory).acquire_many_owned(PAGE_MIB);
+    let held = deadline.run(deadline.remaining(), share).await.map_err(Stopped::Remote)?;
+    held.map_err(|_| Stopped::Remote(closed()))
+}
+
+fn closed() -> Fault {
+    use lockstep_model::fault::{FaultClass, FaultScope};
+    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "ShuttingDown", "the process is about to end")
+}
+
+/// Deletes processed items on the server: those of this run, and those an earlier run did not hear confirmed.
+async fn delete_processed(
+    context: &Context,
+    run: &Run,
+    session: &mut dyn Session,
+    deadline: &Deadline,
+    counts: &Counts,
+) -> Result<Vec<lockstep_model::remote::RemoteKey>, Stopped> {
+    let new = run.mailbox.delete_after_processing && counts.tracked > 0;
+    if !(run.deletions_wanted || new) {
+        return Ok(Vec::new());
+    }
+    let mut tx = context.store.begin().await?;
+    let keys = items::deletions_wanted(&mut tx, run.mailbox.id, MAX_DELETIONS).await?;
+    // Only the run that holds the lane may delete there.
+    let ours = lanes::still(&mut tx, run.mailbox.id, lockstep_model::mailbox::Lane::Incoming, run.version).await?;
+    drop(tx);
+    if !ours {
+        return Err(Stopped::Fenced);
+    }
+    if !keys.is_empty() {
+        deadline.check(Duration::from_secs(1)).map_err(Stopped::Remote)?;
+        session.delete(&keys, deadline).await.map_err(Stopped::Remote)?;
+        CrashPoint::DELETED.reach();
+    }
+    Ok(keys)
+}
