@@ -118,7 +118,7 @@ impl Writer {
 
 /// The content's bytes, chunk by chunk; each read is its own statement, so no transaction stays open while a slow
 /// receiver takes them.
-pub fn read(store: &Store, digest: ContentDigest) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+pub fn read(store: &Store, digest: ContentDigest) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
     let store = store.clone();
     stream::try_unfold(0_i32, move |position| {
         let store = store.clone();

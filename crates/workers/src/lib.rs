@@ -8,6 +8,8 @@ pub mod airlock;
 pub mod config;
 pub mod mailbox;
 pub mod metrics;
+pub mod operations;
+pub mod outgoing;
 mod slots;
 
 use std::sync::Arc;

@@ -1,0 +1,8 @@
+//! Sending: one attempt at one email, with the point of no return committed before it is crossed.
+
+mod compose;
+mod gate;
+mod handler;
+mod send;
+
+pub use handler::Handler;

@@ -1,0 +1,155 @@
+//! The handler of `SendEmail`: what an earlier attempt left behind, then the airlock, then the attempt.
+
+use async_trait::async_trait;
+use lockstep_engine::outgoing::after_death;
+use lockstep_model::{
+    email::DeliveryState,
+    fault::{Fault, FaultClass, FaultScope},
+    id::RunId,
+};
+use lockstep_queue::{DeliveryInfo, Handler as Handles, Outcome as Settled};
+use lockstep_store::{
+    alerts::{self, Severity, Subject},
+    deliveries::{self, Delivery, Ended},
+    lanes,
+};
+use lockstep_wire::{Envelope, SendEmail};
+use serde_json::json;
+
+use crate::{
+    Context,
+    airlock::{self, Entry, Request},
+    outgoing::send::{self, Job},
+};
+
+/// Sends email.
+pub struct Handler {
+    context: Context,
+}
+
+impl Handler {
+    /// A handler over this context.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    async fn occasion(&self, hint: &SendEmail) -> lockstep_store::Result<&'static str> {
+        let Some(job) = self.prepare(hint).await? else { return Ok("stale") };
+        let context = &self.context;
+        let (store, email, attempt, run) = (context.store.clone(), hint.email, hint.attempt, job.run);
+        let lifetime = context.config.claim_lifetime();
+        let request = Request {
+            access: &job.access,
+            lease: None,
+            run,
+            reserve: true,
+            heartbeat: Box::new(move || {
+                let store = store.clone();
+                Box::pin(async move {
+                    let extended = async {
+                        let mut tx = store.begin().await?;
+                        deliveries::extend(&mut tx, email, attempt, run, lifetime).await?;
+                        tx.commit().await
+                    };
+                    if let Err(error) = extended.await {
+                        tracing::warn!(%error, email.id = %email, "the claim of a send could not be kept");
+                    }
+                })
+            }),
+        };
+        let airlock = match airlock::enter(context, request).await? {
+            Entry::Open(airlock) => airlock,
+            Entry::Deferred(wait) => {
+                let mut tx = context.store.begin().await?;
+                deliveries::defer(&mut tx, email, attempt, wait).await?;
+                tx.commit().await?;
+                return Ok("deferred");
+            }
+            Entry::Busy => return Ok("deferred"),
+        };
+        let result = self.attempt(&job, &airlock).await;
+        airlock.leave().await;
+        result
+    }
+
+    async fn attempt(&self, job: &Job, airlock: &airlock::Airlock) -> lockstep_store::Result<&'static str> {
+        let context = &self.context;
+        let mut tx = context.store.begin().await?;
+        let lifetime = context.config.claim_lifetime();
+        let begun = deliveries::begin(&mut tx, job.delivery.email, job.attempt, job.run, lifetime).await?;
+        tx.commit().await?;
+        if !begun {
+            return Ok("stale");
+        }
+        lockstep_model::crashpoint::CrashPoint::SENDING.reach();
+        send::send(context, job, airlock).await
+    }
+
+    /// Reads what is to be sent. `None`: nothing, because the hint is stale or the attempt before this one has just
+    /// been given up.
+    async fn prepare(&self, hint: &SendEmail) -> lockstep_store::Result<Option<Job>> {
+        let mut tx = self.context.store.begin().await?;
+        let Some(delivery) = deliveries::lock(&mut tx, hint.email).await? else { return Ok(None) };
+        if delivery.attempt + 1 != hint.attempt {
+            return Ok(None);
+        }
+        if after_death(delivery.state).is_some() {
+            bury(&mut tx, &delivery).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        if !matches!(delivery.state, DeliveryState::Pending | DeliveryState::Retry) {
+            return Ok(None);
+        }
+        let Some(outgoing) = deliveries::outgoing(&mut tx, hint.email).await? else { return Ok(None) };
+        let recipients = deliveries::recipients(&mut tx, hint.email).await?;
+        let Some((_, access)) = lanes::access(&mut tx, delivery.mailbox).await? else { return Ok(None) };
+        tx.commit().await?;
+        let to = recipients.iter().filter(|r| r.state == "pending").map(|r| r.address.clone()).collect();
+        let accepted_before = recipients.iter().any(|r| r.state == "accepted");
+        let (attempt, run) = (hint.attempt, RunId::new());
+        Ok(Some(Job { delivery, attempt, outgoing, to, accepted_before, access, run }))
+    }
+}
+
+/// Ends an attempt whose claim has run out without a word: before the point of no return it is tried again, after it
+/// nobody knows, and a person is asked.
+async fn bury(tx: &mut lockstep_store::Tx, delivery: &Delivery) -> lockstep_store::Result<()> {
+    let message = "the worker ended without a word during the attempt";
+    let ended = match after_death(delivery.state) {
+        Some(DeliveryState::Unknown) => {
+            let fault = Fault::new(FaultScope::Item, FaultClass::Unclear, "OutcomeUnknown", message);
+            let subject = Subject::Email(delivery.email, delivery.mailbox);
+            let parameters = json!({ "cause": "WorkerDied", "message": message });
+            alerts::raise(tx, "OutcomeUnknown", Severity::Error, subject, parameters).await?;
+            Ended::Unknown(fault)
+        }
+        _ => {
+            let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
+            Ended::Retry(std::time::Duration::ZERO, fault)
+        }
+    };
+    deliveries::end(tx, delivery.email, delivery.attempt, None, &ended).await.map(|_| ())
+}
+
+#[async_trait]
+impl Handles<SendEmail> for Handler {
+    async fn handle(&self, envelope: Envelope<SendEmail>, _delivery: DeliveryInfo) -> Settled {
+        let hint = envelope.body;
+        match self.occasion(&hint).await {
+            Ok(result) => {
+                self.context.metrics.sends.with_label_values(&[result]).inc();
+                tracing::info!(email.id = %hint.email, attempt = hint.attempt, result, "attempt ended");
+                Settled::Done
+            }
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "nothing can be recorded");
+                Settled::Unavailable
+            }
+            Err(error) => {
+                tracing::error!(%error, email.id = %hint.email, "an attempt failed on our side");
+                Settled::Refused { reason: "the attempt failed on our side; see the log".to_owned() }
+            }
+        }
+    }
+}

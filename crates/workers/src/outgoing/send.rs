@@ -1,0 +1,204 @@
+//! One attempt: begin, connect, write, cross, record.
+
+use std::time::Duration;
+
+use lockstep_connector::Envelope;
+use lockstep_engine::outgoing::{self, Aftermath, Attempt, RecipientState, Step};
+use lockstep_model::{
+    crashpoint::CrashPoint,
+    fault::{Fault, FaultClass, FaultScope},
+    id::RunId,
+};
+use lockstep_store::{
+    alerts::{self, Severity, Subject},
+    deliveries::{self, Delivery, Ended, Outgoing},
+    lanes::Access,
+};
+use serde_json::json;
+
+use crate::{
+    Context,
+    airlock::Airlock,
+    outgoing::{compose, gate::Gate},
+    target,
+};
+
+/// What is sent, to whom, by which run.
+pub(crate) struct Job {
+    pub(crate) delivery: Delivery,
+    pub(crate) attempt: i32,
+    pub(crate) outgoing: Outgoing,
+    /// Recipients that have not accepted yet.
+    pub(crate) to: Vec<String>,
+    pub(crate) accepted_before: bool,
+    pub(crate) access: Access,
+    pub(crate) run: RunId,
+}
+
+/// An attempt that is over, and what follows from it.
+struct Concluded<'a> {
+    attempt: &'a Attempt,
+    aftermath: &'a Aftermath,
+    reply: &'a str,
+}
+
+/// Makes the attempt and records how it ended.
+///
+/// # Errors
+/// When the database stays away after the attempt; the scheduler then finds it begun and never ended.
+pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> lockstep_store::Result<&'static str> {
+    let mut reply = String::new();
+    let attempt = attempt(context, job, airlock, &mut reply).await;
+    let number = u32::try_from(job.attempt).unwrap_or(1);
+    let delivery = outgoing::Delivery { attempt: number, envelope: job.to.len(), accepted_before: job.accepted_before };
+    let schedule = context.config.send_schedule();
+    let aftermath = outgoing::after_attempt(&attempt, &delivery, &schedule, rand::random());
+    if matches!(attempt, Attempt::Taken { .. }) {
+        CrashPoint::ACCEPTED.reach();
+    }
+    let result = match &aftermath.step {
+        Step::Sent => "sent",
+        Step::Retry { .. } => "retry",
+        Step::Failed { .. } => "failed",
+        Step::Unknown { .. } => "unknown",
+    };
+    let concluded = Concluded { attempt: &attempt, aftermath: &aftermath, reply: &reply };
+    record_patiently(context, job, &concluded).await?;
+    CrashPoint::SENT.reach();
+    Ok(result)
+}
+
+/// Connects and sends; `reply` becomes the server's own words.
+async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut String) -> Attempt {
+    let broken = |fault: Fault| Attempt::Broken { fault, crossed: false, recipients: Vec::new() };
+    let Some(composed) = compose::compose(context.organisation, &job.delivery, &job.outgoing) else {
+        let message = "the email has no author";
+        return broken(Fault::new(FaultScope::Item, FaultClass::Refused, "NoSender", message));
+    };
+    let from = job.outgoing.parties.iter().find(|(role, _, _)| *role == lockstep_model::email::PartyRole::From);
+    let envelope = Envelope {
+        from: from.map(|(_, _, address)| address.clone()).unwrap_or_default(),
+        to: job.to.clone(),
+        size: Some(composed.size),
+    };
+    let target = match target(context, &job.access, &job.access.profile.outgoing) {
+        Ok(target) => target,
+        Err(fault) => return broken(fault),
+    };
+    let connector = match context.connectors.get(&target.endpoint.protocol) {
+        Ok(connector) => connector,
+        Err(fault) => return broken(fault),
+    };
+    let mut session = match connector.open(&target, &airlock.deadline).await {
+        Ok(session) => session,
+        Err(fault) => return broken(fault),
+    };
+    let mut gate = Gate {
+        store: &context.store,
+        deadline: &airlock.deadline,
+        email: job.delivery.email,
+        attempt: job.attempt,
+        run: job.run,
+        crossed: false,
+        answers: Vec::new(),
+    };
+    let sent = session.send(&envelope, composed.reader(&context.store), &mut gate, &airlock.deadline).await;
+    let (crossed, answers) = (gate.crossed, gate.answers);
+    // The result is known; how the conversation ends changes nothing about it.
+    let _ = session.close(&airlock.deadline).await;
+    match sent {
+        Ok(receipt) => {
+            *reply = receipt.reply;
+            Attempt::Taken { recipients: receipt.recipients.into_iter().map(|r| r.result).collect() }
+        }
+        Err(fault) => {
+            airlock.obey(&fault).await;
+            Attempt::Broken { fault, crossed, recipients: answers }
+        }
+    }
+}
+
+/// Records the result; while the database is away it tries again for a while, because after the point of no return
+/// only this run knows what the server said.
+async fn record_patiently(context: &Context, job: &Job, ended: &Concluded<'_>) -> lockstep_store::Result<()> {
+    const TRIES: u32 = 8;
+    let mut pause = Duration::from_millis(200);
+    for _ in 1..TRIES {
+        match record(context, job, ended).await {
+            Err(error) if error.is_unavailable() || matches!(error, lockstep_store::Error::Collided(_)) => {
+                tracing::warn!(%error, email.id = %job.delivery.email, "the result of an attempt is not recorded yet");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+    record(context, job, ended).await
+}
+
+async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lockstep_store::Result<()> {
+    let Concluded { attempt, aftermath, reply } = *concluded;
+    let email = job.delivery.email;
+    let mut tx = context.store.begin().await?;
+    let answers: Vec<_> = job
+        .to
+        .iter()
+        .zip(&aftermath.recipients)
+        .enumerate()
+        .filter_map(|(at, (address, state))| {
+            let words = words_to(attempt, at);
+            match state {
+                RecipientState::Accepted => Some((address.clone(), "accepted", words)),
+                RecipientState::Refused => Some((address.clone(), "refused", words)),
+                RecipientState::Waiting | RecipientState::Unknown => {
+                    (!words.is_empty()).then(|| (address.clone(), "pending", words))
+                }
+            }
+        })
+        .collect();
+    deliveries::note_recipients(&mut tx, email, &answers).await?;
+    let subject = Subject::Email(email, job.delivery.mailbox);
+    let ended = match &aftermath.step {
+        Step::Sent => Ended::Sent(reply.to_owned()),
+        Step::Retry { after, .. } => Ended::Retry(context.scale.apply(*after), fault_of(attempt)),
+        Step::Failed { fault } => Ended::Failed(fault.clone()),
+        Step::Unknown { fault } => Ended::Unknown(fault.clone()),
+    };
+    if deliveries::end(&mut tx, email, job.attempt, Some(job.run), &ended).await? {
+        match &aftermath.step {
+            Step::Sent => {
+                alerts::resolve(&mut tx, "OutcomeUnknown", subject).await?;
+                alerts::resolve(&mut tx, "DeliveryFailed", subject).await?;
+            }
+            Step::Failed { fault } => {
+                let parameters = json!({ "cause": fault.code, "message": fault.message });
+                alerts::raise(&mut tx, "DeliveryFailed", Severity::Error, subject, parameters).await?;
+            }
+            Step::Unknown { fault } => {
+                let parameters = json!({ "cause": fault.code, "message": fault.message });
+                alerts::raise(&mut tx, "OutcomeUnknown", Severity::Error, subject, parameters).await?;
+            }
+            Step::Retry { .. } => {}
+        }
+    }
+    tx.commit().await
+}
+
+fn words_to(attempt: &Attempt, at: usize) -> String {
+    let recipients = match attempt {
+        Attempt::Taken { recipients } | Attempt::Broken { recipients, .. } => recipients.as_slice(),
+        Attempt::Deferred { .. } => &[],
+    };
+    recipients.get(at).and_then(|answer| answer.as_ref().err()).map(|f| f.message.clone()).unwrap_or_default()
+}
+
+fn fault_of(attempt: &Attempt) -> Fault {
+    let first_refusal = match attempt {
+        Attempt::Broken { fault, .. } => return fault.clone(),
+        Attempt::Taken { recipients } => recipients.iter().find_map(|r| r.as_ref().err()),
+        Attempt::Deferred { .. } => None,
+    };
+    first_refusal
+        .cloned()
+        .unwrap_or_else(|| Fault::new(FaultScope::Item, FaultClass::Transient, "Deferred", "the attempt was not begun"))
+}
