@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use lockstep_wire::{Envelope, Message};
+use prometheus::IntGauge;
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -195,12 +196,11 @@ impl<M: Message> Work<M> {
         };
         let span = span::<M>(&envelope, info);
         async {
-            let running = self.metrics.running.with_label_values(&[M::QUEUE.name()]);
-            running.inc();
+            let running = Running::new(self.metrics.running.with_label_values(&[M::QUEUE.name()]));
             let begun = Instant::now();
             let deadline = self.options.handler_timeout;
             let result = guarded(deadline, self.handler.handle(envelope, info)).await;
-            running.dec();
+            drop(running);
             self.metrics.handler_seconds.with_label_values(&[M::QUEUE.name()]).observe(begun.elapsed().as_secs_f64());
             self.settle(result, settle).await;
         }
@@ -233,6 +233,22 @@ impl<M: Message> Work<M> {
                 settled::<M>(&self.metrics, failure.name(), settle.reject().await);
             }
         }
+    }
+}
+
+/// Counts a handler while it lives, also when it is dropped at a hard stop.
+struct Running(IntGauge);
+
+impl Running {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     topology::DELIVERY_LIMIT,
 };
 
+/// As in the default settings of a real broker.
 const MAX_LENGTH: usize = 100_000;
 
 /// A broker inside one process. Clones share it.
@@ -36,7 +37,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<Queue, Line>,
-    dead: HashMap<Queue, Vec<Vec<u8>>>,
+    dead: HashMap<Queue, VecDeque<Vec<u8>>>,
     subscriptions: u64,
 }
 
@@ -89,7 +90,7 @@ impl MemoryBroker {
 
     /// Messages that ended in the dead-letter queue.
     pub fn dead(&self, queue: Queue) -> Vec<Vec<u8>> {
-        self.shared.lock().dead.get(&queue).cloned().unwrap_or_default()
+        self.shared.lock().dead.get(&queue).cloned().unwrap_or_default().into()
     }
 }
 
@@ -107,7 +108,11 @@ impl Shared {
 
 impl State {
     fn bury(&mut self, queue: Queue, bytes: Vec<u8>) {
-        self.dead.entry(queue).or_default().push(bytes);
+        let dead = self.dead.entry(queue).or_default();
+        if dead.len() >= MAX_LENGTH {
+            dead.pop_front();
+        }
+        dead.push_back(bytes);
     }
 
     fn give_back(&mut self, queue: Queue, key: (u64, u64)) {

@@ -57,6 +57,7 @@ struct Shared {
     publishing: watch::Receiver<Option<Arc<PublishLink>>>,
     consuming: watch::Receiver<Option<Arc<Connection>>>,
     connected: watch::Receiver<bool>,
+    problem: watch::Receiver<Option<Error>>,
     unconfirmed: Semaphore,
 }
 
@@ -92,8 +93,17 @@ impl Broker {
         let (publishing_in, publishing) = watch::channel(None);
         let (consuming_in, consuming) = watch::channel(None);
         let (connected_in, connected) = watch::channel(false);
+        let (problem_in, problem) = watch::channel(None);
+        let problem_in = Arc::new(problem_in);
         let unconfirmed = Semaphore::new(config.max_unconfirmed.max(1).into());
-        let link = |name| Link { name, uri: uri.clone(), config: config.clone(), role, metrics: metrics.clone() };
+        let link = |name| Link {
+            name,
+            uri: uri.clone(),
+            config: config.clone(),
+            role,
+            metrics: metrics.clone(),
+            problem: Arc::clone(&problem_in),
+        };
         let (publish_link, consume_link) = (link("publish"), link("consume"));
         tokio::spawn(supervise(publish_link, cancellation.clone(), move |connection| {
             let link = connection.map(|connection| PublishLink { connection, channels: Mutex::default() });
@@ -103,7 +113,7 @@ impl Broker {
             consuming_in.send_replace(connection.map(Arc::new));
         }));
         tokio::spawn(watch_both(publishing.clone(), consuming.clone(), connected_in));
-        let shared = Shared { config, role, metrics, publishing, consuming, connected, unconfirmed };
+        let shared = Shared { config, role, metrics, publishing, consuming, connected, problem, unconfirmed };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -115,6 +125,11 @@ impl Broker {
     /// Whether both connections are up now.
     pub fn is_connected(&self) -> bool {
         *self.shared.connected.borrow()
+    }
+
+    /// Why the last attempt to connect failed, for readiness; `None` while both connections are up.
+    pub fn problem(&self) -> Option<Error> {
+        if self.is_connected() { None } else { self.shared.problem.borrow().clone() }
     }
 
     async fn publish_once(&self, queue: Queue, message: RawMessage) -> Result<(), PublishError> {
@@ -313,6 +328,7 @@ struct Link {
     config: Config,
     role: Role,
     metrics: Metrics,
+    problem: Arc<watch::Sender<Option<Error>>>,
 }
 
 /// Keeps one connection until cancelled, and tells who needs it.
@@ -340,11 +356,8 @@ async fn supervise(link: Link, cancellation: CancellationToken, mut tell: impl F
                     tracing::warn!(link = link.name, role = link.role.name(), why, "connection to the broker lost");
                 }
             }
-            Ok(Err(error)) => {
-                let error = link_error(&error);
-                tracing::warn!(link = link.name, role = link.role.name(), %error, "cannot connect to the broker");
-            }
-            Err(_) => tracing::warn!(link = link.name, role = link.role.name(), "no connection to the broker in time"),
+            Ok(Err(error)) => link.failed(link_error(&error)),
+            Err(_) => link.failed(Error::Unavailable("no connection in time".to_owned())),
         }
         tokio::select! {
             () = cancellation.cancelled() => break,
@@ -354,6 +367,11 @@ async fn supervise(link: Link, cancellation: CancellationToken, mut tell: impl F
 }
 
 impl Link {
+    fn failed(&self, error: Error) {
+        tracing::warn!(link = self.name, role = self.role.name(), %error, "cannot connect to the broker");
+        self.problem.send_replace(Some(error));
+    }
+
     async fn open(&self) -> lapin::Result<(Connection, Watched)> {
         let name = format!("lockstep {} {}", self.role.name(), self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());

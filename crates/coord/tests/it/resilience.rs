@@ -16,10 +16,15 @@ use lockstep_model::{
     id::{OrganisationId, ProfileId},
     mailbox::Account,
 };
+use lockstep_test_support::{
+    chaos::{ChaosProxy, Mode},
+    eventually,
+    redis::TestRedis,
+};
 use prometheus::Registry;
 use tokio::time::advance;
 
-use crate::world::Asking;
+use crate::world::{Asking, SOON};
 
 /// A service that can be taken away.
 #[derive(Debug)]
@@ -142,4 +147,48 @@ async fn a_redis_that_is_not_there_is_unavailable_in_bounded_time() {
 fn a_bad_address_is_a_configuration_error_that_hides_it() {
     let error = RedisCoord::connect(&Config::new("http://user:hunter2@host"), OrganisationId::new()).unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+/// N2: the real service goes silent, then away, then comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n2_redis_goes_silent_then_away_then_comes_back() {
+    let redis = TestRedis::create().await;
+    let (proxy, url) = ChaosProxy::in_front_of_url(redis.url(), 6379).await;
+    let mut config = Config::new(url);
+    (config.connect_timeout_ms, config.response_timeout_ms) = (500, 500);
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let inner = RedisCoord::connect(&config, OrganisationId::new()).unwrap();
+    let coord = Resilient::new(inner, Arc::new(AtomicU32::new(1)), metrics);
+    let asking = Asking { ttl: Duration::from_secs(4), ..Asking::with_cap(2) };
+    let holder = asking.run();
+    assert_eq!(coord.admit(&holder).await.unwrap(), Admitted::Granted);
+
+    proxy.set(Mode::Blackhole);
+    let begun = std::time::Instant::now();
+    assert!(coord.renew(&holder).await.unwrap().permit_held, "a holder goes on");
+    assert!(coord.is_degraded());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    proxy.set(Mode::Refuse);
+    proxy.cut_all();
+    let newcomer = asking.run();
+    assert!(matches!(coord.admit(&newcomer).await.unwrap(), Admitted::NoPermit { .. }), "nothing new for a lifetime");
+    let granted = async || {
+        assert!(coord.renew(&holder).await.unwrap().permit_held);
+        coord.admit(&newcomer).await.unwrap() == Admitted::Granted
+    };
+    eventually(SOON * 3, granted, "the lifetime passes and the share is used").await;
+    assert!(coord.is_degraded());
+
+    proxy.set(Mode::Pass);
+    let back = async || {
+        for run in [&holder, &newcomer] {
+            assert!(coord.renew(run).await.unwrap().permit_held);
+        }
+        !coord.is_degraded()
+    };
+    eventually(SOON * 3, back, "redis is used again").await;
+    for run in [&holder, &newcomer] {
+        assert!(coord.renew(run).await.unwrap().permit_held);
+    }
+    assert_eq!(coord.usage(asking.profile, &Account::of_profile()).await.unwrap(), 2, "both are counted in redis");
 }

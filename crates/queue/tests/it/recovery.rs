@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use lockstep_queue::{Broker, Config, Error, PublishError, PublisherExt, Source};
-use lockstep_test_support::{eventually, rabbitmq::TestVhost};
+use lockstep_test_support::{
+    chaos::{ChaosProxy, Mode},
+    eventually,
+    rabbitmq::TestVhost,
+};
 use lockstep_wire::{Queue, Role};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Recorder, SOON, World, connected, hint, metrics, options};
+use crate::world::{Recorder, SOON, World, connect, connected, hint, metrics, options, user};
 
 const QUEUE: Queue = Queue::MailboxSync;
 
@@ -86,10 +90,10 @@ async fn without_a_broker_a_role_starts_and_says_so_and_publishing_fails_at_once
 async fn a_message_for_a_reader_that_never_was_is_returned_and_stops_no_other_queue() {
     let vhost = TestVhost::create().await;
     let cancellation = CancellationToken::new();
-    let scheduler = crate::world::connect(&vhost, Role::Scheduler, &cancellation).await;
+    let scheduler = connect(&vhost, Role::Scheduler, &cancellation).await;
     let nobody = scheduler.publish(&hint(1)).await;
     assert_eq!(nobody, Err(PublishError::Returned));
-    let _worker = crate::world::connect(&vhost, Role::MailboxWorker, &cancellation).await;
+    let _worker = connect(&vhost, Role::MailboxWorker, &cancellation).await;
     assert_eq!(scheduler.publish(&hint(1)).await, Ok(()));
     cancellation.cancel();
 }
@@ -98,8 +102,8 @@ async fn a_message_for_a_reader_that_never_was_is_returned_and_stops_no_other_qu
 async fn a_full_queue_refuses_further_messages() {
     let vhost = TestVhost::create().await;
     let cancellation = CancellationToken::new();
-    let scheduler = crate::world::connect(&vhost, Role::Scheduler, &cancellation).await;
-    let mut config = Config::new(crate::world::user(&vhost, Role::MailboxWorker).await);
+    let scheduler = connect(&vhost, Role::Scheduler, &cancellation).await;
+    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await);
     config.max_length = 3;
     let worker = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
     connected(&worker).await;
@@ -107,5 +111,52 @@ async fn a_full_queue_refuses_further_messages() {
     let full = async || scheduler.publish(&hint(1)).await == Err(PublishError::Nacked);
     eventually(SOON, full, "the queue is full").await;
     assert!(vhost.queue_depth(QUEUE.name()).await.unwrap().ready < 20);
+    cancellation.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_broker_costs_a_time_out_and_publishing_goes_on_afterwards() {
+    let vhost = TestVhost::create().await;
+    let cancellation = CancellationToken::new();
+    let _worker = connect(&vhost, Role::MailboxWorker, &cancellation).await;
+    let (proxy, url) = ChaosProxy::in_front_of_url(&user(&vhost, Role::Scheduler).await, 5672).await;
+    let mut config = Config::new(url);
+    config.publish_timeout_ms = 500;
+    let scheduler = Broker::connect_supervised(config, Role::Scheduler, metrics(), cancellation.clone()).unwrap();
+    connected(&scheduler).await;
+    eventually(SOON, async || scheduler.publish(&hint(1)).await, "publishing works").await;
+
+    proxy.set(Mode::Blackhole);
+    let begun = std::time::Instant::now();
+    assert_eq!(scheduler.publish(&hint(2)).await, Err(PublishError::TimedOut));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    // An outage: nobody answers, open connections are gone.
+    proxy.set(Mode::Refuse);
+    proxy.cut_all();
+    let down = async || !scheduler.is_connected();
+    eventually(SOON, down, "the loss is seen").await;
+    assert!(matches!(scheduler.publish(&hint(3)).await, Err(PublishError::Unavailable(_))));
+    proxy.set(Mode::Pass);
+    connected(&scheduler).await;
+    eventually(SOON, async || scheduler.publish(&hint(4)).await, "publishing works again").await;
+    cancellation.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_with_other_arguments_keeps_the_role_from_being_ready() {
+    let vhost = TestVhost::create().await;
+    let cancellation = CancellationToken::new();
+    let _worker = connect(&vhost, Role::MailboxWorker, &cancellation).await;
+    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await);
+    config.max_length = 7;
+    let other = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
+    let refused = async || match other.problem() {
+        Some(Error::Refused(reason)) => Ok(reason),
+        problem => Err(problem),
+    };
+    let reason = eventually(SOON, refused, "the broker refuses").await;
+    assert!(reason.contains("x-max-length"), "{reason}");
+    assert!(!other.is_connected());
     cancellation.cancel();
 }
