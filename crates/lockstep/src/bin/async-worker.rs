@@ -1,0 +1,20 @@
+//! The `async-worker` role as a process of its own.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use lockstep::{config::AsyncWorkerSettings, startup::launch};
+use lockstep_service::Exit;
+
+/// Runs asynchronous operations.
+#[derive(Parser)]
+#[command(name = "async-worker", version)]
+struct Arguments {
+    /// Settings file (TOML); without it LOCKSTEP_CONFIG, and LOCKSTEP__SECTION__KEY over both.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> Exit {
+    launch::<AsyncWorkerSettings>(Arguments::parse().config)
+}

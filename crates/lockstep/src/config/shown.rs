@@ -1,0 +1,61 @@
+//! How the sections that belong to other crates are printed by `config print`.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// `[scheduler]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_scheduler::Config")]
+pub(super) struct Scheduler {
+    poll_interval_ms: u64,
+    claim_lifetime_ms: u64,
+    profiles_per_round: u32,
+    sends_per_round: u32,
+    operations_per_round: u32,
+    reports_per_fold: u16,
+    fold_wait_ms: u64,
+    normal_interval_s: u64,
+    busy_interval_s: u64,
+    quiet_interval_s: u64,
+    max_transient_faults: u32,
+    transient_backoff_s: u64,
+    breaker_threshold: u32,
+}
+
+/// `[mailbox_worker]`, `[outgoing_worker]`, `[async_worker]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_workers::Config")]
+pub(super) struct Worker {
+    concurrency: u16,
+    lease_ttl_ms: u64,
+    permit_ttl_ms: u64,
+    run_budget_s: u64,
+    memory_budget_mib: u32,
+    claim_lifetime_ms: u64,
+    max_send_attempts: u32,
+    send_backoff_s: u64,
+    item_backoff_s: u64,
+    max_item_attempts: u32,
+}
+
+/// `[web]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_web::WebConfig")]
+pub(super) struct Web {
+    listen: SocketAddr,
+    allow_plain_connections: bool,
+    #[serde(serialize_with = "Limits::serialize")]
+    limits: lockstep_web::RequestLimits,
+}
+
+/// `[web.limits]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_web::RequestLimits")]
+struct Limits {
+    max_body_bytes: usize,
+    max_email_body_bytes: usize,
+    timeout_seconds: u64,
+    upload_timeout_seconds: u64,
+    max_concurrent: usize,
+}

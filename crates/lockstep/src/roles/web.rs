@@ -1,0 +1,53 @@
+//! The web role: the REST API.
+
+use lockstep_service::{CommonConfig, Context, Failure};
+use lockstep_web::{AppState, ServeError};
+
+use super::{RoleSettings, base::Base};
+use crate::{
+    config::{Database, Source, Startup, WebSettings},
+    connectors, startup,
+};
+
+impl RoleSettings for WebSettings {
+    const NAME: &'static str = "web";
+    const PROBES_PORT: u16 = 9105;
+
+    fn common(&self) -> CommonConfig {
+        self.common()
+    }
+
+    fn startup(&self) -> &Startup {
+        &self.startup
+    }
+
+    fn database(&self) -> &Database {
+        &self.database
+    }
+
+    fn check(&self, source: &Source) -> Result<(), Failure> {
+        let mut findings = source.findings();
+        findings.database(&self.database);
+        findings.network(&self.network);
+        findings.conclude()
+    }
+
+    async fn run(self, context: Context) -> Result<(), Failure> {
+        let trust = startup::trust(&self.network)?;
+        let base = Base::open(&context, Self::NAME, &self.database, self.secrets.keys.vault())?;
+        if base.organisation().await.is_some() {
+            let descriptors = connectors::registry(&trust, self.network.ehlo_name.as_str()).descriptors();
+            let state = AppState::new(base.store.clone(), descriptors, &self.web, &base.registry)
+                .map_err(Failure::internal)?;
+            let served = lockstep_web::serve(&self.web, state, context.lifecycle.soft.clone()).await;
+            served.map_err(|error| match error {
+                ServeError::Listen { .. } => {
+                    Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
+                }
+                ServeError::Serve(_) => Failure::internal(error),
+            })?;
+        }
+        base.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! What the three worker roles have in common: they consume one queue under their own limits.
+
+use std::{sync::Arc, time::Duration};
+
+use lockstep_queue::{ConsumeOptions, Handler, consume};
+use lockstep_service::{Context, Failure};
+use lockstep_wire::{Message, Role};
+use lockstep_workers::{Config, Metrics};
+
+use super::base::Base;
+use crate::{
+    config::{Broker, Database, Findings, Network, Redis, Secrets, Source, Time},
+    connectors, startup,
+};
+
+/// After its budget a run has this long to end, before it is dropped.
+const AFTER_BUDGET: Duration = Duration::from_secs(120);
+
+/// The parts of a worker role.
+pub(super) struct Worker {
+    pub(super) name: &'static str,
+    pub(super) role: Role,
+    pub(super) database: Database,
+    pub(super) broker: Broker,
+    pub(super) redis: Redis,
+    pub(super) secrets: Secrets,
+    pub(super) network: Network,
+    pub(super) time: Time,
+    pub(super) config: Config,
+}
+
+impl Worker {
+    /// Plays the role: consumes messages `M` with the handler that `make` gives.
+    pub(super) async fn run<M, H>(
+        self,
+        context: Context,
+        make: impl FnOnce(lockstep_workers::Context) -> H + Send,
+    ) -> Result<(), Failure>
+    where
+        M: Message,
+        H: Handler<M>,
+    {
+        let trust = startup::trust(&self.network)?;
+        let base = Base::open(&context, self.name, &self.database, self.secrets.keys.vault())?;
+        let link = base.broker(&self.broker, self.role)?;
+        if let Some(organisation) = base.organisation().await {
+            let options = ConsumeOptions {
+                concurrency: self.config.concurrency,
+                handler_timeout: self.config.run_budget() + AFTER_BUDGET,
+                ..ConsumeOptions::default()
+            };
+            let handler = make(lockstep_workers::Context {
+                store: base.store.clone(),
+                publisher: Arc::new(link.connection.clone()),
+                coord: base.coord(&self.redis, organisation)?,
+                connectors: connectors::registry(&trust, self.network.ehlo_name.as_str()),
+                organisation,
+                config: self.config,
+                scale: self.time.scale.get(),
+                metrics: Metrics::register(&base.registry).map_err(Failure::internal)?,
+            });
+            let source = Arc::new(link.connection.clone());
+            base.task("consume", consume::<M>(source, Arc::new(handler), options, base.stop()));
+            base.finished().await;
+        }
+        link.close().await;
+        base.close().await;
+        Ok(())
+    }
+}
+
+/// The rules of the sections every worker reads.
+pub(super) fn findings(source: &Source, database: &Database, broker: &Broker, redis: &Redis, role: Role) -> Findings {
+    let mut findings = source.findings();
+    findings.database(database);
+    findings.broker(broker, role);
+    findings.redis(redis);
+    findings
+}
+
+/// Implements [`super::RoleSettings`] for a worker role.
+macro_rules! worker_role {
+    ($settings:ident, $name:literal, $port:literal, $role:ident, $section:ident, $message:ty, $handler:path) => {
+        impl super::RoleSettings for $settings {
+            const NAME: &'static str = $name;
+            const PROBES_PORT: u16 = $port;
+
+            fn common(&self) -> lockstep_service::CommonConfig {
+                self.common()
+            }
+
+            fn startup(&self) -> &crate::config::Startup {
+                &self.startup
+            }
+
+            fn database(&self) -> &crate::config::Database {
+                &self.database
+            }
+
+            fn broker(&self) -> Option<&crate::config::Broker> {
+                Some(&self.broker)
+            }
+
+            fn broker_roles(&self) -> &'static [lockstep_wire::Role] {
+                &[lockstep_wire::Role::$role]
+            }
+
+            fn redis(&self) -> Option<&crate::config::Redis> {
+                Some(&self.redis)
+            }
+
+            fn check(&self, source: &crate::config::Source) -> Result<(), lockstep_service::Failure> {
+                let role = lockstep_wire::Role::$role;
+                let mut findings =
+                    super::worker::findings(source, &self.database, &self.broker, &self.redis, role);
+                findings.section(stringify!($section), self.$section.check());
+                findings.network(&self.network);
+                findings.conclude()
+            }
+
+            async fn run(self, context: lockstep_service::Context) -> Result<(), lockstep_service::Failure> {
+                let worker = super::worker::Worker {
+                    name: Self::NAME,
+                    role: lockstep_wire::Role::$role,
+                    database: self.database,
+                    broker: self.broker,
+                    redis: self.redis,
+                    secrets: self.secrets,
+                    network: self.network,
+                    time: self.time,
+                    config: self.$section,
+                };
+                worker.run::<$message, _>(context, $handler).await
+            }
+        }
+    };
+}
+
+pub(super) use worker_role;

@@ -1,0 +1,264 @@
+//! The start of every role: settings, then one look at each service it needs, and only then ports and work.
+//!
+//! A start with wrong settings ends with exit code 78, one that cannot reach a service with 69. Once a role runs,
+//! it survives the loss of every service.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use lockstep_connector::TlsTrust;
+use lockstep_coord::{Coord, RedisCoord};
+use lockstep_model::{clock::SystemClock, id::OrganisationId};
+use lockstep_queue::Broker as Connection;
+use lockstep_service::{Context, Exit, Failure, config::SecretUrl};
+use lockstep_store::{PoolOptions, Store, Vault};
+use lockstep_wire::Role;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Broker, Database, Redis, Source},
+    roles::RoleSettings,
+};
+
+/// Pause between two attempts at a service.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Longest single attempt.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// From the command line to the exit code of a role.
+pub fn launch<S: RoleSettings>(file: Option<PathBuf>) -> Exit {
+    let source = Source::new(file);
+    let prepared = source.load::<S>().and_then(|settings| prepare(&source, &settings).map(|()| settings));
+    let settings = match prepared {
+        Ok(settings) => settings,
+        Err(failure) => return failure.report(),
+    };
+    let default = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, S::PROBES_PORT));
+    let common = settings.common().with_probes_default(default);
+    lockstep_service::run(S::NAME, &common, move |context: Context| settings.run(context))
+}
+
+/// Checks the settings and looks at every service once, before any port is bound.
+fn prepare<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure> {
+    settings.check(source)?;
+    // An error means that a provider is installed already, which is what is wanted.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unavailable(format!("the runtime cannot start: {error}")))?;
+    let reached = runtime.block_on(reach(source, settings));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    reached
+}
+
+/// Every service a role needs, at the same time; all that fail are told of.
+async fn reach<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure> {
+    let deadline = Instant::now() + settings.startup().patience.get();
+    let mut attempts: Vec<futures::future::BoxFuture<'_, Result<(), Failure>>> = Vec::new();
+    attempts.push(Box::pin(database(settings.database(), deadline)));
+    if let Some(broker) = settings.broker() {
+        for role in settings.broker_roles() {
+            attempts.push(Box::pin(self::broker(broker, *role, deadline)));
+        }
+    }
+    if let Some(redis) = settings.redis() {
+        attempts.push(Box::pin(self::redis(redis, deadline)));
+    }
+    let failures: Vec<Failure> = futures::future::join_all(attempts).await.into_iter().filter_map(Result::err).collect();
+    let Some(first) = failures.first() else { return Ok(()) };
+    // Settings that cannot work are the better reason to give to a supervisor than a service that may come yet.
+    let exit = failures.iter().find(|f| f.exit == Exit::Config).map_or(first.exit, |f| f.exit);
+    let lines: String = failures.iter().map(|f| format!("\n  - {}: {f}", source.place())).collect();
+    Err(Failure { exit, message: format!("{} cannot start:{lines}", S::NAME) })
+}
+
+/// Opens a pool for a role.
+///
+/// # Errors
+/// Exit code 78 when the address cannot be used.
+pub fn open_store(
+    database: &Database,
+    name: &str,
+    max_connections: u32,
+    clock: Arc<SystemClock>,
+    vault: Vault,
+) -> Result<Store, Failure> {
+    let options = PoolOptions {
+        max_connections,
+        acquire_timeout: Duration::from_millis(database.acquire_timeout_ms),
+        statement_timeout: Duration::from_millis(database.statement_timeout_ms),
+        application_name: format!("lockstep {name}"),
+    };
+    Store::open(database.url.expose().as_str(), &options, clock, vault)
+        .map_err(|text| Failure::config(format!("`database.url` is {text}")))
+}
+
+/// A vault for those who never open a secret: its key is forgotten with the process.
+///
+/// # Errors
+/// Never with a key of this length.
+pub fn no_vault() -> Result<Vault, Failure> {
+    let (a, b) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let key = [a.into_bytes(), b.into_bytes()].concat();
+    Vault::new([("none".to_owned(), key)]).map_err(Failure::internal)
+}
+
+/// PostgreSQL: reached, and logged in.
+///
+/// # Errors
+/// Exit code 69 when it cannot be reached until `deadline`, 78 when it refuses the user or the database.
+pub async fn database(database: &Database, deadline: Instant) -> Result<(), Failure> {
+    let store = open_store(database, "start", 1, Arc::default(), no_vault()?)?;
+    let reached = until(deadline, async || match timeout(ATTEMPT, store.database_now()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.is_unavailable() => Err(Refusal::Later(told(&error))),
+        Ok(Err(error)) => Err(Refusal::Never(told(&error))),
+        Err(_) => Err(Refusal::Later("no answer in time".to_owned())),
+    })
+    .await;
+    let result = match reached {
+        Ok(()) => Ok(()),
+        Err(Refusal::Never(why)) => Err(Failure::config(format!(
+            "`database.url` is refused by PostgreSQL at {}: {why}; correct the user, the password or the name of the \
+             database",
+            database.url
+        ))),
+        Err(Refusal::Later(why)) => {
+            let why = unreachable(&database.url, 5432).await.unwrap_or(why);
+            Err(Failure::unavailable(format!(
+                "`database.url` cannot be reached: PostgreSQL at {}: {why}; start it or correct the address",
+                database.url
+            )))
+        }
+    };
+    store.close().await;
+    result
+}
+
+/// RabbitMQ: reached, logged in, and the role's queue declared.
+///
+/// # Errors
+/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used.
+pub async fn broker(broker: &Broker, role: Role, deadline: Instant) -> Result<(), Failure> {
+    let key = broker.key(role);
+    let (Some(config), Some(url)) = (broker.queue(role), broker.url(role)) else {
+        return Err(Failure::config(format!("`{key}` is missing")));
+    };
+    let registry = prometheus::Registry::new();
+    let metrics = lockstep_queue::Metrics::register(&registry).map_err(Failure::internal)?;
+    let stop = CancellationToken::new();
+    let _stopped_at_the_end = stop.clone().drop_guard();
+    let connection = Connection::connect_supervised(config, role, metrics, stop)
+        .map_err(|error| Failure::config(format!("`{key}`: {error}")))?;
+    let mut connected = connection.connected();
+    let wait = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500));
+    if let Ok(Ok(_)) = timeout(wait, connected.wait_for(|up| *up)).await {
+        return Ok(());
+    }
+    if let Some(why) = unreachable(url, if url.expose().scheme() == "amqps" { 5671 } else { 5672 }).await {
+        return Err(Failure::unavailable(format!(
+            "`{key}` cannot be reached: RabbitMQ at {url}: {why}; start it or correct the address"
+        )));
+    }
+    // The first of the two connections only logs in; the second one declares as well.
+    let logged_in = registry.gather().iter().filter(|family| family.name() == "lockstep_queue_connections_total").any(
+        |family| {
+            let publishes = |metric: &&prometheus::proto::Metric| {
+                metric.get_label().iter().any(|label| label.value() == "publish")
+            };
+            family.get_metric().iter().filter(publishes).any(|metric| metric.get_counter().get_value() > 0.0)
+        },
+    );
+    Err(Failure::unavailable(if logged_in {
+        format!(
+            "`{key}`: RabbitMQ at {url} lets the user in, but not declare {}: give the user its permissions \
+             (`lockstep broker apply`), or set broker.max_length to what the queue was made with",
+            role.reads().name()
+        )
+    } else {
+        format!(
+            "`{key}`: RabbitMQ at {url} answers, but does not let the user in: correct the user, the password or the \
+             virtual host"
+        )
+    }))
+}
+
+/// Redis: reached, and answering.
+///
+/// # Errors
+/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used or is refused.
+pub async fn redis(redis: &Redis, deadline: Instant) -> Result<(), Failure> {
+    let coord = RedisCoord::connect(&redis.coord(), OrganisationId::new())
+        .map_err(|error| Failure::config(format!("`redis.url`: {error}")))?;
+    let reached = until(deadline, async || match timeout(ATTEMPT, coord.ping()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Refusal::Later(error.to_string())),
+        Err(_) => Err(Refusal::Later("no answer in time".to_owned())),
+    })
+    .await;
+    let Err(Refusal::Later(why) | Refusal::Never(why)) = reached else { return Ok(()) };
+    let why = unreachable(&redis.url, 6379).await.unwrap_or(why);
+    Err(Failure::unavailable(format!(
+        "`redis.url` cannot be reached: Redis at {}: {why}; start it or correct the address",
+        redis.url
+    )))
+}
+
+/// The certificates mail servers are trusted by.
+///
+/// # Errors
+/// Exit code 78 when the file cannot be used.
+pub fn trust(network: &crate::config::Network) -> Result<TlsTrust, Failure> {
+    TlsTrust::load(network.ca_file.as_deref()).map_err(|text| Failure::config(text))
+}
+
+enum Refusal {
+    /// Trying again may help.
+    Later(String),
+    /// It will not.
+    Never(String),
+}
+
+/// Tries until `deadline`, at least once.
+async fn until<F>(deadline: Instant, mut attempt: F) -> Result<(), Refusal>
+where
+    F: AsyncFnMut() -> Result<(), Refusal>,
+{
+    loop {
+        match attempt().await {
+            Err(Refusal::Later(_)) if Instant::now() + AGAIN_AFTER < deadline => sleep(AGAIN_AFTER).await,
+            ended => return ended,
+        }
+    }
+}
+
+/// Why no connection to the address can be made; `None` when one can, or when it names no host.
+async fn unreachable(url: &SecretUrl, default_port: u16) -> Option<String> {
+    let host = url.expose().host_str().filter(|host| !host.is_empty() && !host.starts_with("%2"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.expose().port().unwrap_or(default_port);
+    match timeout(ATTEMPT, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no connection within {} s", ATTEMPT.as_secs())),
+    }
+}
+
+/// An error with its reasons.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
