@@ -8,7 +8,7 @@ use lockstep_model::{
     remote::{Fingerprint, RemoteKey},
 };
 
-use crate::{conversation::Conversation, fault, identity::Catalogue};
+use crate::{codec::listing::WEAK_PREFIX, conversation::Conversation, fault, identity::Catalogue};
 
 /// A reset is suspected when more of the listing than this is unknown, in per cent …
 const RESET_SHARE: usize = 80;
@@ -24,6 +24,8 @@ pub(crate) struct Backlog {
     given: usize,
     rekeyed: Vec<(RemoteKey, RemoteKey)>,
     rekeyed_given: usize,
+    /// Known items that the complete listing does not show, under any key.
+    absent: Vec<RemoteKey>,
     warning: Option<Fault>,
 }
 
@@ -45,12 +47,17 @@ impl Backlog {
         }
         let listed = catalogue.keys().len();
         let reset = new.len() * 100 > listed * RESET_SHARE && known.count().await? > RESET_KNOWN;
-        let fingerprints = fingerprints(talk, catalogue, &new, reset, deadline).await?;
+        let mut absent = if catalogue.is_complete() { known.absent(catalogue.keys()).await? } else { Vec::new() };
+        // A message whose key was derived may have got an id of its own meanwhile.
+        let derived = absent.iter().any(|key| key.as_bytes().starts_with(WEAK_PREFIX));
+        let fingerprints = fingerprints(talk, catalogue, &new, reset || derived, deadline).await?;
         let rekeyed = recognise(catalogue, &fingerprints, known, deadline).await?;
         let mut warning = None;
         if !rekeyed.is_empty() {
             let renamed: HashSet<usize> = rekeyed.iter().map(|(at, _)| *at).collect();
             new.retain(|at| !renamed.contains(at));
+            let renamed: HashSet<&RemoteKey> = rekeyed.iter().map(|(_, old)| old).collect();
+            absent.retain(|key| !renamed.contains(key));
         }
         if reset && !rekeyed.is_empty() {
             let message = format!(
@@ -63,17 +70,11 @@ impl Backlog {
             warning = Some(fault::item(FaultClass::Transient, "ItemUnavailable", message));
         }
         let rekeyed = rekeyed.into_iter().map(|(at, old)| (old, catalogue.keys()[at].clone())).collect();
-        Ok(Self { new, given: 0, rekeyed, rekeyed_given: 0, warning })
+        Ok(Self { new, given: 0, rekeyed, rekeyed_given: 0, absent, warning })
     }
 
-    /// The next page. Renamed items come first: whoever stores page after page then knows them when it comes to
-    /// what is absent.
-    pub(crate) async fn page(
-        &mut self,
-        catalogue: &Catalogue,
-        known: &dyn Known,
-        limits: Limits,
-    ) -> Result<Delta, Fault> {
+    /// The next page. Renamed items come first, then what is new; with the last page, what is absent.
+    pub(crate) fn page(&mut self, catalogue: &Catalogue, limits: Limits) -> Delta {
         let items = limits.items.max(1);
         let mut delta = Delta { warning: self.warning.take(), ..Delta::default() };
         delta.rekeyed.extend(self.rekeyed[self.rekeyed_given..].iter().take(items).cloned());
@@ -97,29 +98,25 @@ impl Backlog {
         }
         delta.more = self.given < self.new.len() || self.rekeyed_given < self.rekeyed.len();
         if !delta.more {
-            if catalogue.is_complete() {
-                delta.absent = known.absent(catalogue.keys()).await?;
-                // These were renamed, perhaps on this very page.
-                let renamed: HashSet<&RemoteKey> = self.rekeyed.iter().map(|(old, _)| old).collect();
-                delta.absent.retain(|key| !renamed.contains(key));
-            }
+            delta.absent = std::mem::take(&mut self.absent);
             delta.cursor = Some(catalogue.cursor().clone());
         }
-        Ok(delta)
+        delta
     }
 }
 
-/// Fingerprints of new messages: those their keys were made of and, on suspicion of a reset, those of all others.
+/// Fingerprints of new messages: those their keys were made of and, on suspicion that ids have changed, those of
+/// all others.
 async fn fingerprints(
     talk: &mut Conversation,
     catalogue: &Catalogue,
     new: &[usize],
-    reset: bool,
+    suspicion: bool,
     deadline: &Deadline,
 ) -> Result<Vec<(usize, Fingerprint)>, Fault> {
     let mut found: Vec<(usize, Fingerprint)> =
         new.iter().filter_map(|at| Some((*at, catalogue.entry(*at).fingerprint?))).collect();
-    if reset {
+    if suspicion {
         let others: Vec<usize> = new.iter().copied().filter(|at| catalogue.entry(*at).fingerprint.is_none()).collect();
         let numbers: Vec<u64> = others.iter().map(|at| catalogue.entry(*at).number).collect();
         let take = |at: usize, header: Option<Vec<u8>>| {

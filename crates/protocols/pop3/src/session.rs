@@ -98,7 +98,7 @@ impl Session for Pop3Session {
             }
         }
         match (&mut self.backlog, &self.contents) {
-            (Some(backlog), Contents::Identified(catalogue)) => backlog.page(catalogue, known, limits).await,
+            (Some(backlog), Contents::Identified(catalogue)) => Ok(backlog.page(catalogue, limits)),
             _ => Ok(Delta::default()),
         }
     }

@@ -152,6 +152,22 @@ async fn an_id_that_became_ambiguous_does_not_import_its_message_again() {
 }
 
 #[tokio::test]
+async fn a_message_that_got_an_id_of_its_own_is_not_imported_again() {
+    let nameless = Maildrop::of([("", "A: 1\n\n")]).serve().await;
+    let mut first = session(&nameless).await;
+    let delta = first.pull(&Cursor::default(), &Memory::default(), ALL, &deadline()).await.unwrap();
+    let weak = names(&delta).remove(0);
+
+    let named = Maildrop::of([("own", "A: 1\n\n"), ("other", "A: 2\n\n")]).serve().await;
+    let known = Memory::of([(weak.as_str(), &b"A: 1\n\n"[..])]);
+    let mut second = session(&named).await;
+    let delta = second.pull(&delta.cursor.unwrap(), &known, ALL, &deadline()).await.unwrap();
+    assert_eq!(delta.rekeyed, [(RemoteKey::new(weak).unwrap(), RemoteKey::new("own").unwrap())]);
+    assert_eq!(names(&delta), ["other"]);
+    assert!(delta.absent.is_empty() && delta.warning.is_none());
+}
+
+#[tokio::test]
 async fn a_reset_of_all_ids_imports_only_what_is_new() {
     let mut maildrop = Maildrop::numbered("new", 40);
     maildrop.messages.lock().unwrap()[9].id = "old-10".to_owned();
@@ -247,6 +263,17 @@ async fn lines_of_any_kind_and_length() {
     let own = |key: &str, size, weak| (key.to_owned(), size, weak);
     assert_eq!(shown, [own("a", 0, false), own("fp:", 20, true), own("c c", 0, false), own("fp:", 40, true)]);
     session.close(&deadline()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listing_without_end_is_refused_not_cut() {
+    for (line, count) in [("1 1\r\n".to_owned(), 1_000_001), (format!("1 {}\r\n", "x".repeat(590)), 300_000)] {
+        let answer = Act::Say(format!("+OK\r\n{}.\r\n", line.repeat(count)).into_bytes());
+        let server = Maildrop::of([]).but(move |line| (line == "UIDL").then(|| answer.clone())).serve().await;
+        let mut session = session(&server).await;
+        let fault = session.pull(&Cursor::default(), &Memory::default(), ALL, &deadline()).await.unwrap_err();
+        assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Refused, "ListingTooLarge"));
+    }
 }
 
 #[tokio::test]
