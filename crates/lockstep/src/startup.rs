@@ -58,7 +58,7 @@ fn prepare<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure
 /// Every service a role needs, at the same time; all that fail are told of.
 async fn reach<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure> {
     let deadline = Instant::now() + settings.startup().patience.get();
-    let mut attempts: Vec<futures::future::BoxFuture<'_, Result<(), Failure>>> = Vec::new();
+    let mut attempts: Vec<futures::future::LocalBoxFuture<'_, Result<(), Failure>>> = Vec::new();
     attempts.push(Box::pin(database(settings.database(), deadline)));
     if let Some(broker) = settings.broker() {
         for role in settings.broker_roles() {
