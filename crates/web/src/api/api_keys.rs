@@ -1,0 +1,135 @@
+//! Keys for programs and people. A key is shown once, when it is made.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use lockstep_model::id::ApiKeyId;
+use lockstep_store::access::{self, Role};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::{
+    auth::Caller,
+    extract::{Id, Params, Received},
+    page::{Limit, Page},
+    problem::Problem,
+    state::App,
+    validate::Check,
+};
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyRole {
+    /// Everything.
+    Administrator,
+    /// Sees states, not the content of emails.
+    Operator,
+    /// A program that keeps records and emails.
+    Service,
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyFields {
+    /// What it is for, at most 100 characters.
+    name: String,
+    role: KeyRole,
+    /// From when on it is refused; without, it never expires.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// A key as it is listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ApiKey {
+    id: Uuid,
+    name: String,
+    /// `administrator`, `operator` or `service`.
+    role: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A key that was just made: it cannot be shown again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NewApiKey {
+    id: Uuid,
+    /// Send it as `Authorization: Bearer <key>`.
+    key: String,
+}
+
+/// Which keys to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListApiKeys {
+    /// Items in a page, at most 200.
+    limit: Option<u16>,
+    /// The next of the page before.
+    after: Option<Uuid>,
+}
+
+/// Lists keys, revoked ones too.
+#[utoipa::path(get, path = "/api-keys", tag = "access", params(ListApiKeys),
+    responses((status = 200, description = "A page of keys", body = Page<ApiKey>)))]
+pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListApiKeys>) -> Result<Response, Problem> {
+    let limit = Limit::of(query.limit);
+    let mut tx = app.store.begin().await?;
+    let rows = access::list_api_keys(&mut tx, query.after, limit.rows()).await?;
+    let view = |key: access::ApiKey| ApiKey {
+        id: key.id,
+        name: key.name,
+        role: key.role,
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        revoked_at: key.revoked_at,
+    };
+    Ok(Json(Page::of(rows, limit, |key| key.id, view)).into_response())
+}
+
+/// Makes a key. The answer is the only place where it is shown.
+#[utoipa::path(post, path = "/api-keys", tag = "access", request_body = ApiKeyFields,
+    responses((status = 201, description = "The key, shown once", body = NewApiKey)))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    body: Received<ApiKeyFields>,
+) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let mut check = Check::default();
+    let name = check.line("name", &body.value.name, 100);
+    check.instant("expires_at", body.value.expires_at);
+    if body.value.expires_at.is_some_and(|at| at <= tx.now()) {
+        check.refuse("expires_at", "range", "an instant to come");
+    }
+    check.finish()?;
+    let role = match body.value.role {
+        KeyRole::Administrator => Role::Administrator,
+        KeyRole::Operator => Role::Operator,
+        KeyRole::Service => Role::Service,
+    };
+    let (id, key) = access::create_api_key(&mut tx, &name, role, body.value.expires_at, &caller.actor()).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(NewApiKey { id: id.0, key: key.expose_secret().to_owned() })).into_response())
+}
+
+/// Revokes a key, at once.
+#[utoipa::path(delete, path = "/api-keys/{id}", tag = "access", params(("id" = Uuid, Path)),
+    responses((status = 204, description = "It is refused from now on")))]
+pub(crate) async fn revoke(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.begin().await?;
+    if access::get_api_key(&mut tx, ApiKeyId(id)).await?.is_none() {
+        return Err(Problem::not_found("API key"));
+    }
+    access::revoke_api_key(&mut tx, ApiKeyId(id), &caller.actor()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,67 @@
+//! Who has what was asked for: a conflict names the mailbox that holds the address or account.
+
+use lockstep_model::id::ProfileId;
+use lockstep_store::{Error, mailboxes};
+use serde_json::json;
+
+use crate::{problem::Problem, state::AppState};
+
+/// What a write wanted for itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) address_key: Option<&'a str>,
+    pub(crate) login: Option<(ProfileId, &'a str)>,
+}
+
+/// Turns a store's error into a problem; a broken unique rule names the holder.
+pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) -> Problem {
+    let Error::Conflict(conflict) = &error else { return error.into() };
+    let constraint = conflict.constraint.as_str();
+    let found = look_up(state, constraint, wanted).await;
+    if let Ok(Some((what, holder))) = found {
+        let kind = if holder.owner_user_id.is_some() { "user" } else { "queue" };
+        let detail = format!(
+            "The {what} belongs to the mailbox {} of the {kind} {} ({}) already. One {what} belongs to one mailbox.",
+            holder.id, holder.name, holder.address
+        );
+        return Problem::conflict("taken", detail).with(
+            "holder",
+            json!({
+                "mailbox_id": holder.id,
+                "address": holder.address,
+                "owner": { "kind": kind, "id": holder.owner_user_id.or(holder.owner_queue_id) },
+            }),
+        );
+    }
+    if constraint.contains("external_id") {
+        return Problem::conflict("taken", "Another record has this source and external_id already.");
+    }
+    if constraint == "email_server_profiles_name_key" {
+        return Problem::conflict("taken", "Another email server profile has this name already.");
+    }
+    if constraint == "email_server_profiles_one_default" {
+        return Problem::conflict("taken", "Another profile became the default at this moment. Try again.");
+    }
+    error.into()
+}
+
+async fn look_up(
+    state: &AppState,
+    constraint: &str,
+    wanted: Wanted<'_>,
+) -> Result<Option<(&'static str, mailboxes::MailboxRecord)>, Error> {
+    let mut tx = state.store.begin().await?;
+    if constraint.contains("address_key")
+        && let Some(key) = wanted.address_key
+    {
+        let holder = mailboxes::holder_of_address(&mut tx, key).await?;
+        return Ok(holder.map(|holder| ("address", holder)));
+    }
+    if constraint.contains("login_key")
+        && let Some((profile, login)) = wanted.login
+    {
+        let holder = mailboxes::holder_of_login(&mut tx, profile, login).await?;
+        return Ok(holder.map(|holder| ("account", holder)));
+    }
+    Ok(None)
+}

@@ -1,0 +1,104 @@
+//! What is done with a mailbox: its address is approved or rejected, it is tested and enabled.
+
+use axum::{extract::State, response::Response};
+use lockstep_model::id::MailboxId;
+use lockstep_store::{mailboxes, nudge, operations};
+use serde_json::json;
+
+use super::{answer, missing, view::Mailbox};
+use crate::{
+    api::{PREFIX, operations::Operation},
+    auth::Caller,
+    extract::{Id, IfMatch, NoBody},
+    idempotent::{self, Begun, Reply},
+    problem::Problem,
+    state::App,
+};
+
+/// The kind of the operation that tests a mailbox and enables what works.
+const TEST_AND_ENABLE: &str = "test-and-enable-mailbox";
+
+/// Approves the mailbox's address.
+#[utoipa::path(post, path = "/mailboxes/{id}/approve", tag = "mailboxes",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
+pub(crate) async fn approve(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+) -> Result<Response, Problem> {
+    decide(&app, &caller, MailboxId(id), expected, true).await
+}
+
+/// Rejects the mailbox's address: nothing is processed.
+#[utoipa::path(post, path = "/mailboxes/{id}/reject", tag = "mailboxes",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
+pub(crate) async fn reject(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+) -> Result<Response, Problem> {
+    decide(&app, &caller, MailboxId(id), expected, false).await
+}
+
+async fn decide(
+    app: &App,
+    caller: &Caller,
+    id: MailboxId,
+    expected: Option<i64>,
+    approved: bool,
+) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let mailbox = mailboxes::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+    if mailbox.address_status == "empty" {
+        return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
+    }
+    // Deciding the same again changes nothing: the first approval's name and time stay.
+    let decided = if approved { "approved" } else { "rejected" };
+    if mailbox.address_status != decided {
+        mailboxes::decide(&mut tx, &mailbox, approved, &caller.actor()).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+    } else {
+        drop(tx);
+    }
+    answer(app, id).await
+}
+
+/// Tests the mailbox's server and account, and enables what works. The work goes on after the answer; the operation
+/// tells how it went.
+#[utoipa::path(post, path = "/mailboxes/{id}/test-and-enable", tag = "mailboxes",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, description = "The operation, to be asked for at its Location", body = Operation)))]
+pub(crate) async fn test_and_enable(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    NoBody(key): NoBody,
+) -> Result<Reply, Problem> {
+    let mut once = match idempotent::begin(&app, &caller, key).await? {
+        Begun::Answered(reply) => return Ok(reply),
+        Begun::New(once) => once,
+    };
+    let tx = &mut once.tx;
+    let mailbox = mailboxes::get(tx, MailboxId(id)).await?.ok_or_else(missing)?;
+    if mailbox.profile_id.is_none() {
+        return Err(Problem::conflict("no-profile", "The mailbox has no profile: PATCH its profile_id first."));
+    }
+    if !mailbox.active {
+        return Err(Problem::conflict("inactive", "The mailbox is inactive: PATCH active to true first."));
+    }
+    if [&mailbox.incoming_method, &mailbox.outgoing_method].iter().all(|method| method.as_str() == "none") {
+        return Err(Problem::conflict("no-method", "Neither direction of the mailbox is server-side: nothing to test."));
+    }
+    let arguments = json!({ "mailbox": id });
+    let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;
+    lockstep_store::audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id), json!({ "operation": operation }))
+        .await?;
+    nudge(tx).await?;
+    let created = operations::get(tx, operation).await?.ok_or_else(Problem::internal)?;
+    once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
+}

@@ -1,0 +1,132 @@
+//! What a mailbox must be like.
+
+use lockstep_model::{
+    id::{MailboxId, ProfileId, QueueId, UserId},
+    mailbox::Owner,
+};
+use lockstep_store::{
+    Tx,
+    mailboxes::{MailboxRecord, secret_identity},
+    profiles::{self, ProfileRecord, SecretChange},
+    queues, users,
+};
+
+use super::view::MailboxFields;
+use crate::{api::profiles::check_secret, problem::Problem, state::AppState, validate::Check, words::Method};
+
+/// The mailbox as it would be, and what becomes of its password.
+///
+/// # Errors
+/// A problem with every rule that is broken.
+pub(super) async fn mailbox(
+    state: &AppState,
+    tx: &mut Tx,
+    fields: MailboxFields,
+    before: MailboxRecord,
+) -> Result<(MailboxRecord, SecretChange), Problem> {
+    let mut check = Check::default();
+    let (address, address_key) = check.address("address", &fields.address);
+    let login = fields.login.as_deref().map(|login| check.line("login", login, 200));
+    check_secret(&mut check, fields.password.as_ref());
+    check.instant("process_email_from", fields.process_email_from);
+    let profile = chosen_profile(tx, &mut check, &fields, &before).await?;
+    act(state, &mut check, &fields, &before, profile.as_ref());
+    if fields.delete_after_processing && before.owner_queue_id.is_none() {
+        check.refuse("delete_after_processing", "queue-only", "false: only mailboxes of queues may delete on the server");
+    }
+    let password_kept = before.password_set && fields.login.is_some();
+    if fields.allow_credentials {
+        if fields.login.is_none() {
+            check.refuse("login", "required", "the account's name, because allow_credentials is true");
+        }
+        if fields.password.is_none() && !password_kept {
+            check.refuse("password", "required", "the account's password, because allow_credentials is true");
+        }
+    }
+    if fields.active && !before.active && !owner_is_active(tx, &before).await? {
+        check.refuse("active", "owner-inactive", "activate the user or queue; its mailbox follows");
+    }
+    check.finish()?;
+
+    let secret = match &fields.password {
+        Some(password) => {
+            let sealed = state.store.vault().seal(&secret_identity(MailboxId(before.id)), password);
+            SecretChange::Set(sealed.map_err(lockstep_store::Error::from)?)
+        }
+        // A password goes with its login.
+        None if fields.login.is_none() => SecretChange::Clear,
+        None => SecretChange::Keep,
+    };
+    let mailbox = MailboxRecord {
+        profile_id: fields.profile_id,
+        address,
+        address_key,
+        incoming_method: fields.incoming_method.as_str().to_owned(),
+        outgoing_method: fields.outgoing_method.as_str().to_owned(),
+        act_method: fields.act_method.as_str().to_owned(),
+        allow_credentials: fields.allow_credentials,
+        login,
+        process_email_from: fields.process_email_from,
+        delete_after_processing: fields.delete_after_processing,
+        active: fields.active,
+        ..before
+    };
+    Ok((mailbox, secret))
+}
+
+async fn chosen_profile(
+    tx: &mut Tx,
+    check: &mut Check,
+    fields: &MailboxFields,
+    before: &MailboxRecord,
+) -> Result<Option<ProfileRecord>, Problem> {
+    let Some(id) = fields.profile_id else {
+        if before.profile_id.is_some() {
+            check.refuse("profile_id", "required", "the id of another profile; to stop processing, set active to false");
+        }
+        return Ok(None);
+    };
+    let profile = profiles::get(tx, ProfileId(id)).await?;
+    if profile.is_none() {
+        check.refuse("profile_id", "exists", "the id of an email server profile that exists");
+    }
+    Ok(profile)
+}
+
+/// Appointments, contacts and tasks need a protocol that has them, and a person.
+fn act(
+    state: &AppState,
+    check: &mut Check,
+    fields: &MailboxFields,
+    before: &MailboxRecord,
+    profile: Option<&ProfileRecord>,
+) {
+    if fields.act_method != Method::ServerSide {
+        return;
+    }
+    if before.owner_queue_id.is_some() {
+        check.refuse("act_method", "user-only", "none: a queue has email only");
+        return;
+    }
+    let Some(profile) = profile else {
+        check.refuse("act_method", "profile-first", "none until the mailbox has a profile");
+        return;
+    };
+    let protocol = &profile.incoming_protocol;
+    let able = state.descriptors.iter().any(|d| d.name.as_str() == protocol && d.capabilities.act);
+    if !able {
+        let remedy = format!(
+            "none: the profile {} speaks {protocol}, which has no appointments, contacts and tasks",
+            profile.name
+        );
+        check.refuse("act_method", "capability", remedy);
+    }
+}
+
+async fn owner_is_active(tx: &mut Tx, mailbox: &MailboxRecord) -> Result<bool, Problem> {
+    Ok(match mailbox.owner() {
+        Some(Owner::User(UserId(id))) => users::get(tx, UserId(id)).await?.is_some_and(|user| user.active),
+        Some(Owner::Queue(QueueId(id))) => queues::get(tx, QueueId(id)).await?.is_some_and(|queue| queue.active),
+        None => true,
+    })
+}

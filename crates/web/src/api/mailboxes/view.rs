@@ -1,0 +1,206 @@
+//! The shape of a mailbox in requests and answers.
+
+use chrono::{DateTime, Utc};
+use lockstep_store::mailboxes::{
+    MailboxRecord,
+    status::{LaneStatus, MailboxStatus},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::words::Method;
+
+/// What may be written of a mailbox.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailboxFields {
+    /// Its address and its owner's.
+    pub(super) address: String,
+    /// How its server is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile_id: Option<Uuid>,
+    pub(super) incoming_method: Method,
+    pub(super) outgoing_method: Method,
+    /// Appointments, contacts and tasks.
+    pub(super) act_method: Method,
+    /// Its own account may be used; needed where the profile's credentials are the mailboxes'.
+    pub(super) allow_credentials: bool,
+    /// Name of its own account, at most 200 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) login: Option<String>,
+    /// Its password or token. Never shown again.
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    pub(super) password: Option<SecretString>,
+    /// Mail received before is not processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process_email_from: Option<DateTime<Utc>>,
+    /// Processed messages are deleted on the server; mailboxes of queues only.
+    pub(super) delete_after_processing: bool,
+    /// Inactive mailboxes are not processed.
+    pub(super) active: bool,
+}
+
+/// Whose mailbox it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OwnerView {
+    /// `user` or `queue`.
+    kind: &'static str,
+    id: Uuid,
+}
+
+/// How one kind of scheduled work stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Lane {
+    /// `incoming` or `act`.
+    lane: String,
+    /// Whether it is scheduled.
+    enabled: bool,
+    due_at: DateTime<Utc>,
+    /// Deferred until then.
+    not_before: Option<DateTime<Utc>>,
+    /// Seconds between cycles at present.
+    interval_seconds: f64,
+    /// Which occasion this is.
+    generation: i64,
+    /// A worker has it at present.
+    claimed: bool,
+    claimed_until: Option<DateTime<Utc>>,
+    /// How often this occasion was handed out; above one, a worker was lost.
+    claims: i32,
+    empty_cycles: i32,
+    /// Transient failures in a row.
+    transient_failures: i32,
+    /// The last fault, until a run succeeds.
+    fault: Option<LaneFault>,
+    /// The fault that stopped it until somebody acts.
+    disabled_code: Option<String>,
+    last_run: Option<Uuid>,
+    last_started_at: Option<DateTime<Utc>>,
+    last_ended_at: Option<DateTime<Utc>>,
+    last_succeeded_at: Option<DateTime<Utc>>,
+    last_outcome: Option<String>,
+    cycles: i64,
+    /// Items seen, made records, declined by rule, failed: since the beginning.
+    seen: i64,
+    tracked: i64,
+    refused: i64,
+    failed: i64,
+}
+
+/// A fault of a lane.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LaneFault {
+    code: String,
+    class: Option<String>,
+    message: Option<String>,
+    at: Option<DateTime<Utc>>,
+}
+
+/// A mailbox and how it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Mailbox {
+    id: Uuid,
+    /// The owner's name.
+    name: String,
+    owner: Option<OwnerView>,
+    #[serde(flatten)]
+    fields: MailboxFields,
+    /// Whether a password is stored.
+    password_set: bool,
+    /// The first that holds: inactive, unconfigured, rejected, unapproved, disabled, untested, failing, healthy.
+    state: String,
+    /// `empty`, `approved`, `pending` or `rejected`.
+    address_status: String,
+    approved_by: Option<String>,
+    approved_at: Option<DateTime<Utc>>,
+    /// `not-run`, `success` or `failure`.
+    incoming_test: String,
+    /// `not-run`, `success` or `failure`.
+    outgoing_test: String,
+    incoming_enabled: bool,
+    outgoing_enabled: bool,
+    tested_at: Option<DateTime<Utc>>,
+    lanes: Vec<Lane>,
+    /// The ETag without its quotes.
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&MailboxRecord> for MailboxFields {
+    fn from(mailbox: &MailboxRecord) -> Self {
+        Self {
+            address: mailbox.address.clone(),
+            profile_id: mailbox.profile_id,
+            incoming_method: Method::of(&mailbox.incoming_method),
+            outgoing_method: Method::of(&mailbox.outgoing_method),
+            act_method: Method::of(&mailbox.act_method),
+            allow_credentials: mailbox.allow_credentials,
+            login: mailbox.login.clone(),
+            password: None,
+            process_email_from: mailbox.process_email_from,
+            delete_after_processing: mailbox.delete_after_processing,
+            active: mailbox.active,
+        }
+    }
+}
+
+impl From<MailboxStatus> for Mailbox {
+    fn from(status: MailboxStatus) -> Self {
+        let mailbox = status.mailbox;
+        Self {
+            fields: (&mailbox).into(),
+            id: mailbox.id,
+            owner: mailbox.owner().map(|owner| OwnerView { kind: owner.kind(), id: owner.uuid() }),
+            name: mailbox.name,
+            password_set: mailbox.password_set,
+            state: status.state,
+            address_status: mailbox.address_status,
+            approved_by: mailbox.approved_by,
+            approved_at: mailbox.approved_at,
+            incoming_test: mailbox.incoming_test,
+            outgoing_test: mailbox.outgoing_test,
+            incoming_enabled: mailbox.incoming_enabled,
+            outgoing_enabled: mailbox.outgoing_enabled,
+            tested_at: mailbox.tested_at,
+            lanes: status.lanes.into_iter().map(Lane::from).collect(),
+            version: mailbox.version,
+            created_at: mailbox.created_at,
+            updated_at: mailbox.updated_at,
+        }
+    }
+}
+
+impl From<LaneStatus> for Lane {
+    fn from(lane: LaneStatus) -> Self {
+        let (class, message, at) = (lane.fault_class, lane.fault_message, lane.fault_at);
+        Self {
+            lane: lane.lane,
+            enabled: lane.enabled,
+            due_at: lane.due_at,
+            not_before: lane.not_before,
+            interval_seconds: lane.interval_seconds,
+            generation: lane.generation,
+            claimed: lane.claimed_until.is_some(),
+            claimed_until: lane.claimed_until,
+            claims: lane.claims,
+            empty_cycles: lane.empty_cycles,
+            transient_failures: lane.transient_failures,
+            fault: lane.fault_code.map(|code| LaneFault { code, class, message, at }),
+            disabled_code: lane.disabled_code,
+            last_run: lane.last_run,
+            last_started_at: lane.last_started_at,
+            last_ended_at: lane.last_ended_at,
+            last_succeeded_at: lane.last_succeeded_at,
+            last_outcome: lane.last_outcome,
+            cycles: lane.cycles,
+            seen: lane.seen,
+            tracked: lane.tracked,
+            refused: lane.refused,
+            failed: lane.failed,
+        }
+    }
+}

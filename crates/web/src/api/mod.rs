@@ -1,0 +1,74 @@
+//! The routes of version 1, and their description.
+
+mod alerts;
+mod api_keys;
+mod changes;
+mod document;
+mod emails;
+mod holder;
+mod mailboxes;
+mod operations;
+mod organisation;
+mod people;
+mod profiles;
+mod queues;
+mod sessions;
+mod users;
+
+use std::sync::Arc;
+
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth, edge,
+    state::{App, AppState},
+};
+
+/// Where version 1 lives.
+pub(crate) const PREFIX: &str = "/api/v1";
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(document::read))
+        .routes(routes!(sessions::create))
+        .routes(routes!(organisation::read, organisation::update))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::read, users::update))
+        .routes(routes!(queues::list, queues::create))
+        .routes(routes!(queues::read, queues::update))
+        .routes(routes!(profiles::list, profiles::create))
+        .routes(routes!(profiles::read, profiles::update, profiles::delete))
+        .routes(routes!(mailboxes::list))
+        .routes(routes!(mailboxes::read, mailboxes::update))
+        .routes(routes!(mailboxes::actions::approve))
+        .routes(routes!(mailboxes::actions::reject))
+        .routes(routes!(mailboxes::actions::test_and_enable))
+        .routes(routes!(operations::read))
+        .merge(people::contacts::routes())
+        .merge(people::accounts::routes())
+        .merge(people::leads::routes())
+        .merge(emails::routes())
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::dismiss))
+        .routes(routes!(changes::list))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+}
+
+/// Every route, with what holds for all of them.
+pub fn router(state: Arc<AppState>) -> axum::Router {
+    let (router, _) = OpenApiRouter::new().nest(PREFIX, routes()).split_for_parts();
+    router
+        .route_layer(from_fn_with_state(Arc::clone(&state), auth::guard))
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&state), edge::around))
+        .with_state(state)
+}
+
+/// The description of the API (OpenAPI 3.1).
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, described) = OpenApiRouter::<App>::new().nest(PREFIX, routes()).split_for_parts();
+    document::complete(described)
+}

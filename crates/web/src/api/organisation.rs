@@ -1,0 +1,155 @@
+//! The organisation's settings.
+
+use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
+use lockstep_store::{nudge, organisations};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    auth::Caller,
+    extract::{IfMatch, Received},
+    idempotent::tagged,
+    merge::Patch,
+    problem::Problem,
+    state::App,
+    validate::Check,
+    words::Method,
+};
+
+const MAX_EXTENSIONS: usize = 500;
+
+/// What may be written of the organisation.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrganisationFields {
+    /// Name, at most 200 characters.
+    name: String,
+    /// Mailboxes of users are processed only with an approved address.
+    approve_users: bool,
+    /// Mailboxes of queues are processed only with an approved address.
+    approve_queues: bool,
+    /// Larger attachments are left out, in bytes: 0 to 134217728.
+    max_attachment_bytes: i64,
+    /// Larger messages are neither read nor sent, in bytes: 1024 to 157286400.
+    max_message_bytes: i64,
+    /// Longer bodies are cut, in bytes: 1024 to 16777216.
+    max_body_bytes: i64,
+    /// Extensions of files that are left out, such as exe.
+    blocked_extensions: Vec<String>,
+    /// Incoming method of new mailboxes.
+    default_incoming: Method,
+    /// Outgoing method of new mailboxes.
+    default_outgoing: Method,
+}
+
+/// The organisation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Organisation {
+    id: Uuid,
+    #[serde(flatten)]
+    fields: OrganisationFields,
+    /// The ETag without its quotes.
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&organisations::Organisation> for OrganisationFields {
+    fn from(organisation: &organisations::Organisation) -> Self {
+        Self {
+            name: organisation.name.clone(),
+            approve_users: organisation.approve_users,
+            approve_queues: organisation.approve_queues,
+            max_attachment_bytes: organisation.max_attachment_bytes,
+            max_message_bytes: organisation.max_message_bytes,
+            max_body_bytes: organisation.max_body_bytes,
+            blocked_extensions: organisation.blocked_extensions.clone(),
+            default_incoming: Method::of(&organisation.default_incoming),
+            default_outgoing: Method::of(&organisation.default_outgoing),
+        }
+    }
+}
+
+impl From<organisations::Organisation> for Organisation {
+    fn from(organisation: organisations::Organisation) -> Self {
+        Self {
+            id: organisation.id,
+            fields: (&organisation).into(),
+            version: organisation.version,
+            created_at: organisation.created_at,
+            updated_at: organisation.updated_at,
+        }
+    }
+}
+
+impl OrganisationFields {
+    fn checked(self, before: organisations::Organisation) -> Result<organisations::Organisation, Problem> {
+        let mut check = Check::default();
+        let name = check.line("name", &self.name, 200);
+        check.range("max_attachment_bytes", self.max_attachment_bytes, 0, 134_217_728);
+        check.range("max_message_bytes", self.max_message_bytes, 1024, 157_286_400);
+        check.range("max_body_bytes", self.max_body_bytes, 1024, 16_777_216);
+        if self.blocked_extensions.len() > MAX_EXTENSIONS {
+            check.refuse("blocked_extensions", "length", format!("at most {MAX_EXTENSIONS} entries"));
+        }
+        let mut blocked_extensions: Vec<String> =
+            self.blocked_extensions.iter().map(|e| e.trim().trim_start_matches('.').to_ascii_lowercase()).collect();
+        let fits = |e: &String| (1..=32).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !blocked_extensions.iter().all(fits) {
+            check.refuse("blocked_extensions", "form", "extensions of 1 to 32 letters and digits, such as exe");
+        }
+        check.finish()?;
+        blocked_extensions.sort_unstable();
+        blocked_extensions.dedup();
+        Ok(organisations::Organisation {
+            name,
+            approve_users: self.approve_users,
+            approve_queues: self.approve_queues,
+            max_attachment_bytes: self.max_attachment_bytes,
+            max_message_bytes: self.max_message_bytes,
+            max_body_bytes: self.max_body_bytes,
+            blocked_extensions,
+            default_incoming: self.default_incoming.as_str().to_owned(),
+            default_outgoing: self.default_outgoing.as_str().to_owned(),
+            ..before
+        })
+    }
+}
+
+fn not_set_up() -> Problem {
+    Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that.")
+}
+
+/// Reads the organisation's settings.
+#[utoipa::path(get, path = "/organisation", tag = "organisation",
+    responses((status = 200, description = "The organisation", body = Organisation)))]
+pub(crate) async fn read(State(app): State<App>) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let organisation = organisations::get(&mut tx).await?.ok_or_else(not_set_up)?;
+    Ok(tagged(organisation.version, Organisation::from(organisation)))
+}
+
+/// Changes the organisation's settings.
+#[utoipa::path(patch, path = "/organisation", tag = "organisation", request_body = OrganisationFields,
+    params(("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The organisation as it is now", body = Organisation)))]
+pub(crate) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    IfMatch(expected): IfMatch,
+    body: Received<Patch>,
+) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let before = organisations::lock(&mut tx, expected).await?.ok_or_else(not_set_up)?;
+    let (fields, changed) = body.value.apply(&OrganisationFields::from(&before))?.split();
+    let mut organisation = fields.checked(before)?;
+    if !changed.names().is_empty() {
+        organisation.version = organisations::save(&mut tx, &organisation, &changed.names(), &caller.actor()).await?;
+        organisation.updated_at = tx.now();
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(tagged(organisation.version, Organisation::from(organisation)))
+}

@@ -1,0 +1,309 @@
+//! Contacts, accounts and leads: whom addresses outside belong to. Three resources of one shape.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use lockstep_model::id::PersonId;
+use lockstep_store::people;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    PREFIX,
+    holder::{Wanted, explain},
+};
+use crate::{
+    auth::Caller,
+    extract::Received,
+    idempotent::{self, Begun, Reply, tagged},
+    merge::Patch,
+    page::{Limit, Page},
+    problem::Problem,
+    state::App,
+    validate::Check,
+};
+
+/// What may be written of a contact, account or lead.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonFields {
+    /// Name, at most 200 characters.
+    name: String,
+    /// Email address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// Which other system knows this record; goes with external_id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Under which id that system knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
+    /// Whose record it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_user_id: Option<Uuid>,
+    /// Inactive records are resolved last. Default: true.
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A contact, account or lead.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Person {
+    id: Uuid,
+    #[serde(flatten)]
+    fields: PersonFields,
+    /// The ETag without its quotes.
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&people::Person> for PersonFields {
+    fn from(person: &people::Person) -> Self {
+        Self {
+            name: person.name.clone(),
+            address: person.address.clone(),
+            source: person.source.clone(),
+            external_id: person.external_id.clone(),
+            owner_user_id: person.owner_user_id,
+            active: person.active,
+        }
+    }
+}
+
+impl From<people::Person> for Person {
+    fn from(person: people::Person) -> Self {
+        Self {
+            id: person.id,
+            fields: (&person).into(),
+            version: person.version,
+            created_at: person.created_at,
+            updated_at: person.updated_at,
+        }
+    }
+}
+
+impl PersonFields {
+    fn checked(self, before: people::Person) -> Result<people::Person, Problem> {
+        let mut check = Check::default();
+        let name = check.line("name", &self.name, 200);
+        let (address, address_key) = self.address.as_deref().map(|a| check.address("address", a)).unzip();
+        let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
+        check.finish()?;
+        let owner_user_id = self.owner_user_id;
+        Ok(people::Person {
+            source,
+            external_id,
+            name,
+            address,
+            address_key,
+            owner_user_id,
+            active: self.active,
+            ..before
+        })
+    }
+}
+
+/// Which records to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListPeople {
+    /// Items in a page, at most 200.
+    limit: Option<u16>,
+    /// The next of the page before.
+    after: Option<Uuid>,
+    /// Only records with this address.
+    address: Option<String>,
+}
+
+async fn list(app: &App, kind: &str, query: ListPeople) -> Result<Response, Problem> {
+    let limit = Limit::of(query.limit);
+    let key = query.address.as_deref().map(|address| address.trim().to_lowercase());
+    let mut tx = app.store.begin().await?;
+    let rows = people::list(&mut tx, kind, key.as_deref(), query.after, limit.rows()).await?;
+    Ok(Json(Page::of(rows, limit, |person| person.id, Person::from)).into_response())
+}
+
+async fn create(
+    app: &App,
+    caller: &Caller,
+    kind: &str,
+    plural: &str,
+    body: Received<PersonFields>,
+) -> Result<Reply, Problem> {
+    let person = body.value.checked(people::Person {
+        id: Uuid::nil(),
+        kind: kind.to_owned(),
+        source: None,
+        external_id: None,
+        name: String::new(),
+        address: None,
+        address_key: None,
+        owner_user_id: None,
+        active: true,
+        version: 0,
+        created_at: DateTime::UNIX_EPOCH,
+        updated_at: DateTime::UNIX_EPOCH,
+    })?;
+    let mut once = match idempotent::begin(app, caller, body.once).await? {
+        Begun::Answered(reply) => return Ok(reply),
+        Begun::New(once) => once,
+    };
+    let person = match people::create(&mut once.tx, person, &caller.actor()).await {
+        Ok(person) => person,
+        Err(error) => {
+            drop(once);
+            return Err(explain(app, error, Wanted::default()).await);
+        }
+    };
+    let location = format!("{PREFIX}/{plural}/{}", person.id);
+    once.finish(Reply::created(location, person.version, &Person::from(person))).await
+}
+
+async fn read(app: &App, kind: &str, id: PersonId) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let person = people::get(&mut tx, kind, id).await?.ok_or_else(|| Problem::not_found(kind))?;
+    Ok(tagged(person.version, Person::from(person)))
+}
+
+async fn update(
+    app: &App,
+    caller: &Caller,
+    kind: &str,
+    id: PersonId,
+    expected: Option<i64>,
+    patch: Patch,
+) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let before = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
+    let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
+    let mut person = fields.checked(before)?;
+    if changed.names().is_empty() {
+        return Ok(tagged(person.version, Person::from(person)));
+    }
+    match people::save(&mut tx, &person, &changed.names(), &caller.actor()).await {
+        Ok(version) => (person.version, person.updated_at) = (version, tx.now()),
+        Err(error) => {
+            drop(tx);
+            return Err(explain(app, error, Wanted::default()).await);
+        }
+    }
+    tx.commit().await?;
+    Ok(tagged(person.version, Person::from(person)))
+}
+
+async fn delete(
+    app: &App,
+    caller: &Caller,
+    kind: &str,
+    id: PersonId,
+    expected: Option<i64>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.begin().await?;
+    let person = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
+    people::delete(&mut tx, &person, &caller.actor()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The handlers of one kind.
+macro_rules! resource {
+    ($(#[$doc:meta])* $module:ident, $kind:literal, $plural:tt, $path:tt, $one:tt) => {
+        $(#[$doc])*
+        pub(crate) mod $module {
+            use axum::{extract::State, http::StatusCode, response::Response};
+            use lockstep_model::id::PersonId;
+            use utoipa_axum::{router::OpenApiRouter, routes};
+
+            use super::{ListPeople, Person, PersonFields};
+            use crate::{
+                auth::Caller,
+                extract::{Id, IfMatch, Params, Received},
+                idempotent::Reply,
+                merge::Patch,
+                page::Page,
+                problem::Problem,
+                state::App,
+            };
+
+            pub(crate) fn routes() -> OpenApiRouter<App> {
+                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete))
+            }
+
+            /// Lists the records.
+            #[utoipa::path(get, path = $path, tag = $plural, params(ListPeople),
+                responses((status = 200, description = "A page of records", body = Page<Person>)))]
+            async fn list(State(app): State<App>, Params(query): Params<ListPeople>) -> Result<Response, Problem> {
+                super::list(&app, $kind, query).await
+            }
+
+            /// Makes a record.
+            #[utoipa::path(post, path = $path, tag = $plural, request_body = PersonFields,
+                params(("Idempotency-Key" = Option<String>, Header)),
+                responses((status = 201, description = "The new record", body = Person)))]
+            async fn create(
+                State(app): State<App>,
+                caller: Caller,
+                body: Received<PersonFields>,
+            ) -> Result<Reply, Problem> {
+                super::create(&app, &caller, $kind, $plural, body).await
+            }
+
+            /// Reads a record.
+            #[utoipa::path(get, path = $one, tag = $plural, params(("id" = Uuid, Path)),
+                responses((status = 200, description = "The record", body = Person)))]
+            async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
+                super::read(&app, $kind, PersonId(id)).await
+            }
+
+            /// Changes a record.
+            #[utoipa::path(patch, path = $one, tag = $plural, request_body = PersonFields,
+                params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+                responses((status = 200, description = "The record as it is now", body = Person)))]
+            async fn update(
+                State(app): State<App>,
+                caller: Caller,
+                Id(id): Id,
+                IfMatch(expected): IfMatch,
+                body: Received<Patch>,
+            ) -> Result<Response, Problem> {
+                super::update(&app, &caller, $kind, PersonId(id), expected, body.value).await
+            }
+
+            /// Removes a record; emails keep the address.
+            #[utoipa::path(delete, path = $one, tag = $plural,
+                params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+                responses((status = 204, description = "It is gone")))]
+            async fn delete(
+                State(app): State<App>,
+                caller: Caller,
+                Id(id): Id,
+                IfMatch(expected): IfMatch,
+            ) -> Result<StatusCode, Problem> {
+                super::delete(&app, &caller, $kind, PersonId(id), expected).await
+            }
+        }
+    };
+}
+
+resource!(
+    /// Customers' persons.
+    contacts, "contact", "contacts", "/contacts", "/contacts/{id}"
+);
+resource!(
+    /// Customers' companies.
+    accounts, "account", "accounts", "/accounts", "/accounts/{id}"
+);
+resource!(
+    /// Prospective customers.
+    leads, "lead", "leads", "/leads", "/leads/{id}"
+);

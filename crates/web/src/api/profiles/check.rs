@@ -1,0 +1,168 @@
+//! What a profile must be like: known protocols, hosts that may be reached, TLS, an account.
+
+use chrono::DateTime;
+use lockstep_connector::Descriptor;
+use lockstep_model::id::ProfileId;
+use lockstep_store::profiles::{ProfileRecord, SecretChange, secret_identity};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::view::{Endpoint, ProfileFields};
+use crate::{
+    host,
+    problem::Problem,
+    state::AppState,
+    validate::Check,
+    words::{CredentialSource, TlsMode},
+};
+
+/// Longest secret, in characters: a password, or a token for XOAUTH2.
+pub(crate) const MAX_SECRET_CHARS: usize = 4096;
+
+/// The profile as it would be, and what becomes of its password.
+///
+/// # Errors
+/// A problem with every rule that is broken.
+pub(super) fn profile(
+    state: &AppState,
+    fields: ProfileFields,
+    before: Option<ProfileRecord>,
+) -> Result<(ProfileRecord, SecretChange), Problem> {
+    let mut check = Check::default();
+    let name = check.line("name", &fields.name, 100);
+    if fields.description.chars().count() > 2000 {
+        check.refuse("description", "length", "at most 2000 characters");
+    }
+    let incoming_port = endpoint(&mut check, state, "incoming", &fields.incoming, |d| d.capabilities.incoming_email);
+    let outgoing_port = endpoint(&mut check, state, "outgoing", &fields.outgoing, |d| d.capabilities.outgoing_email);
+    let max_connections = number(&mut check, "max_connections", fields.max_connections, 1, 65_536);
+    let max_in_flight = number(&mut check, "max_in_flight", fields.max_in_flight, 1, 65_536);
+    let request_timeout_ms = number(&mut check, "request_timeout_ms", fields.request_timeout_ms, 100, 100_000);
+    let min_polling_minutes = number(&mut check, "min_polling_minutes", fields.min_polling_minutes, 0, 1440);
+    check.instant("process_emails_from", fields.process_emails_from);
+    let encoding_code_page = check.optional_line("encoding_code_page", &fields.encoding_code_page, 100);
+    let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
+    let password_was_set = before.as_ref().is_some_and(|b| b.password_set);
+    secret(&mut check, fields.password.as_ref());
+    credentials(&mut check, &fields, password_was_set);
+    check.finish()?;
+
+    let id = before.as_ref().map_or_else(|| ProfileId::new().0, |b| b.id);
+    let shared = fields.credentials == CredentialSource::Profile;
+    let secret = match (&fields.password, shared) {
+        (_, false) => SecretChange::Clear,
+        (Some(password), true) => {
+            let sealed = state.store.vault().seal(&secret_identity(ProfileId(id)), password);
+            SecretChange::Set(sealed.map_err(lockstep_store::Error::from)?)
+        }
+        (None, true) => SecretChange::Keep,
+    };
+    let record = ProfileRecord {
+        id,
+        name,
+        description: fields.description,
+        incoming_protocol: fields.incoming.protocol,
+        incoming_host: fields.incoming.host,
+        incoming_port,
+        incoming_tls: fields.incoming.tls.as_str().to_owned(),
+        incoming_auth: fields.incoming.auth.as_str().to_owned(),
+        outgoing_protocol: fields.outgoing.protocol,
+        outgoing_host: fields.outgoing.host,
+        outgoing_port,
+        outgoing_tls: fields.outgoing.tls.as_str().to_owned(),
+        outgoing_auth: fields.outgoing.auth.as_str().to_owned(),
+        credentials: fields.credentials.as_str().to_owned(),
+        login: login.filter(|_| shared),
+        password_set: shared,
+        max_connections,
+        max_in_flight,
+        request_timeout_ms,
+        min_polling_minutes,
+        process_emails_from: fields.process_emails_from,
+        encoding_code_page,
+        active: fields.active,
+        is_default: fields.is_default,
+        breaker_open_until: None,
+        version: before.as_ref().map_or(0, |b| b.version),
+        created_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.created_at),
+        updated_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.updated_at),
+    };
+    Ok((record, secret))
+}
+
+/// A number that also fits its column.
+fn number(check: &mut Check, field: &str, value: i64, low: i64, high: i64) -> i32 {
+    check.range(field, value, low, high);
+    i32::try_from(value).unwrap_or_default()
+}
+
+/// What a password may be.
+pub(crate) fn secret(check: &mut Check, password: Option<&SecretString>) {
+    let Some(text) = password.map(ExposeSecret::expose_secret) else { return };
+    if !(1..=MAX_SECRET_CHARS).contains(&text.chars().count()) {
+        check.refuse("password", "length", format!("1 to {MAX_SECRET_CHARS} characters"));
+    }
+    if text.contains(['\r', '\n']) {
+        check.refuse("password", "characters", "text without line breaks");
+    }
+}
+
+/// Nobody is anonymous: the profile has the account, or each mailbox does.
+fn credentials(check: &mut Check, fields: &ProfileFields, password_was_set: bool) {
+    match fields.credentials {
+        CredentialSource::Profile => {
+            if fields.login.is_none() {
+                check.refuse("login", "required", "the account's name; with credentials of the profile there must be one");
+            }
+            if fields.password.is_none() && !password_was_set {
+                check.refuse("password", "required", "the account's password; with credentials of the profile there must be one");
+            }
+        }
+        CredentialSource::Mailbox => {
+            // What is left over of a change from one account for all goes; what is sent along does not belong here.
+            if fields.password.is_some() {
+                check.refuse("password", "not-used", "no password here: each mailbox has its own account");
+            }
+        }
+    }
+}
+
+/// Checks a server and fills in its port.
+fn endpoint(
+    check: &mut Check,
+    state: &AppState,
+    side: &str,
+    endpoint: &Endpoint,
+    able: impl Fn(&Descriptor) -> bool,
+) -> i32 {
+    if let Some(remedy) = host::refuse(&endpoint.host) {
+        check.refuse(&format!("{side}.host"), "host", remedy);
+    }
+    if endpoint.tls == TlsMode::Plain && !state.allow_plain_connections {
+        check.refuse(
+            &format!("{side}.tls"),
+            "plain-not-allowed",
+            "implicit or start-tls: this installation does not allow connections without TLS (allow_plain_connections)",
+        );
+    }
+    if endpoint.port == Some(0) {
+        check.refuse(&format!("{side}.port"), "range", "a port from 1 to 65535");
+    }
+    let known = state.descriptors.iter().find(|d| d.name.as_str() == endpoint.protocol);
+    match known {
+        Some(descriptor) if able(descriptor) => {
+            let usual = match endpoint.tls {
+                TlsMode::Implicit => descriptor.implicit_tls_port,
+                TlsMode::StartTls | TlsMode::Plain => descriptor.plain_port,
+            };
+            endpoint.port.unwrap_or(usual).into()
+        }
+        found => {
+            let able = state.descriptors.iter().filter(|d| able(d)).map(|d| d.name.as_str());
+            let choices = able.collect::<Vec<_>>().join(", ");
+            let rule = if found.is_some() { "capability" } else { "choice" };
+            check.refuse(&format!("{side}.protocol"), rule, format!("one of: {choices}"));
+            0
+        }
+    }
+}
+

@@ -1,0 +1,156 @@
+//! The shape of a profile in requests and answers.
+
+use chrono::{DateTime, Utc};
+use lockstep_store::profiles::ProfileRecord;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::words::{AuthMethod, CredentialSource, TlsMode};
+
+/// A server.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Endpoint {
+    /// Which protocol is spoken there; one of those this installation has.
+    pub(super) protocol: String,
+    /// Host name or address.
+    pub(super) host: String,
+    /// TCP port. Default: what the protocol uses with this TLS choice.
+    pub(super) port: Option<u16>,
+    /// Default: implicit.
+    #[serde(default)]
+    pub(super) tls: TlsMode,
+    /// Default: auto.
+    #[serde(default)]
+    pub(super) auth: AuthMethod,
+}
+
+/// What may be written of an email server profile.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileFields {
+    /// Unique name, at most 100 characters.
+    pub(super) name: String,
+    /// At most 2,000 characters.
+    #[serde(default)]
+    pub(super) description: String,
+    /// Where email is read.
+    pub(super) incoming: Endpoint,
+    /// Where email is sent.
+    pub(super) outgoing: Endpoint,
+    /// Whose account is used.
+    pub(super) credentials: CredentialSource,
+    /// Account name, with credentials of the profile; at most 250 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) login: Option<String>,
+    /// Its password or token, at most 250 characters (tokens 4,096). Never shown again.
+    #[serde(skip_serializing)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    pub(super) password: Option<SecretString>,
+    /// Connections at once to one account, over all replicas: 1 to 65536. Default: 10.
+    #[serde(default = "ten")]
+    pub(super) max_connections: i64,
+    /// Work handed out at one time: 1 to 65536. Default: 64.
+    #[serde(default = "sixty_four")]
+    pub(super) max_in_flight: i64,
+    /// Longest wait for one answer, in milliseconds: 100 to 100000. Default: 30000.
+    #[serde(default = "thirty_seconds")]
+    pub(super) request_timeout_ms: i64,
+    /// Mailboxes are not polled closer than this, in minutes: 0 to 1440. Default: 0.
+    #[serde(default)]
+    pub(super) min_polling_minutes: i64,
+    /// Mail received before is not processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process_emails_from: Option<DateTime<Utc>>,
+    /// Code page for content that names none.
+    #[serde(default)]
+    pub(super) encoding_code_page: String,
+    /// Mailboxes of inactive profiles are not processed. Default: true.
+    #[serde(default = "yes")]
+    pub(super) active: bool,
+    /// New mailboxes get this profile. Default: false.
+    #[serde(default)]
+    pub(super) is_default: bool,
+}
+
+fn ten() -> i64 {
+    10
+}
+
+fn sixty_four() -> i64 {
+    64
+}
+
+fn thirty_seconds() -> i64 {
+    30_000
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An email server profile.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmailServerProfile {
+    id: Uuid,
+    #[serde(flatten)]
+    fields: ProfileFields,
+    /// Whether a password is stored.
+    password_set: bool,
+    /// The server is left alone until then, after failures of many mailboxes.
+    paused_until: Option<DateTime<Utc>>,
+    /// The ETag without its quotes.
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&ProfileRecord> for ProfileFields {
+    fn from(profile: &ProfileRecord) -> Self {
+        Self {
+            name: profile.name.clone(),
+            description: profile.description.clone(),
+            incoming: Endpoint {
+                protocol: profile.incoming_protocol.clone(),
+                host: profile.incoming_host.clone(),
+                port: u16::try_from(profile.incoming_port).ok(),
+                tls: TlsMode::of(&profile.incoming_tls),
+                auth: AuthMethod::of(&profile.incoming_auth),
+            },
+            outgoing: Endpoint {
+                protocol: profile.outgoing_protocol.clone(),
+                host: profile.outgoing_host.clone(),
+                port: u16::try_from(profile.outgoing_port).ok(),
+                tls: TlsMode::of(&profile.outgoing_tls),
+                auth: AuthMethod::of(&profile.outgoing_auth),
+            },
+            credentials: CredentialSource::of(&profile.credentials),
+            login: profile.login.clone(),
+            password: None,
+            max_connections: profile.max_connections.into(),
+            max_in_flight: profile.max_in_flight.into(),
+            request_timeout_ms: profile.request_timeout_ms.into(),
+            min_polling_minutes: profile.min_polling_minutes.into(),
+            process_emails_from: profile.process_emails_from,
+            encoding_code_page: profile.encoding_code_page.clone(),
+            active: profile.active,
+            is_default: profile.is_default,
+        }
+    }
+}
+
+impl From<ProfileRecord> for EmailServerProfile {
+    fn from(profile: ProfileRecord) -> Self {
+        Self {
+            id: profile.id,
+            fields: (&profile).into(),
+            password_set: profile.password_set,
+            paused_until: profile.breaker_open_until,
+            version: profile.version,
+            created_at: profile.created_at,
+            updated_at: profile.updated_at,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Sessions of local administrators: a name and a password become a key for half a day.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_store::access::{self, Role};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    extract::Received,
+    problem::Problem,
+    sign_in::{MAX_PASSWORD_BYTES, Verdict},
+    state::App,
+};
+
+/// How long a session lasts.
+const LASTS: TimeDelta = TimeDelta::hours(12);
+
+/// Name and password of a local administrator.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignInRequest {
+    name: String,
+    #[schema(value_type = String, format = Password, write_only)]
+    password: SecretString,
+}
+
+/// A key that was just made: it cannot be shown again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Session {
+    /// Send it as `Authorization: Bearer <key>`.
+    key: String,
+    /// `administrator`.
+    role: &'static str,
+    expires_at: DateTime<Utc>,
+}
+
+/// Signs a local administrator in.
+#[utoipa::path(post, path = "/sessions", tag = "access", request_body = SignInRequest,
+    responses((status = 201, description = "A key for twelve hours", body = Session),
+        (status = 429, description = "Too many attempts")))]
+pub(crate) async fn create(State(app): State<App>, body: Received<SignInRequest>) -> Result<Response, Problem> {
+    let SignInRequest { name, password } = body.value;
+    if name.chars().count() > 200 || password.expose_secret().len() > MAX_PASSWORD_BYTES {
+        return Err(wrong());
+    }
+    let mut tx = app.store.begin().await?;
+    let stored = access::password_hash(&mut tx, &name).await?;
+    drop(tx);
+    match app.sign_in.verify(&name, password, stored).await {
+        Verdict::Right => {}
+        Verdict::Wrong => return Err(wrong()),
+        Verdict::Later(wait) => {
+            let seconds = wait.as_secs().max(1).to_string();
+            let detail = "Too many attempts on this name. Wait as long as Retry-After says.";
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts", detail)
+                .header(header::RETRY_AFTER, &seconds));
+        }
+        Verdict::Busy => return Err(Problem::unavailable("Too many people sign in at the moment. Try again.")),
+    }
+    let mut tx = app.store.begin().await?;
+    let expires_at = tx.now() + LASTS;
+    let label = format!("session of {name}");
+    let (_, key) = access::create_api_key(&mut tx, &label, Role::Administrator, Some(expires_at), &name).await?;
+    tx.commit().await?;
+    let session =
+        Session { key: key.expose_secret().to_owned(), role: Role::Administrator.as_str(), expires_at };
+    Ok((StatusCode::CREATED, Json(session)).into_response())
+}
+
+/// The same answer for a wrong password and an unknown name.
+fn wrong() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "wrong-password", "Not signed in", "The name or the password is wrong.")
+        .header(header::WWW_AUTHENTICATE, "Bearer realm=\"lockstep\"")
+}

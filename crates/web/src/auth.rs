@@ -1,0 +1,213 @@
+//! Who may call what: one table, checked in one place, before any handler runs.
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use lockstep_model::id::ApiKeyId;
+use lockstep_store::access::{self, Role};
+
+use crate::{problem::Problem, state::App};
+
+use Access::{Public, Roles};
+use Role::{Administrator, Operator, Service};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a key.
+    Public,
+    /// Holders of a key of one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// A route and who may call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Method, in capitals.
+    pub method: &'static str,
+    /// Path with its placeholders.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+const ADMINISTRATORS: Access = Roles(&[Administrator]);
+const PEOPLE: Access = Roles(&[Administrator, Operator]);
+const PROGRAMS: Access = Roles(&[Administrator, Service]);
+const ALL: Access = Roles(&[Administrator, Operator, Service]);
+
+const fn rule(method: &'static str, path: &'static str, access: Access) -> Rule {
+    Rule { method, path, access }
+}
+
+/// Every route. One that is missing here is refused for everybody, and fails a test.
+pub const RULES: &[Rule] = &[
+    rule("GET", "/api/v1/openapi.json", Public),
+    rule("POST", "/api/v1/sessions", Public),
+    rule("GET", "/api/v1/organisation", ALL),
+    rule("PATCH", "/api/v1/organisation", ADMINISTRATORS),
+    rule("GET", "/api/v1/users", ALL),
+    rule("POST", "/api/v1/users", PROGRAMS),
+    rule("GET", "/api/v1/users/{id}", ALL),
+    rule("PATCH", "/api/v1/users/{id}", PROGRAMS),
+    rule("GET", "/api/v1/queues", ALL),
+    rule("POST", "/api/v1/queues", PROGRAMS),
+    rule("GET", "/api/v1/queues/{id}", ALL),
+    rule("PATCH", "/api/v1/queues/{id}", PROGRAMS),
+    rule("GET", "/api/v1/contacts", PROGRAMS),
+    rule("POST", "/api/v1/contacts", PROGRAMS),
+    rule("GET", "/api/v1/contacts/{id}", PROGRAMS),
+    rule("PATCH", "/api/v1/contacts/{id}", PROGRAMS),
+    rule("DELETE", "/api/v1/contacts/{id}", PROGRAMS),
+    rule("GET", "/api/v1/accounts", PROGRAMS),
+    rule("POST", "/api/v1/accounts", PROGRAMS),
+    rule("GET", "/api/v1/accounts/{id}", PROGRAMS),
+    rule("PATCH", "/api/v1/accounts/{id}", PROGRAMS),
+    rule("DELETE", "/api/v1/accounts/{id}", PROGRAMS),
+    rule("GET", "/api/v1/leads", PROGRAMS),
+    rule("POST", "/api/v1/leads", PROGRAMS),
+    rule("GET", "/api/v1/leads/{id}", PROGRAMS),
+    rule("PATCH", "/api/v1/leads/{id}", PROGRAMS),
+    rule("DELETE", "/api/v1/leads/{id}", PROGRAMS),
+    rule("GET", "/api/v1/email-server-profiles", ALL),
+    rule("POST", "/api/v1/email-server-profiles", ADMINISTRATORS),
+    rule("GET", "/api/v1/email-server-profiles/{id}", ALL),
+    rule("PATCH", "/api/v1/email-server-profiles/{id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/email-server-profiles/{id}", ADMINISTRATORS),
+    rule("GET", "/api/v1/mailboxes", ALL),
+    rule("GET", "/api/v1/mailboxes/{id}", ALL),
+    rule("PATCH", "/api/v1/mailboxes/{id}", ADMINISTRATORS),
+    rule("POST", "/api/v1/mailboxes/{id}/approve", ADMINISTRATORS),
+    rule("POST", "/api/v1/mailboxes/{id}/reject", ADMINISTRATORS),
+    rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE),
+    rule("GET", "/api/v1/operations/{id}", ALL),
+    rule("GET", "/api/v1/emails", ALL),
+    rule("POST", "/api/v1/emails", PROGRAMS),
+    rule("GET", "/api/v1/emails/{id}", ALL),
+    rule("PATCH", "/api/v1/emails/{id}", PROGRAMS),
+    rule("DELETE", "/api/v1/emails/{id}", PROGRAMS),
+    rule("POST", "/api/v1/emails/{id}/attachments", PROGRAMS),
+    rule("GET", "/api/v1/emails/{id}/attachments/{attachment_id}/content", PROGRAMS),
+    rule("DELETE", "/api/v1/emails/{id}/attachments/{attachment_id}", PROGRAMS),
+    rule("POST", "/api/v1/emails/{id}/send", PROGRAMS),
+    rule("POST", "/api/v1/emails/{id}/cancel", PROGRAMS),
+    rule("POST", "/api/v1/emails/{id}/resolve-delivery", ADMINISTRATORS),
+    rule("GET", "/api/v1/alerts", ALL),
+    rule("DELETE", "/api/v1/alerts/{id}", PEOPLE),
+    rule("GET", "/api/v1/changes", PROGRAMS),
+    rule("GET", "/api/v1/api-keys", ADMINISTRATORS),
+    rule("POST", "/api/v1/api-keys", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/api-keys/{id}", ADMINISTRATORS),
+];
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) id: ApiKeyId,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+impl Caller {
+    /// The caller as the audit names it.
+    pub(crate) fn actor(&self) -> String {
+        format!("{} ({})", self.name, self.id)
+    }
+
+    /// Operators see states, not what is in emails.
+    pub(crate) fn sees_content(&self) -> bool {
+        self.role != Operator
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(unauthenticated)
+    }
+}
+
+/// The rule of a route; HEAD is answered as GET is.
+fn find(method: &str, path: &str) -> Option<&'static Rule> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    RULES.iter().find(|rule| rule.method == method && rule.path == path)
+}
+
+/// Lets a request through to its handler, or refuses it.
+pub(crate) async fn guard(State(state): State<App>, path: MatchedPath, mut request: Request, next: Next) -> Response {
+    let access = find(request.method().as_str(), path.as_str()).map_or(Roles(&[]), |rule| rule.access);
+    if let Roles(roles) = access {
+        match admit(&state, request.headers(), roles).await {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(problem) => return problem.into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+async fn admit(state: &App, headers: &HeaderMap, roles: &[Role]) -> Result<Caller, Problem> {
+    let key = bearer(headers).ok_or_else(unauthenticated)?;
+    let mut tx = state.store.begin().await?;
+    let holder = access::key_holder(&mut tx, key).await?.ok_or_else(unauthenticated)?;
+    drop(tx);
+    if !roles.contains(&holder.role) {
+        let needed = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ");
+        let detail = format!("This needs a key of the role {needed}; yours is of the role {}.", holder.role.as_str());
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+    }
+    Ok(Caller { id: holder.id, name: holder.name, role: holder.role })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && (1..=256).contains(&key.len())).then_some(key)
+}
+
+fn unauthenticated() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "Not signed in",
+        "Send a valid key as Authorization: Bearer <key>. Keys come from POST /api/v1/sessions, \
+         POST /api/v1/api-keys or the command line.",
+    )
+    .header(header::WWW_AUTHENTICATE, "Bearer realm=\"lockstep\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_route_stands_twice() {
+        for (at, rule) in RULES.iter().enumerate() {
+            assert!(!RULES[at + 1..].iter().any(|r| (r.method, r.path) == (rule.method, rule.path)), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn head_is_get_and_the_unknown_is_nobodys() {
+        assert_eq!(find("HEAD", "/api/v1/users").map(|r| r.access), Some(ALL));
+        assert_eq!(find("PUT", "/api/v1/users"), None);
+    }
+
+    #[test]
+    fn only_bearer_keys_count() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(with("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(with("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(with("Basic abc"), None);
+        assert_eq!(with("abc"), None);
+        assert_eq!(with(&format!("Bearer {}", "x".repeat(300))), None);
+    }
+}

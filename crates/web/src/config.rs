@@ -1,0 +1,65 @@
+//! Settings of the web role.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::Deserialize;
+
+/// Where to listen, and what to allow.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Address and port. Plain HTTP: put a proxy that speaks TLS before it.
+    pub listen: SocketAddr,
+    /// Email server profiles may use connections without TLS.
+    pub allow_plain_connections: bool,
+    /// Bounds of one request, and of all together.
+    pub limits: RequestLimits,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_plain_connections: false,
+            limits: RequestLimits::default(),
+        }
+    }
+}
+
+/// Bounds of one request, and of all together.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestLimits {
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Largest request body of an email with its attachments inside, in bytes; larger ones are uploaded apart.
+    pub max_email_body_bytes: usize,
+    /// Longest time for one request, in seconds.
+    pub timeout_seconds: u64,
+    /// Longest time for the upload of one attachment, in seconds.
+    pub upload_timeout_seconds: u64,
+    /// Requests at one time; more are answered 503.
+    pub max_concurrent: usize,
+}
+
+impl RequestLimits {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+
+    pub(crate) fn upload_timeout(&self) -> Duration {
+        Duration::from_secs(self.upload_timeout_seconds)
+    }
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 2 * 1024 * 1024,
+            max_email_body_bytes: 16 * 1024 * 1024,
+            timeout_seconds: 30,
+            upload_timeout_seconds: 600,
+            max_concurrent: 256,
+        }
+    }
+}

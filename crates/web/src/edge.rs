@@ -1,0 +1,89 @@
+//! What holds for every request: an id, a span, figures, a bound on how many and how long, and no panic outside.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{problem::Problem, state::App};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// The outermost layer.
+pub(crate) async fn around(State(state): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = known_method(request.method());
+    let id = Uuid::now_v7().to_string();
+    let span = tracing::info_span!("web.request", http.route = %route, http.method = method, request.id = %id);
+    let started = Instant::now();
+    let mut response = bounded(&state, &route, request, next).instrument(span.clone()).await;
+    let elapsed = started.elapsed();
+    let status = response.status();
+    state.metrics.requests.with_label_values(&[route.as_str(), method, status.as_str()]).inc();
+    state.metrics.duration.with_label_values(&[route.as_str(), method]).observe(elapsed.as_secs_f64());
+    span.in_scope(|| {
+        tracing::debug!(status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
+    });
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn bounded(state: &App, route: &str, request: Request, next: Next) -> Response {
+    let Ok(_room) = state.room.try_acquire() else {
+        return Problem::unavailable("Too many requests are being answered at the moment. Try again shortly.")
+            .into_response();
+    };
+    let upload = request.method() == Method::POST && route.ends_with("/attachments");
+    let within = if upload { state.limits.upload_timeout() } else { state.limits.timeout() };
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(within, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a handler panicked");
+            Problem::internal().into_response()
+        }
+        Err(_) => Problem::unavailable("The request took too long.").into_response(),
+    }
+}
+
+/// Methods as labels: clients may invent others.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// No route has this path.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        "Not found",
+        "There is no such path. GET /api/v1/openapi.json lists all there are.",
+    )
+}
+
+/// The route has other methods; the Allow header names them.
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let shown: String = uri.path().chars().take(200).collect();
+    let detail = format!("{shown} does not take {}; see the Allow header.", known_method(&method));
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+}

@@ -1,0 +1,314 @@
+//! How requests are read: every way to be malformed ends in a problem that names the place.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    problem::{FieldError, Problem},
+    state::App,
+};
+
+/// Longest text of a reader's own words in a problem.
+const MAX_WORDS: usize = 300;
+
+/// A JSON body. With an `Idempotency-Key`, a hash of what was asked comes along.
+pub(crate) struct Received<T> {
+    pub(crate) value: T,
+    pub(crate) once: Option<OnceKey>,
+}
+
+/// An `Idempotency-Key` and a hash of the request it stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct OnceKey {
+    pub(crate) key: String,
+    pub(crate) hash: Vec<u8>,
+}
+
+/// Like [`Received`], for emails with attachments inside.
+pub(crate) struct ReceivedEmail<T>(pub(crate) Received<T>);
+
+/// Like [`Received`] where the body may be missing altogether.
+pub(crate) struct NoBody(pub(crate) Option<OnceKey>);
+
+impl<T: DeserializeOwned> FromRequest<App> for Received<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
+        read(request, state.limits.max_body_bytes).await
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for ReceivedEmail<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
+        Ok(Self(read(request, state.limits.max_email_body_bytes).await?))
+    }
+}
+
+impl FromRequest<App> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        let target = format!("{} {}", request.method(), request.uri().path());
+        let once = once_key(request.headers(), &target, &Value::Null)?;
+        Ok(Self(once))
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<Received<T>, Problem> {
+    require_json(request.headers())?;
+    let target = format!("{} {}", request.method(), request.uri().path());
+    let headers = request.headers().clone();
+    let bytes = read_bytes(request.into_body(), limit).await?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_request(format!("The body is no JSON: {error}.")).with("line", error.line().into())
+    })?;
+    drop(bytes);
+    refuse_nul(&value, &mut String::new(), 0)?;
+    let once = once_key(&headers, &target, &value)?;
+    Ok(Received { value: from_value(value)?, once })
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if matches!(essence.as_str(), "application/json" | "application/merge-patch+json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "Unsupported media type",
+        "The body must be JSON, announced as Content-Type: application/json.",
+    ))
+}
+
+async fn read_bytes(body: Body, limit: usize) -> Result<bytes::Bytes, Problem> {
+    to_bytes(body, limit).await.map_err(|error| {
+        use std::error::Error as _;
+        let too_long = error.source().is_some_and(|source| source.to_string().contains("length limit"));
+        if too_long { too_large(limit as u64) } else { Problem::bad_request("The body ended too early.") }
+    })
+}
+
+/// The body is longer than allowed.
+pub(crate) fn too_large(limit: u64) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too-large",
+        "Body too large",
+        format!("The body may have at most {limit} bytes here."),
+    )
+    .with("limit_bytes", limit.into())
+}
+
+/// PostgreSQL keeps no NUL in text, and nothing else needs one.
+fn refuse_nul(value: &Value, path: &mut String, depth: usize) -> Result<(), Problem> {
+    let refuse = |path: &str| Err(Problem::field(path.trim_start_matches('.'), "characters", "text without U+0000"));
+    let length = path.len();
+    match value {
+        Value::String(text) if text.contains('\0') => return refuse(path),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                path.push_str(&format!(".{at}"));
+                refuse_nul(item, path, depth + 1)?;
+                path.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name.contains('\0') {
+                    return refuse(path);
+                }
+                path.push('.');
+                path.push_str(&clip(name, 64));
+                refuse_nul(member, path, depth + 1)?;
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Reads a JSON value as `T`.
+///
+/// # Errors
+/// A problem naming the member that does not fit.
+pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        Problem::invalid(vec![field_error(&path, &error.into_inner().to_string())])
+    })
+}
+
+/// A reader's words as a field error: the reader names unknown and missing members in its text only.
+fn field_error(path: &str, words: &str) -> FieldError {
+    let quoted = words.split('`').nth(1).unwrap_or_default();
+    let parent = if path == "." { "" } else { path };
+    let (rule, name) = if words.starts_with("unknown field") {
+        ("unknown", Some(quoted))
+    } else if words.starts_with("missing field") {
+        ("required", Some(quoted))
+    } else if words.starts_with("unknown variant") {
+        ("choice", None)
+    } else {
+        ("type", None)
+    };
+    let field = match name {
+        Some(name) if parent.is_empty() || parent == name || parent.ends_with(&format!(".{name}")) => {
+            if parent.is_empty() { name.to_owned() } else { parent.to_owned() }
+        }
+        Some(name) => format!("{parent}.{name}"),
+        None => parent.to_owned(),
+    };
+    FieldError { field: clip(&field, MAX_WORDS), rule: rule.to_owned(), remedy: clip(words, MAX_WORDS) }
+}
+
+fn clip(text: &str, max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max).collect()
+}
+
+fn once_key(headers: &HeaderMap, target: &str, body: &Value) -> Result<Option<OnceKey>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|k| (1..=255).contains(&k.len()));
+    let key = key.ok_or_else(|| Problem::bad_request("Idempotency-Key must be 1 to 255 visible ASCII characters."))?;
+    let mut hash = Sha256::new();
+    hash.update(target.as_bytes());
+    hash.update([0]);
+    hash.update(serde_json::to_vec(&without_secrets(body)).unwrap_or_default());
+    Ok(Some(OnceKey { key: key.to_owned(), hash: hash.finalize().to_vec() }))
+}
+
+/// A stored hash of a request must not be a way to guess a password that was in it.
+fn without_secrets(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(name, member)| {
+                    let member = if name == "password" { Value::Bool(true) } else { without_secrets(member) };
+                    (name.clone(), member)
+                })
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// The query of a request.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::bad_request("The query must not contain U+0000."));
+        }
+        let Query(value) = Query::from_request_parts(parts, state).await.map_err(|error| {
+            Problem::bad_request(format!("The query is not understood: {}.", clip(&error.body_text(), MAX_WORDS)))
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// The ids of a path.
+pub(crate) struct Id<T = Uuid>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
+        let Path(id) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::bad_request("An id in the path is not a UUID."))?;
+        Ok(Self(id))
+    }
+}
+
+/// The version that `If-Match` asks for; `None` without the header or with `*`.
+pub(crate) struct IfMatch(pub(crate) Option<i64>);
+
+impl FromRequestParts<App> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        if text.contains(',') {
+            return Err(Problem::bad_request("If-Match must hold one ETag."));
+        }
+        // A text that is none of our ETags is no version of the record: no version is below 1.
+        let version = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
+        Ok(Self(Some(version.unwrap_or(0))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its shape counts")]
+    struct Outer {
+        name: String,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its shape counts")]
+    struct Inner {
+        port: u16,
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (value, field, rule) in [
+            (json!({}), "name", "required"),
+            (json!({"name": 5}), "name", "type"),
+            (json!({"name": "a", "colour": 1}), "colour", "unknown"),
+            (json!({"name": "a", "inner": {}}), "inner.port", "required"),
+            (json!({"name": "a", "inner": {"port": 70_000}}), "inner.port", "type"),
+            (json!({"name": "a", "inner": {"port": 7, "host": ""}}), "inner.host", "unknown"),
+        ] {
+            let problem = from_value::<Outer>(value.clone()).unwrap_err();
+            let error = &problem.errors()[0];
+            assert_eq!((error.field.as_str(), error.rule.as_str()), (field, rule), "{value}");
+        }
+    }
+
+    #[test]
+    fn nul_is_refused_wherever_it_is() {
+        assert!(refuse_nul(&json!({"a": [{"b": "x\0"}]}), &mut String::new(), 0).is_err());
+        assert!(refuse_nul(&json!({"a\0": 1}), &mut String::new(), 0).is_err());
+        assert!(refuse_nul(&json!({"a": ["x"]}), &mut String::new(), 0).is_ok());
+    }
+
+    #[test]
+    fn the_hash_of_a_request_does_not_tell_its_password() {
+        let hash = |body| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", header::HeaderValue::from_static("k"));
+            once_key(&headers, "POST /x", &body).unwrap().unwrap().hash
+        };
+        assert_eq!(hash(json!({"password": "a"})), hash(json!({"password": "b"})));
+        assert_ne!(hash(json!({"name": "a"})), hash(json!({"name": "b"})));
+    }
+}

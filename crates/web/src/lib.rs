@@ -1,0 +1,29 @@
+//! The interface for people and programs: a REST API over the records of one organisation.
+//!
+//! Knows the store, what protocols there are and what they can do. Does not know brokers, caches, workers or mail
+//! servers: it writes rows and nudges, and reads what came of it. TLS is terminated before it.
+
+mod alert_texts;
+#[allow(unused_qualifications, reason = "the attributes that describe routes expand to qualified names")]
+mod api;
+mod auth;
+mod config;
+mod edge;
+mod extract;
+mod host;
+mod idempotent;
+mod merge;
+mod page;
+mod problem;
+mod serve;
+mod sign_in;
+mod state;
+mod validate;
+mod words;
+
+pub use api::{openapi, router};
+pub use auth::{Access, RULES, Rule};
+pub use config::{RequestLimits, WebConfig};
+pub use serve::{ServeError, serve, serve_on};
+pub use sign_in::{PasswordError, hash_password};
+pub use state::AppState;

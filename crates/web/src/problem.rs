@@ -1,0 +1,193 @@
+//! Every refusal is a problem document (RFC 9457) that says what to do; none shows internals.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// What is wrong with one field, and what would be right.
+#[derive(Clone, Debug, Serialize, ToSchema, PartialEq, Eq)]
+pub(crate) struct FieldError {
+    /// Path of the field in the request, such as `incoming.port`.
+    pub(crate) field: String,
+    /// The rule that is broken: a stable word.
+    pub(crate) rule: String,
+    /// What would be accepted.
+    pub(crate) remedy: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Which problem: a stable reference.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The problem in a few words, always the same for its type.
+    title: String,
+    /// The HTTP status.
+    #[serde(serialize_with = "status_number")]
+    #[schema(value_type = u16)]
+    status: StatusCode,
+    /// What happened this time, and what to do.
+    detail: String,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    more: Map<String, Value>,
+    #[serde(skip)]
+    headers: HeaderMap,
+}
+
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem; `kind` is the last part of its type.
+    pub(crate) fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{kind}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            more: Map::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Something is wrong with these fields.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let fields = errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>().join(", ");
+        let detail = format!("These fields are not accepted: {fields}. Each entry of errors says what would be.");
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail);
+        problem.errors = errors;
+        problem
+    }
+
+    /// Something is wrong with one field.
+    pub(crate) fn field(field: &str, rule: &str, remedy: impl Into<String>) -> Self {
+        let error = FieldError { field: field.to_owned(), rule: rule.to_owned(), remedy: remedy.into() };
+        Self::invalid(vec![error])
+    }
+
+    /// The request cannot be read.
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+    }
+
+    /// There is no such record.
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no such {what}."))
+    }
+
+    /// The request does not fit the present state.
+    pub(crate) fn conflict(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, "Conflict", detail)
+    }
+
+    /// The service cannot answer at the moment.
+    pub(crate) fn unavailable(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+            .header(header::RETRY_AFTER, "5")
+    }
+
+    /// A mistake of ours; the log has the rest.
+    pub(crate) fn internal() -> Self {
+        let detail = "The request could not be answered because of an error in this service; its log says more.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// The same problem with one more member.
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The same problem with a header.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl From<lockstep_store::Error> for Problem {
+    fn from(error: lockstep_store::Error) -> Self {
+        use lockstep_store::Error;
+        match &error {
+            Error::Unavailable(_) => {
+                tracing::warn!(%error, "database unavailable");
+                Self::unavailable("The database cannot be reached at the moment. Try again shortly.")
+            }
+            Error::Collided(_) => {
+                Self::unavailable("Another request changed the same records at this moment. Try again.")
+            }
+            Error::Stale { current } => Self::stale(*current),
+            Error::Conflict(conflict) => Self::conflict(
+                "taken",
+                format!("Another record has this value already (rule {}).", conflict.constraint),
+            ),
+            Error::Reference { constraint } => Self::reference(constraint),
+            Error::Rule { constraint } => {
+                tracing::error!(%constraint, "a value passed validation and broke a rule of the database");
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "invalid",
+                    "Invalid request",
+                    format!("A value breaks the rule {constraint}."),
+                )
+            }
+            Error::Unreadable { .. } | Error::Sealed(_) | Error::Other(_) => {
+                tracing::error!(%error, "request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl Problem {
+    fn stale(current: i64) -> Self {
+        let detail = format!(
+            "The record has changed since it was read: it is at version {current} now. Read it again, repeat the \
+             change on what you find, and send its ETag as If-Match."
+        );
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale", "Changed in the meantime", detail)
+            .with("current_version", current.into())
+    }
+
+    /// A reference to a record that does not exist, named by the field that holds it.
+    fn reference(constraint: &str) -> Self {
+        for field in ["owner_user_id", "profile_id"] {
+            if constraint.contains(field) && !constraint.starts_with("lane") {
+                return Self::field(field, "exists", "the id of a record that exists");
+            }
+        }
+        Self::conflict("in-use", format!("Another record refers to this one, or to one that is gone ({constraint})."))
+    }
+}

@@ -1,0 +1,90 @@
+//! Rules of fields that are the same everywhere. All broken rules of a request are told at once.
+
+use chrono::{DateTime, Datelike, Utc};
+use lockstep_model::address::AddressKey;
+
+use crate::problem::{FieldError, Problem};
+
+/// Most field errors in one answer.
+const MAX_ERRORS: usize = 50;
+
+/// Collects what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    errors: Vec<FieldError>,
+}
+
+impl Check {
+    /// Notes a broken rule.
+    pub(crate) fn refuse(&mut self, field: &str, rule: &str, remedy: impl Into<String>) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(FieldError { field: field.to_owned(), rule: rule.to_owned(), remedy: remedy.into() });
+        }
+    }
+
+    /// Text of one line: 1 to `max` characters, no control characters. Returned without white space around it.
+    pub(crate) fn line(&mut self, field: &str, text: &str, max: usize) -> String {
+        let text = text.trim();
+        if text.is_empty() {
+            self.refuse(field, "length", format!("1 to {max} characters"));
+        }
+        self.optional_line(field, text, max)
+    }
+
+    /// Text of one line that may be empty.
+    pub(crate) fn optional_line(&mut self, field: &str, text: &str, max: usize) -> String {
+        if text.chars().count() > max {
+            self.refuse(field, "length", format!("at most {max} characters"));
+        }
+        if text.chars().any(char::is_control) {
+            self.refuse(field, "characters", "one line without control characters");
+        }
+        text.trim().to_owned()
+    }
+
+    /// An email address; returns it trimmed, with its key.
+    pub(crate) fn address(&mut self, field: &str, written: &str) -> (String, String) {
+        let written = written.trim();
+        let key = AddressKey::of(written).filter(|_| !written.contains(['<', '>']));
+        let Some(key) = key else {
+            self.refuse(field, "address", "an email address such as ann@example.com, without a display name");
+            return (String::new(), String::new());
+        };
+        (written.to_owned(), key.as_str().to_owned())
+    }
+
+    /// A number within bounds.
+    pub(crate) fn range(&mut self, field: &str, value: i64, low: i64, high: i64) {
+        if !(low..=high).contains(&value) {
+            self.refuse(field, "range", format!("a number from {low} to {high}"));
+        }
+    }
+
+    /// An instant that mail can have.
+    pub(crate) fn instant(&mut self, field: &str, value: Option<DateTime<Utc>>) {
+        if value.is_some_and(|at| !(1970..=9999).contains(&at.year())) {
+            self.refuse(field, "range", "an instant from 1970 to 9999");
+        }
+    }
+
+    /// The id of a record in another system: both of `source` and `external_id`, or neither.
+    pub(crate) fn origin(
+        &mut self,
+        source: Option<&str>,
+        external_id: Option<&str>,
+    ) -> (Option<String>, Option<String>) {
+        if source.is_some() != external_id.is_some() {
+            let missing = if source.is_none() { "source" } else { "external_id" };
+            self.refuse(missing, "required", "source and external_id go together");
+        }
+        (source.map(|s| self.line("source", s, 100)), external_id.map(|e| self.line("external_id", e, 255)))
+    }
+
+    /// Ends the check.
+    ///
+    /// # Errors
+    /// A problem with every broken rule.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+}

@@ -1,0 +1,96 @@
+//! Closed sets of words, as requests and answers spell them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        pub(crate) enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// The stored word.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value of a stored word; the database keeps others out.
+            pub(crate) fn of(word: &str) -> Self {
+                match word { $($word => Self::$variant,)+ _ => Self::default() }
+            }
+        }
+    )+};
+}
+
+words! {
+    /// Which received mail becomes a record by itself.
+    TrackOption {
+        /// Everything.
+        All = "all",
+        /// Mail that answers an email the CRM knows.
+        #[default]
+        InResponse = "in-response",
+        /// Mail whose sender is a contact, account or lead.
+        FromCustomers = "from-customers",
+        /// Mail whose sender is any record with an address.
+        FromEmailEnabled = "from-email-enabled",
+        /// Nothing.
+        None = "none",
+    }
+
+    /// How one direction of a mailbox is served.
+    Method {
+        /// Not at all.
+        #[default]
+        None = "none",
+        /// By Lockstep.
+        ServerSide = "server-side",
+    }
+
+    /// How a connection is protected.
+    TlsMode {
+        /// TLS from the first byte.
+        #[default]
+        Implicit = "implicit",
+        /// An upgrade to TLS before anything secret is said.
+        StartTls = "start-tls",
+        /// No TLS; only where the deployment allows it.
+        Plain = "plain",
+    }
+
+    /// How the client proves who it is.
+    AuthMethod {
+        /// The strongest the server offers.
+        #[default]
+        Auto = "auto",
+        /// The protocol's own login command.
+        Login = "login",
+        /// SASL PLAIN.
+        Plain = "plain",
+        /// SASL XOAUTH2, with a token as password.
+        XOAuth2 = "xoauth2",
+    }
+
+    /// Whose account is used.
+    CredentialSource {
+        /// One account in the profile, for all its mailboxes.
+        Profile = "profile",
+        /// Each mailbox its own.
+        #[default]
+        Mailbox = "mailbox",
+    }
+
+    /// What a person knows of an attempt whose outcome was lost.
+    Decision {
+        /// It was sent.
+        Sent = "sent",
+        /// It was not, and is to be sent again.
+        SendAgain = "send-again",
+        /// It was not, and is not to be.
+        #[default]
+        Failed = "failed",
+    }
+}

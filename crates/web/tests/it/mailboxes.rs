@@ -1,0 +1,167 @@
+//! Mailboxes.
+
+use lockstep_store::access::Role;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+async fn act(world: &World, mailbox: &str, action: &str) -> crate::world::Answer {
+    world.call(Some(Role::Administrator), "POST", &format!("/mailboxes/{mailbox}/{action}"), None, &[]).await
+}
+
+fn own_account(profile: &str, login: &str) -> Value {
+    json!({ "profile_id": profile, "allow_credentials": true, "login": login, "password": "geheim-456" })
+}
+
+/// A3: a protocol without appointments, contacts and tasks refuses them, and says why. C4: so does a queue.
+#[tokio::test]
+async fn a3_c4_act_needs_a_protocol_that_has_it_and_a_user() {
+    let world = World::new().await;
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    let pop = world.profile("pop").await;
+    let refused = world.patch(&path, json!({ "profile_id": pop, "act_method": "server-side" })).await.expect(422);
+    assert_eq!(refused.complaints(), [("act_method".into(), "capability".into())]);
+    assert!(refused.body["errors"][0]["remedy"].as_str().unwrap().contains("pop3"));
+    let mut able = crate::world::profile("able");
+    (able["incoming"]["protocol"], able["outgoing"]["protocol"]) = (json!("all-in-one"), json!("all-in-one"));
+    let able = world.post("/email-server-profiles", able).await.expect(201).id();
+    let set = world.patch(&path, json!({ "profile_id": able, "act_method": "server-side" })).await.expect(200);
+    assert_eq!(set.body["act_method"], "server-side");
+    let back = world.patch(&path, json!({ "profile_id": pop })).await.expect(422);
+    assert_eq!(back.complaints(), [("act_method".into(), "capability".into())]);
+
+    let queue = world.post("/queues", json!({ "name": "Q", "address": "q@example.test" })).await.expect(201).id();
+    let queue = world.mailbox_of(&queue).await;
+    let refused = world.patch(&format!("/mailboxes/{queue}"), json!({ "profile_id": able, "act_method": "server-side" })).await;
+    assert_eq!(refused.expect(422).complaints(), [("act_method".into(), "user-only".into())]);
+}
+
+/// C5: only queues may delete on the server.
+#[tokio::test]
+async fn c5_deletion_is_for_queues() {
+    let world = World::new().await;
+    let (_, mailbox) = world.user("ann").await;
+    let refused = world.patch(&format!("/mailboxes/{mailbox}"), json!({ "delete_after_processing": true })).await;
+    assert_eq!(refused.expect(422).complaints(), [("delete_after_processing".into(), "queue-only".into())]);
+    let queue = world.post("/queues", json!({ "name": "Q", "address": "q@example.test" })).await.expect(201).id();
+    let queue = world.mailbox_of(&queue).await;
+    world.patch(&format!("/mailboxes/{queue}"), json!({ "delete_after_processing": true })).await.expect(200);
+}
+
+/// C6, B9, B15: an account of its own has name and password; the password is sealed and never shown.
+#[tokio::test]
+async fn c6_b15_own_credentials() {
+    let world = World::new().await;
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    let profile = world.profile("pop").await;
+    let refused = world.patch(&path, json!({ "allow_credentials": true })).await.expect(422);
+    let required = |field: &str| (field.to_owned(), "required".to_owned());
+    assert_eq!(refused.complaints(), [required("login"), required("password")]);
+    let set = world.patch(&path, own_account(&profile, "ann")).await.expect(200).body;
+    assert_eq!(set["password_set"], true);
+    let sealed: Vec<u8> =
+        sqlx::query_scalar("SELECT sealed_secret FROM mailboxes").fetch_one(world.database.pool()).await.unwrap();
+    assert!(!sealed.windows(6).any(|w| w == b"geheim"));
+    let vault = world.store.vault();
+    let opened = vault.open(&format!("mailbox/{mailbox}"), &sealed).unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&opened), "geheim-456");
+    for text in [set.to_string(), world.get("/mailboxes").await.body.to_string()] {
+        assert!(!text.contains("geheim") && !text.contains("\"password\""), "{text}");
+    }
+}
+
+/// D1–D3: one account on a server belongs to one mailbox; the conflict names who has it.
+#[tokio::test]
+async fn d2_an_account_has_one_mailbox() {
+    let world = World::new().await;
+    let profile = world.profile("pop").await;
+    let ((_, ann), (_, bob)) = (world.user("ann").await, world.user("bob").await);
+    world.patch(&format!("/mailboxes/{ann}"), own_account(&profile, "shared")).await.expect(200);
+    let taken = world.patch(&format!("/mailboxes/{bob}"), own_account(&profile, "SHARED")).await.expect(409);
+    assert_eq!(taken.body["holder"]["mailbox_id"], json!(ann));
+    assert!(taken.body["detail"].as_str().unwrap().contains("account"));
+    // On another server it is another account, until that server becomes the same.
+    let mut elsewhere = crate::world::profile("elsewhere");
+    elsewhere["incoming"]["host"] = json!("other.example.test");
+    let elsewhere = world.post("/email-server-profiles", elsewhere).await.expect(201).id();
+    world.patch(&format!("/mailboxes/{bob}"), own_account(&elsewhere, "shared")).await.expect(200);
+    let moved = json!({ "incoming": { "host": "POP.example.test." } });
+    world.patch(&format!("/email-server-profiles/{elsewhere}"), moved).await.expect(409);
+}
+
+/// C7, C10: approval and rejection, by whom and when; rejecting clears the pair.
+#[tokio::test]
+async fn c7_c10_approval() {
+    let world = World::new().await;
+    let (_, mailbox) = world.user("ann").await;
+    let approved = act(&world, &mailbox, "approve").await.expect(200);
+    assert!(approved.body["approved_by"].as_str().unwrap().starts_with("administrator"));
+    let again = act(&world, &mailbox, "approve").await.expect(200);
+    assert_eq!(again.etag(), approved.etag(), "the same decision is no write");
+    let rejected = act(&world, &mailbox, "reject").await.expect(200).body;
+    assert_eq!(rejected["address_status"], "rejected");
+    assert!(rejected["approved_by"].is_null() && rejected["approved_at"].is_null());
+    // C8: it takes the privilege.
+    for role in [Role::Operator, Role::Service] {
+        let refused = world.call(Some(role), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await.expect(403);
+        assert!(refused.body["detail"].as_str().unwrap().contains("administrator"));
+    }
+    act(&world, "00000000-0000-0000-0000-000000000000", "approve").await.expect(404);
+}
+
+/// Whoever is at work with old settings is fenced, whatever is queued is stale; another account is tested again.
+#[tokio::test]
+async fn changes_realign_the_lane() {
+    let world = World::new().await;
+    let profile = world.profile("pop").await;
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    world.patch(&path, own_account(&profile, "ann")).await.expect(200);
+    let enable = "UPDATE mailboxes SET incoming_enabled = true, outgoing_enabled = true, incoming_test = 'success'";
+    sqlx::query(enable).execute(world.database.pool()).await.unwrap();
+    let lane = "SELECT l.version * 1000 + s.generation FROM lanes l JOIN lane_schedules s USING (mailbox_id, lane)";
+    let before = world.count(lane).await;
+    let approved = act(&world, &mailbox, "approve").await.expect(200).body;
+    assert_eq!((approved["state"].as_str(), approved["lanes"][0]["enabled"].as_bool()), (Some("healthy"), Some(true)));
+    assert_eq!(world.count(lane).await, before + 1001);
+    world.patch(&format!("/email-server-profiles/{profile}"), json!({ "request_timeout_ms": 5000 })).await.expect(200);
+    assert_eq!(world.count(lane).await, before + 2002);
+    let other = world.patch(&path, json!({ "password": "geheim-789" })).await.expect(200).body;
+    assert_eq!((other["state"].as_str(), other["incoming_test"].as_str()), (Some("untested"), Some("not-run")));
+    assert_eq!(other["lanes"][0]["enabled"], false);
+    assert_eq!(world.count(lane).await, before + 3003);
+}
+
+/// C9: the requirement of approval can be switched off for each kind of owner.
+#[tokio::test]
+async fn c9_approval_can_be_switched_off() {
+    let world = World::new().await;
+    let profile = world.profile("pop").await;
+    let (_, mailbox) = world.user("ann").await;
+    world.patch(&format!("/mailboxes/{mailbox}"), own_account(&profile, "ann")).await.expect(200);
+    let enable = "UPDATE mailboxes SET incoming_enabled = true, outgoing_enabled = true";
+    sqlx::query(enable).execute(world.database.pool()).await.unwrap();
+    world.patch("/organisation", json!({ "approve_queues": false })).await.expect(200);
+    assert_eq!(world.get(&format!("/mailboxes/{mailbox}")).await.body["state"], "unapproved");
+    world.patch("/organisation", json!({ "approve_users": false })).await.expect(200);
+    let free = world.get(&format!("/mailboxes/{mailbox}")).await.body;
+    assert_eq!((free["state"].as_str(), free["lanes"][0]["enabled"].as_bool()), (Some("healthy"), Some(true)));
+    assert_eq!(world.get("/mailboxes?state=healthy").await.body["items"].as_array().unwrap().len(), 1);
+    world.get("/mailboxes?state=happy").await.expect(422);
+}
+
+#[tokio::test]
+async fn test_and_enable_is_an_operation() {
+    let world = World::new().await;
+    let profile = world.profile("pop").await;
+    let (_, mailbox) = world.user("ann").await;
+    act(&world, &mailbox, "test-and-enable").await.expect(409);
+    world.patch(&format!("/mailboxes/{mailbox}"), own_account(&profile, "ann")).await.expect(200);
+    let started = act(&world, &mailbox, "test-and-enable").await.expect(202);
+    let location = started.headers["location"].to_str().unwrap().trim_start_matches("/api/v1").to_owned();
+    let operation = world.get(&location).await.expect(200).body;
+    assert_eq!((operation["kind"].as_str(), operation["state"].as_str()), (Some("test-and-enable-mailbox"), Some("pending")));
+    assert_eq!(operation["arguments"], json!({ "mailbox": mailbox }));
+}

@@ -1,0 +1,195 @@
+//! A database of its own, an API on it, and keys of every role.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use lockstep_connector::Descriptor;
+use lockstep_model::{clock::SystemClock, protocol::Capabilities};
+use lockstep_store::{
+    PoolOptions, Store, Vault,
+    access::{self, Role},
+    organisations,
+};
+use lockstep_test_support::postgres::TestDatabase;
+use lockstep_web::{AppState, WebConfig};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) store: Store,
+    router: Router,
+    administrator: String,
+    operator: String,
+    service: String,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn etag(&self) -> String {
+        self.headers["etag"].to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The answer, if it has this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+
+    /// Names of the fields a problem complains of, with their rules.
+    pub(crate) fn complaints(&self) -> Vec<(String, String)> {
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|e| (text(&e["field"]), text(&e["rule"]))).collect()
+    }
+}
+
+pub(crate) fn descriptors() -> Vec<Descriptor> {
+    let reads = Capabilities { incoming_email: true, delete_after_processing: true, ..Capabilities::default() };
+    let sends = Capabilities { outgoing_email: true, ..Capabilities::default() };
+    let everything = Capabilities { act: true, outgoing_email: true, ..reads };
+    let of = |name: &str, capabilities, implicit_tls_port, plain_port| Descriptor {
+        name: name.parse().unwrap(),
+        capabilities,
+        implicit_tls_port,
+        plain_port,
+    };
+    vec![of("pop3", reads, 995, 110), of("smtp", sends, 465, 587), of("all-in-one", everything, 443, 80)]
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(&WebConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: &WebConfig) -> Self {
+        let database = TestDatabase::create().await;
+        let options = PoolOptions {
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(20),
+            application_name: "lockstep-web-test".into(),
+        };
+        let vault = Vault::new([("test".to_owned(), vec![7; 32])]).unwrap();
+        let store = Store::open(database.url(), &options, Arc::new(SystemClock::default()), vault).unwrap();
+        store.migrate().await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        organisations::create(&mut tx, "Test organisation", "test").await.unwrap();
+        let mut keys = Vec::new();
+        for role in Role::ALL {
+            let (_, key) = access::create_api_key(&mut tx, role.as_str(), *role, None, "test").await.unwrap();
+            keys.push(key.expose_secret().to_owned());
+        }
+        tx.commit().await.unwrap();
+        let state = AppState::new(store.clone(), descriptors(), config, &prometheus::Registry::new()).unwrap();
+        let [administrator, operator, service] = keys.try_into().unwrap();
+        Self { database, store, router: lockstep_web::router(state), administrator, operator, service }
+    }
+
+    pub(crate) fn key(&self, role: Role) -> &str {
+        match role {
+            Role::Administrator => &self.administrator,
+            Role::Operator => &self.operator,
+            Role::Service => &self.service,
+        }
+    }
+
+    /// Sends anything.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 64 * 1024 * 1024).await.unwrap().to_vec();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, bytes, body }
+    }
+
+    /// Sends JSON, as this role, with further headers.
+    pub(crate) async fn call(
+        &self,
+        role: Option<Role>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(format!("/api/v1{path}"));
+        if let Some(role) = role {
+            request = request.header("authorization", format!("Bearer {}", self.key(role)));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = match body {
+            Some(body) => {
+                request.header("content-type", "application/json").body(Body::from(serde_json::to_vec(body).unwrap()))
+            }
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Some(Role::Administrator), "GET", path, None, &[]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Some(Role::Administrator), "POST", path, Some(&body), &[]).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Some(Role::Administrator), "PATCH", path, Some(&body), &[]).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call(Some(Role::Administrator), "DELETE", path, None, &[]).await
+    }
+
+    /// A user, and its mailbox.
+    pub(crate) async fn user(&self, name: &str) -> (String, String) {
+        let address = format!("{name}@example.test");
+        let user = self.post("/users", json!({ "name": name, "address": address })).await.expect(201).id();
+        (user.clone(), self.mailbox_of(&user).await)
+    }
+
+    pub(crate) async fn mailbox_of(&self, owner: &str) -> String {
+        let list = self.get(&format!("/mailboxes?owner={owner}")).await.expect(200);
+        list.body["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A profile whose mailboxes have their own accounts.
+    pub(crate) async fn profile(&self, name: &str) -> String {
+        self.post("/email-server-profiles", profile(name)).await.expect(201).id()
+    }
+
+    /// One number out of the database.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.database.pool()).await.unwrap()
+    }
+}
+
+pub(crate) fn profile(name: &str) -> Value {
+    json!({
+        "name": name,
+        "incoming": { "protocol": "pop3", "host": "pop.example.test" },
+        "outgoing": { "protocol": "smtp", "host": "smtp.example.test" },
+        "credentials": "mailbox",
+    })
+}
