@@ -38,7 +38,7 @@ pub struct Request<'a> {
 /// The answer.
 pub enum Entry {
     /// Permit and lease are held.
-    Open(Airlock),
+    Open(Box<Airlock>),
     /// Not now; ask again after this long.
     Deferred(Duration),
     /// Another run works on the lane.
@@ -74,7 +74,7 @@ pub async fn enter(context: &Context, request: Request<'_>) -> lockstep_store::R
     // Trust counts from before the question: the answer may have travelled long.
     let asked = Instant::now();
     match context.coord.admit(&admission).await {
-        Ok(Admitted::Granted) => Ok(Entry::Open(Airlock::hold(context, admission, asked, request.heartbeat))),
+        Ok(Admitted::Granted) => Ok(Entry::Open(Box::new(Airlock::hold(context, admission, asked, request.heartbeat)))),
         Ok(Admitted::CoolingDown { wait }) => Ok(Entry::Deferred(wait)),
         Ok(Admitted::NoPermit { hint }) => Ok(Entry::Deferred(hint)),
         Ok(Admitted::LeaseBusy) => Ok(Entry::Busy),
