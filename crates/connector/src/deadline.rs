@@ -65,7 +65,7 @@ impl Deadline {
         if let Some(fault) = self.cancelled.borrow().clone() {
             return Err(fault);
         }
-        if self.remaining() < margin { Err(exceeded()) } else { Ok(()) }
+        if self.remaining() <= margin { Err(exceeded()) } else { Ok(()) }
     }
 
     /// Runs `work` until it ends, `at_most` passes, the deadline ends or somebody cancels.

@@ -3,11 +3,15 @@
 //! Knows what a mail server can be asked: list what is new, fetch, delete, send. Does not know any protocol by name,
 //! nor where items are stored, who schedules the work or how connections are counted.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod credentials;
 pub mod deadline;
 pub mod delta;
 pub mod descriptor;
 pub mod fingerprint;
+#[cfg(feature = "contract")]
+pub mod memory;
 pub mod net;
 pub mod registry;
 pub mod send;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod codec;
+mod contract;
 mod deleting;
 mod dovecot;
 mod known;

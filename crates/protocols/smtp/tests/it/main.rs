@@ -5,6 +5,7 @@
 mod auth;
 mod body;
 mod codec;
+mod contract;
 mod exim;
 mod opening;
 mod outcome;
