@@ -152,7 +152,9 @@ async fn a_soft_stop_finishes_what_runs_and_begins_nothing(world: World) {
     recorder.until_running(1).await;
     consuming.stop.soft.cancel();
     recorder.gate.add_permits(100);
+    let begun = std::time::Instant::now();
     consuming.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "no time-out is needed to stop: {:?}", begun.elapsed());
     assert_eq!(recorder.finished.load(Ordering::SeqCst), 1);
     let left = async || match world.depth(QUEUE).await {
         (3, 0) => Ok(()),
