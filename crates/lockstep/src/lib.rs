@@ -4,6 +4,7 @@
 //! administered from the command line. Does not know what any of the parts does: no SQL, no AMQP, no mail protocol.
 
 
+pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod roles;

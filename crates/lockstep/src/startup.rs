@@ -213,7 +213,7 @@ pub async fn redis(redis: &Redis, deadline: Instant) -> Result<(), Failure> {
 /// # Errors
 /// Exit code 78 when the file cannot be used.
 pub fn trust(network: &crate::config::Network) -> Result<TlsTrust, Failure> {
-    TlsTrust::load(network.ca_file.as_deref()).map_err(|text| Failure::config(text))
+    TlsTrust::load(network.ca_file.as_deref()).map_err(Failure::config)
 }
 
 enum Refusal {

@@ -1,0 +1,159 @@
+//! Commands directly on the database, for what must exist before anybody can call the API.
+
+use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use lockstep_model::clock::SystemClock;
+use lockstep_service::config::HumanDuration;
+use lockstep_store::{Error as StoreError, Store, access, organisations};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::{Done, Error, Result};
+use crate::{
+    config::{DatabaseSettings, Source},
+    startup,
+};
+
+/// Who is noted in the audit.
+const ACTOR: &str = "command line";
+/// Longest password file that is read, in bytes.
+const MAX_PASSWORD_FILE: u64 = 4096;
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// Sets the organisation up under this name, unless there is one.
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Admin {
+    /// Makes an administrator, or gives an existing one another password. Reads the password from standard input.
+    Create {
+        /// Name to sign in with.
+        name: String,
+        /// File that holds the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApiKey {
+    /// Makes a key and prints it: the only time it can be seen.
+    Create {
+        /// What it is for.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: KeyRole,
+        /// How long it is valid, such as `90d`; without, it never expires.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires_in: Option<HumanDuration>,
+    },
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyRole {
+    /// Everything.
+    Administrator,
+    /// Sees states, not the content of emails.
+    Operator,
+    /// A program that keeps records and emails.
+    Service,
+}
+
+fn duration(text: &str) -> std::result::Result<HumanDuration, String> {
+    HumanDuration::parse(text).ok_or_else(|| "expected a duration such as 12h or 90d, at most 366 days".to_owned())
+}
+
+/// The database, reached and with its clock in step.
+async fn open(source: &Source) -> Result<Store> {
+    let settings: DatabaseSettings = source.load()?;
+    let mut findings = source.findings();
+    findings.database(&settings.database);
+    findings.conclude()?;
+    startup::database(&settings.database, Instant::now() + settings.startup.patience.get()).await?;
+    let clock = Arc::new(SystemClock::default());
+    let store = startup::open_store(&settings.database, "command", 2, Arc::clone(&clock), startup::no_vault()?)?;
+    clock.keep_in_step(store.database_now().await?);
+    Ok(store)
+}
+
+/// `lockstep migrate`
+pub(super) async fn migrate(source: &Source, arguments: Migrate) -> Result {
+    let store = open(source).await?;
+    store.migrate().await.map_err(|error| Error::new(format!("the schema was not brought up to date: {error}")))?;
+    let mut text = "The schema is up to date.\n".to_owned();
+    let mut tx = store.begin().await?;
+    let found = organisations::get(&mut tx).await?;
+    text.push_str(&match (found, arguments.organisation) {
+        (Some(organisation), _) => format!("The organisation is {:?} ({}).\n", organisation.name, organisation.id),
+        (None, None) => "There is no organisation yet: run it again with --organisation NAME.\n".to_owned(),
+        (None, Some(name)) => set_up(tx, &name).await?,
+    });
+    store.close().await;
+    Ok(Done::ok(text))
+}
+
+async fn set_up(mut tx: lockstep_store::Tx, name: &str) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(Error::new("--organisation must be a name of 1 to 200 printable characters"));
+    }
+    match organisations::create(&mut tx, name, ACTOR).await {
+        Ok(id) => {
+            tx.commit().await?;
+            Ok(format!("The organisation {name:?} is set up ({id}).\n"))
+        }
+        Err(StoreError::Conflict(_)) => Ok("The organisation was set up by somebody else at this moment.\n".to_owned()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `lockstep admin`
+pub(super) async fn admin(source: &Source, arguments: Admin) -> Result {
+    let Admin::Create { name, password_file } = arguments;
+    if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        return Err(Error::new("the name must have 1 to 100 printable characters"));
+    }
+    let password = read_password(password_file)?;
+    let hash = lockstep_web::hash_password(&password).map_err(Error::new)?;
+    let store = open(source).await?;
+    let mut tx = store.begin().await?;
+    access::create_administrator(&mut tx, name.trim(), &hash, ACTOR).await?;
+    tx.commit().await?;
+    store.close().await;
+    Ok(Done::ok(format!("The administrator {:?} can sign in.\n", name.trim())))
+}
+
+fn read_password(file: Option<PathBuf>) -> Result<SecretString> {
+    let mut text = String::new();
+    let read = match &file {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(MAX_PASSWORD_FILE).read_to_string(&mut text)),
+        None => std::io::stdin().lock().take(MAX_PASSWORD_FILE).read_to_string(&mut text),
+    };
+    let place = file.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    read.map_err(|error| Error::new(format!("the password cannot be read from {place}: {error}")))?;
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// `lockstep api-key`
+pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
+    let ApiKey::Create { name, role, expires_in } = arguments;
+    let role = match role {
+        KeyRole::Administrator => access::Role::Administrator,
+        KeyRole::Operator => access::Role::Operator,
+        KeyRole::Service => access::Role::Service,
+    };
+    let store = open(source).await?;
+    let mut tx = store.begin().await?;
+    let expires_at = expires_in.map(|duration| tx.now() + Duration::from(duration));
+    let (_, key) = access::create_api_key(&mut tx, &name, role, expires_at, ACTOR).await?;
+    tx.commit().await?;
+    store.close().await;
+    // Alone on its line, so that scripts can take it.
+    Ok(Done::ok(format!("{}\n", key.expose_secret())))
+}

@@ -1,0 +1,508 @@
+//! The records of the API as commands: `lockstep mailbox list`, `lockstep user create --set name=Ann`, and any request.
+
+use std::{io::Read, time::Duration};
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    Done, Error, Result,
+    client::{Access, Api, Request},
+    inventory,
+};
+
+/// Largest file or standard input that is sent, in bytes.
+const MAX_BODY: u64 = 64 << 20;
+/// Items a list shows unless told otherwise.
+const LISTED: usize = 100;
+/// How long `mailbox test` waits for the outcome.
+const TEST_WITHIN: Duration = Duration::from_secs(180);
+/// Pause between two looks at an operation.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A kind of record.
+#[derive(Debug, Subcommand)]
+pub(super) enum Resource {
+    /// The organisation's settings.
+    #[command(subcommand)]
+    Organisation(Single),
+    /// Users; each has a mailbox.
+    #[command(subcommand, visible_alias = "users")]
+    User(Kept),
+    /// Queues; each has a mailbox.
+    #[command(subcommand, visible_alias = "queues")]
+    Queue(Kept),
+    /// Contacts.
+    #[command(subcommand, visible_alias = "contacts")]
+    Contact(Full),
+    /// Accounts.
+    #[command(subcommand, visible_alias = "accounts")]
+    Account(Full),
+    /// Leads.
+    #[command(subcommand, visible_alias = "leads")]
+    Lead(Full),
+    /// Email server profiles.
+    #[command(subcommand, visible_alias = "profiles")]
+    Profile(Full),
+    /// Mailboxes.
+    #[command(subcommand, visible_alias = "mailboxes")]
+    Mailbox(Mailbox),
+    /// Emails.
+    #[command(subcommand, visible_alias = "emails")]
+    Email(Email),
+    /// Alerts: states that need attention.
+    #[command(subcommand)]
+    Alert(Alert),
+    /// Lists the open alerts: short for `alert list`.
+    Alerts(List),
+    /// The change feed.
+    #[command(subcommand, visible_alias = "changes")]
+    Change(Change),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Single {
+    /// Shows it.
+    Show(Access),
+    /// Changes fields of it.
+    Update(Body),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Kept {
+    /// Lists them.
+    List(List),
+    /// Shows one.
+    Show(One),
+    /// Makes one.
+    Create(Body),
+    /// Changes fields of one.
+    Update(Update),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Full {
+    /// Lists them.
+    List(List),
+    /// Shows one.
+    Show(One),
+    /// Makes one.
+    Create(Body),
+    /// Changes fields of one.
+    Update(Update),
+    /// Removes one.
+    Delete(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Mailbox {
+    /// Lists them.
+    List(List),
+    /// Shows one.
+    Show(One),
+    /// Changes fields of one.
+    Update(Update),
+    /// Approves its address.
+    Approve(One),
+    /// Rejects its address.
+    Reject(One),
+    /// Tests server and account, enables what works, and waits for the outcome. Exit code 1 when a test fails.
+    Test(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Email {
+    /// Lists them.
+    List(List),
+    /// Shows one.
+    Show(One),
+    /// Makes a draft.
+    Create(Body),
+    /// Changes fields of one.
+    Update(Update),
+    /// Removes one.
+    Delete(One),
+    /// Sends a draft.
+    Send(One),
+    /// Takes back one that is not under way yet.
+    Cancel(One),
+    /// Decides on one of which nobody knows whether it was sent.
+    Resolve(Update),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Alert {
+    /// Lists the open ones; `--filter open=false` those that ended.
+    List(List),
+    /// Dismisses one.
+    Dismiss(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Change {
+    /// Reads a stretch; go on with `--filter after=NEXT --filter epoch=EPOCH`.
+    List(List),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    access: Access,
+    /// A parameter of the list, such as `state=failing`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    filter: Vec<(String, String)>,
+    /// Most items.
+    #[arg(long, default_value_t = LISTED)]
+    limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// Its id.
+    id: Uuid,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Body {
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// Its id.
+    id: Uuid,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+/// What is written.
+#[derive(Debug, Args)]
+pub(super) struct Fields {
+    /// A JSON object; `@FILE` reads a file, `@-` standard input.
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// A field over those of --data, such as `name=Ann` or `incoming.port=995`; may be repeated. The value is JSON if it
+    /// reads as such, else a text; `@FILE` takes a text from a file, for passwords.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+/// Any request.
+#[derive(Debug, Args)]
+pub(super) struct Raw {
+    /// GET, POST, PATCH or DELETE.
+    #[arg(ignore_case = true, value_parser = ["GET", "POST", "PATCH", "DELETE"])]
+    method: String,
+    /// Path such as `/mailboxes?limit=5`.
+    path: String,
+    #[command(flatten)]
+    fields: Fields,
+    /// Only when the record is at this version: its ETag.
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+    #[command(flatten)]
+    access: Access,
+}
+
+fn pair(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| "expected KEY=VALUE".to_owned())?;
+    if key.split('.').any(str::is_empty) { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+/// `lockstep api`
+pub(super) async fn raw(arguments: Raw) -> Result {
+    let method = match arguments.method.to_ascii_uppercase().as_str() {
+        "POST" => Method::POST,
+        "PATCH" => Method::PATCH,
+        "DELETE" => Method::DELETE,
+        _ => Method::GET,
+    };
+    let body = if arguments.fields.is_empty() { None } else { Some(arguments.fields.object()?) };
+    let request = Request { body, if_match: arguments.if_match, ..Request::default() };
+    let answer = arguments.access.connect()?.call(method, &arguments.path, request).await?;
+    if arguments.access.json {
+        return json(&answer.body);
+    }
+    match answer.body.get("items").and_then(Value::as_array) {
+        Some(items) => {
+            let path = arguments.path.trim_start_matches('/').trim_start_matches("api/v1/");
+            Ok(Done::ok(inventory::list(path.split('?').next().unwrap_or_default(), items)))
+        }
+        None => Ok(Done::ok(inventory::record(&answer.body))),
+    }
+}
+
+/// A command on a kind of record.
+pub(super) async fn run(resource: Resource) -> Result {
+    match resource {
+        Resource::Organisation(Single::Show(access)) => show(&access, "organisation").await,
+        Resource::Organisation(Single::Update(Body { access, fields })) => {
+            change(&access, "organisation", &fields).await
+        }
+        Resource::User(command) => kept("users", command).await,
+        Resource::Queue(command) => kept("queues", command).await,
+        Resource::Contact(command) => full("contacts", command).await,
+        Resource::Account(command) => full("accounts", command).await,
+        Resource::Lead(command) => full("leads", command).await,
+        Resource::Profile(command) => full("email-server-profiles", command).await,
+        Resource::Mailbox(command) => mailbox(command).await,
+        Resource::Email(command) => email(command).await,
+        Resource::Alerts(list) | Resource::Alert(Alert::List(list)) => self::list("alerts", &list).await,
+        Resource::Alert(Alert::Dismiss(one)) => act(&one, Method::DELETE, &format!("alerts/{}", one.id)).await,
+        Resource::Change(Change::List(list)) => changes(&list).await,
+    }
+}
+
+async fn kept(path: &str, command: Kept) -> Result {
+    match command {
+        Kept::List(arguments) => list(path, &arguments).await,
+        Kept::Show(one) => show(&one.access, &format!("{path}/{}", one.id)).await,
+        Kept::Create(body) => create(path, &body).await,
+        Kept::Update(update) => change(&update.access, &format!("{path}/{}", update.id), &update.fields).await,
+    }
+}
+
+async fn full(path: &str, command: Full) -> Result {
+    match command {
+        Full::List(arguments) => list(path, &arguments).await,
+        Full::Show(one) => show(&one.access, &format!("{path}/{}", one.id)).await,
+        Full::Create(body) => create(path, &body).await,
+        Full::Update(update) => change(&update.access, &format!("{path}/{}", update.id), &update.fields).await,
+        Full::Delete(one) => act(&one, Method::DELETE, &format!("{path}/{}", one.id)).await,
+    }
+}
+
+async fn mailbox(command: Mailbox) -> Result {
+    match command {
+        Mailbox::List(arguments) => list("mailboxes", &arguments).await,
+        Mailbox::Show(one) => show(&one.access, &format!("mailboxes/{}", one.id)).await,
+        Mailbox::Update(update) => change(&update.access, &format!("mailboxes/{}", update.id), &update.fields).await,
+        Mailbox::Approve(one) => act(&one, Method::POST, &format!("mailboxes/{}/approve", one.id)).await,
+        Mailbox::Reject(one) => act(&one, Method::POST, &format!("mailboxes/{}/reject", one.id)).await,
+        Mailbox::Test(one) => test(&one).await,
+    }
+}
+
+async fn email(command: Email) -> Result {
+    match command {
+        Email::List(arguments) => list("emails", &arguments).await,
+        Email::Show(one) => show(&one.access, &format!("emails/{}", one.id)).await,
+        Email::Create(body) => create("emails", &body).await,
+        Email::Update(update) => change(&update.access, &format!("emails/{}", update.id), &update.fields).await,
+        Email::Delete(one) => act(&one, Method::DELETE, &format!("emails/{}", one.id)).await,
+        Email::Send(one) => act(&one, Method::POST, &format!("emails/{}/send", one.id)).await,
+        Email::Cancel(one) => act(&one, Method::POST, &format!("emails/{}/cancel", one.id)).await,
+        Email::Resolve(update) => {
+            let path = format!("emails/{}/resolve-delivery", update.id);
+            let request = Request { body: Some(update.fields.object()?), ..Request::default() };
+            let answer = update.access.connect()?.call(Method::POST, &path, request).await?;
+            present(&update.access, &answer.body)
+        }
+    }
+}
+
+async fn list(path: &str, arguments: &List) -> Result {
+    let api = arguments.access.connect()?;
+    let items = api.list(path, &arguments.filter, arguments.limit.max(1)).await?;
+    if arguments.access.json { json(&Value::Array(items)) } else { Ok(Done::ok(inventory::list(path, &items))) }
+}
+
+/// The feed is read stretch by stretch, and where to go on is part of the answer.
+async fn changes(arguments: &List) -> Result {
+    let mut query = arguments.filter.clone();
+    query.push(("limit".to_owned(), arguments.limit.clamp(1, 200).to_string()));
+    let request = Request { query, ..Request::default() };
+    let answer = arguments.access.connect()?.call(Method::GET, "changes", request).await?;
+    if arguments.access.json {
+        return json(&answer.body);
+    }
+    let items = answer.body.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut text = inventory::list("changes", items);
+    for key in ["next", "epoch"] {
+        let value = answer.body.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+        text.push_str(&format!("{key}: {}\n", value.unwrap_or_default()));
+    }
+    Ok(Done::ok(text))
+}
+
+async fn show(access: &Access, path: &str) -> Result {
+    let answer = access.connect()?.call(Method::GET, path, Request::default()).await?;
+    present(access, &answer.body)
+}
+
+async fn create(path: &str, body: &Body) -> Result {
+    let request = Request { body: Some(body.fields.object()?), ..Request::default() };
+    let answer = body.access.connect()?.call(Method::POST, path, request).await?;
+    present(&body.access, &answer.body)
+}
+
+/// Reads the record first, so that somebody else's change in between is not overwritten.
+async fn change(access: &Access, path: &str, fields: &Fields) -> Result {
+    let body = fields.object()?;
+    let api = access.connect()?;
+    let before = api.call(Method::GET, path, Request::default()).await?;
+    let request = Request { body: Some(body), if_match: before.etag, ..Request::default() };
+    let answer = api.call(Method::PATCH, path, request).await?;
+    present(access, &answer.body)
+}
+
+async fn act(one: &One, method: Method, path: &str) -> Result {
+    let answer = one.access.connect()?.call(method, path, Request::default()).await?;
+    present(&one.access, &answer.body)
+}
+
+async fn test(one: &One) -> Result {
+    let api = one.access.connect()?;
+    let path = format!("mailboxes/{}/test-and-enable", one.id);
+    let begun = api.call(Method::POST, &path, Request::default()).await?;
+    let id = begun.body.get("id").and_then(Value::as_str).unwrap_or_default();
+    let id: Uuid = id.parse().map_err(|_| Error::new("the answer names no operation"))?;
+    let operation = outcome(&api, id).await?;
+    let mut done = present(&one.access, &operation)?;
+    if !succeeded(&operation) {
+        done.code = 1;
+    }
+    Ok(done)
+}
+
+async fn outcome(api: &Api, id: Uuid) -> Result<Value> {
+    let deadline = Instant::now() + TEST_WITHIN;
+    loop {
+        let operation = api.call(Method::GET, &format!("operations/{id}"), Request::default()).await?.body;
+        if operation.get("state").and_then(Value::as_str) != Some("pending") {
+            return Ok(operation);
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(format!(
+                "the test is not finished after {} s; look with `lockstep api GET /operations/{id}`, and whether an \
+                 async-worker runs",
+                TEST_WITHIN.as_secs()
+            )));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The operation ended well, and no direction that was tested failed.
+fn succeeded(operation: &Value) -> bool {
+    fn has_failure(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => fields.iter().any(|(key, value)| {
+                (matches!(key.as_str(), "fault" | "error") && !value.is_null())
+                    || (key == "ok" && value == &Value::Bool(false))
+                    || (matches!(key.as_str(), "result" | "outcome" | "status") && value == "failed")
+                    || has_failure(value)
+            }),
+            Value::Array(items) => items.iter().any(has_failure),
+            _ => false,
+        }
+    }
+    operation.get("state").and_then(Value::as_str) == Some("done")
+        && !operation.get("result").is_some_and(has_failure)
+}
+
+fn present(access: &Access, body: &Value) -> Result {
+    if access.json { json(body) } else { Ok(Done::ok(inventory::record(body))) }
+}
+
+fn json(value: &Value) -> Result {
+    serde_json::to_string_pretty(value).map(|text| Done::ok(format!("{text}\n"))).map_err(Error::new)
+}
+
+impl Fields {
+    fn is_empty(&self) -> bool {
+        self.data.is_none() && self.set.is_empty()
+    }
+
+    /// The object to send.
+    fn object(&self) -> Result<Value> {
+        let mut object = match &self.data {
+            None => Map::new(),
+            Some(text) => {
+                let text = match text.strip_prefix('@') {
+                    Some(place) => content(place)?,
+                    None => text.clone(),
+                };
+                match serde_json::from_str(&text) {
+                    Ok(Value::Object(object)) => object,
+                    Ok(_) => return Err(Error::new("--data must be a JSON object")),
+                    Err(error) => return Err(Error::new(format!("--data is not JSON: {error}"))),
+                }
+            }
+        };
+        for (key, value) in &self.set {
+            let value = match value.strip_prefix('@') {
+                Some(place) => Value::String(content(place)?.trim_end_matches(['\r', '\n']).to_owned()),
+                None => serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone())),
+            };
+            insert(&mut object, key, value)?;
+        }
+        if object.is_empty() {
+            return Err(Error::new("nothing to write: give --set KEY=VALUE or --data JSON"));
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// Sets `a.b.c`.
+fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()> {
+    let Some((first, rest)) = key.split_once('.') else {
+        object.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    match object.entry(first).or_insert_with(|| Value::Object(Map::new())) {
+        Value::Object(inner) => insert(inner, rest, value),
+        _ => Err(Error::new(format!("--set {key}: {first} has a value of its own"))),
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn content(place: &str) -> Result<String> {
+    let mut text = String::new();
+    let read = match place {
+        "-" => std::io::stdin().lock().take(MAX_BODY).read_to_string(&mut text),
+        path => std::fs::File::open(path).and_then(|file| file.take(MAX_BODY).read_to_string(&mut text)),
+    };
+    read.map_err(|error| Error::new(format!("{place} cannot be read: {error}")))?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_put_together() {
+        let fields = Fields {
+            data: Some(r#"{"name":"A","incoming":{"host":"h"}}"#.to_owned()),
+            set: ["incoming.port=995", "name=Ann", "active=true", "text=\"5\""].map(|text| pair(text).unwrap()).into(),
+        };
+        assert_eq!(
+            fields.object().unwrap(),
+            json!({ "name": "Ann", "incoming": { "host": "h", "port": 995 }, "active": true, "text": "5" })
+        );
+        let conflict = Fields { data: None, set: ["a=1", "a.b=2"].map(|text| pair(text).unwrap()).into() };
+        assert!(conflict.object().unwrap_err().message.contains("a has a value of its own"));
+        assert!(Fields { data: None, set: Vec::new() }.object().is_err());
+        assert!(pair("novalue").is_err() && pair("a..b=1").is_err());
+    }
+
+    #[test]
+    fn a_test_fails_when_a_direction_failed() {
+        assert!(succeeded(&json!({ "state": "done", "result": { "incoming": { "fault": null } } })));
+        assert!(!succeeded(&json!({ "state": "done", "result": { "incoming": { "fault": { "code": "X" } } } })));
+        assert!(!succeeded(&json!({ "state": "failed", "result": null })));
+    }
+}
