@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Longest pause between two looks at what is due, in milliseconds; a nudge shortens it.
     pub poll_interval_ms: u64,
-    /// How long an occasion belongs to its hint, in milliseconds. Longer than a worker's lease.
+    /// How long an occasion belongs to its hint, in milliseconds. A little longer than a worker's lease, so that the
+    /// lease of a run that died is over when its occasion is handed out again.
     pub claim_lifetime_ms: u64,
     /// Most profiles looked at in one round.
     pub profiles_per_round: u32,
@@ -41,7 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             poll_interval_ms: 1_000,
-            claim_lifetime_ms: 60_000,
+            claim_lifetime_ms: 65_000,
             profiles_per_round: 256,
             sends_per_round: 64,
             operations_per_round: 64,

@@ -33,6 +33,14 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
     )
     .execute(tx.connection())
     .await?;
+    // A mailbox without a profile has nowhere to go; its lane keeps where it stands for the next profile.
+    sqlx::query!(
+        "/* lanes::realign */ DELETE FROM lane_schedules s USING mailboxes m
+         WHERE m.id = s.mailbox_id AND m.profile_id IS NULL AND m.id = ANY($1::uuid[])",
+        &ids,
+    )
+    .execute(tx.connection())
+    .await?;
     sqlx::query!(
         "/* lanes::realign */ INSERT INTO lane_schedules (mailbox_id, lane, profile_id, enabled, due_at)
          SELECT m.id, 'incoming', m.profile_id, e.enabled, $2

@@ -74,6 +74,7 @@ pub async fn lock_due_profiles(tx: &mut Tx, limit: i64) -> Result<Vec<ProfileLoa
                AND (s.not_before IS NULL OR s.not_before <= $1)
                AND (s.claimed_until IS NULL OR s.claimed_until <= $1)) AS due
          WHERE p.active AND due.first IS NOT NULL
+           AND (p.breaker_open_until IS NULL OR p.breaker_open_until <= $1)
          ORDER BY due.first LIMIT $2 FOR NO KEY UPDATE OF p SKIP LOCKED",
         now,
         limit,

@@ -1,5 +1,7 @@
 //! The handler of `SendEmail`: what an earlier attempt left behind, then the airlock, then the attempt.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use lockstep_engine::outgoing::after_death;
 use lockstep_model::{
@@ -20,22 +22,29 @@ use crate::{
     Context,
     airlock::{self, Entry, Request},
     outgoing::send::{self, Job},
+    slots::Slots,
 };
+
+/// Pause for an email whose server already has its share of this process.
+const NO_SLOT: Duration = Duration::from_secs(1);
 
 /// Sends email.
 pub struct Handler {
     context: Context,
+    slots: Slots,
 }
 
 impl Handler {
     /// A handler over this context.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        let slots = Slots::of(context.config.concurrency);
+        Self { context, slots }
     }
 
     async fn occasion(&self, hint: &SendEmail) -> lockstep_store::Result<&'static str> {
         let Some(job) = self.prepare(hint).await? else { return Ok("stale") };
         let context = &self.context;
+        let Some(_slot) = self.slots.take(job.access.profile.id) else { return self.defer(hint, NO_SLOT).await };
         let (store, email, attempt, run) = (context.store.clone(), hint.email, hint.attempt, job.run);
         let lifetime = context.config.claim_lifetime();
         let request = Request {
@@ -59,17 +68,20 @@ impl Handler {
         };
         let airlock = match airlock::enter(context, request).await? {
             Entry::Open(airlock) => airlock,
-            Entry::Deferred(wait) => {
-                let mut tx = context.store.begin().await?;
-                deliveries::defer(&mut tx, email, attempt, wait).await?;
-                tx.commit().await?;
-                return Ok("deferred");
-            }
-            Entry::Busy => return Ok("deferred"),
+            Entry::Deferred(wait) => return self.defer(hint, wait).await,
+            Entry::Busy => return self.defer(hint, NO_SLOT).await,
         };
         let result = self.attempt(&job, &airlock).await;
         airlock.leave().await;
         result
+    }
+
+    /// Not begun, so not an attempt.
+    async fn defer(&self, hint: &SendEmail, wait: Duration) -> lockstep_store::Result<&'static str> {
+        let mut tx = self.context.store.begin().await?;
+        deliveries::defer(&mut tx, hint.email, hint.attempt, wait).await?;
+        tx.commit().await?;
+        Ok("deferred")
     }
 
     async fn attempt(&self, job: &Job, airlock: &airlock::Airlock) -> lockstep_store::Result<&'static str> {
@@ -126,7 +138,7 @@ async fn bury(tx: &mut lockstep_store::Tx, delivery: &Delivery) -> lockstep_stor
         }
         _ => {
             let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
-            Ended::Retry(std::time::Duration::ZERO, fault)
+            Ended::Retry(Duration::ZERO, fault)
         }
     };
     deliveries::end(tx, delivery.email, delivery.attempt, None, &ended).await.map(|_| ())
