@@ -1,0 +1,4 @@
+//! The house's own rules, checked.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod layering;
