@@ -30,12 +30,19 @@ impl MailAccount {
     /// # Panics
     /// For a domain that the servers would not call their own, or when the users file cannot be written.
     pub fn create(services: &Services, local_part_hint: &str, domain: &str) -> Self {
-        assert!(domain == "test" || domain.ends_with(".test"), "{domain} is not below .test");
         let unique = Uuid::new_v4().simple().to_string();
-        let account = Self {
-            address: format!("{local_part_hint}-{}@{domain}", &unique[..12]).to_lowercase(),
-            password: Uuid::new_v4().simple().to_string(),
-        };
+        Self::create_named(services, &format!("{local_part_hint}-{}@{domain}", &unique[..12]))
+    }
+
+    /// Makes an account with exactly this address, whose domain must be below `.test`. Whoever calls sees to it that
+    /// nobody else has it.
+    ///
+    /// # Panics
+    /// As [`MailAccount::create`].
+    pub fn create_named(services: &Services, address: &str) -> Self {
+        let domain = address.rsplit('@').next().unwrap_or_default();
+        assert!(domain == "test" || domain.ends_with(".test"), "{domain} is not below .test");
+        let account = Self { address: address.to_lowercase(), password: Uuid::new_v4().simple().to_string() };
         let file = services.mail_users_file();
         if let Err(error) = account.write(&file) {
             panic!("{}: {error}", file.display());

@@ -218,7 +218,9 @@ fn number(head: &[u8], posts: &[Post]) -> Option<usize> {
     if let Some(sender) = first.strip_prefix("Return-Path: <") {
         return sender.strip_prefix(SENDER_PREFIX)?.split('@').next()?.parse().ok();
     }
-    let same = |post: &&Post| post.route == Route::Maildir && post.raw.get(..head.len().max(1).min(post.raw.len())) == Some(head);
+    let same = |post: &&Post| {
+        post.route == Route::Maildir && post.raw.get(..head.len().max(1).min(post.raw.len())) == Some(head)
+    };
     posts.iter().find(same).map(|post| post.number)
 }
 
@@ -254,7 +256,8 @@ mod tests {
 
     #[test]
     fn messages_are_recognised() {
-        let file = Post { number: 7, label: String::new(), raw: b"no header".to_vec(), route: Route::Maildir, to: vec![0] };
+        let file =
+            Post { number: 7, label: String::new(), raw: b"no header".to_vec(), route: Route::Maildir, to: vec![0] };
         let empty = Post { number: 8, raw: Vec::new(), ..file.clone() };
         let posts = [file, empty];
         assert_eq!(number(b"Return-Path: <post-12@a.test>\nX: y\n", &posts), Some(12));

@@ -107,15 +107,16 @@ impl Report {
         )
         .fetch_one(pool)
         .await?;
-        let open_alerts = sqlx::query("SELECT code, severity, occurrences FROM alerts WHERE resolved_at IS NULL ORDER BY code")
-            .fetch_all(pool)
-            .await?
-            .into_iter()
-            .map(|row| {
-                let (code, severity) = (row.try_get("code")?, row.try_get("severity")?);
-                Ok(Alert { code, severity, occurrences: row.try_get("occurrences")? })
-            })
-            .collect::<Result<_>>()?;
+        let open_alerts =
+            sqlx::query("SELECT code, severity, occurrences FROM alerts WHERE resolved_at IS NULL ORDER BY code")
+                .fetch_all(pool)
+                .await?
+                .into_iter()
+                .map(|row| {
+                    let (code, severity) = (row.try_get("code")?, row.try_get("severity")?);
+                    Ok(Alert { code, severity, occurrences: row.try_get("occurrences")? })
+                })
+                .collect::<Result<_>>()?;
         Ok(Self {
             delivered: counts.sum(|mailbox| mailbox.delivered),
             tracked: counts.sum(|mailbox| mailbox.tracked),

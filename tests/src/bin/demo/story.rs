@@ -131,10 +131,11 @@ impl<'a> Story<'a> {
 
     /// Anna answers Cora, who tracks nothing but answers.
     pub(crate) async fn answer_back(&mut self, message_id: &str) -> Result<()> {
-        let raw = Draft::new(self.world.customer.address(), &[&self.world.addresses[CORA]], &format!("Re: Re: {ANSWERED}"))
-            .header("In-Reply-To", &format!("<{message_id}>"))
-            .body("Friday is fine, thank you!\r\n")
-            .to_bytes();
+        let raw =
+            Draft::new(self.world.customer.address(), &[&self.world.addresses[CORA]], &format!("Re: Re: {ANSWERED}"))
+                .header("In-Reply-To", &format!("<{message_id}>"))
+                .body("Friday is fine, thank you!\r\n")
+                .to_bytes();
         let number = self.posts.len() + 1;
         self.posts.push(Post { number, label: "Anna's answer".to_owned(), raw, route: Route::Smtp, to: vec![CORA] });
         self.post(number - 1).await
