@@ -90,11 +90,10 @@ pub(super) async fn migrate(source: &Source, arguments: Migrate) -> Result {
     let mut tx = store.begin().await?;
     let found = organisations::get(&mut tx).await?;
     text.push_str(&match (found, arguments.organisation) {
+        (None, Some(name)) => set_up(tx, &name).await?,
         (Some(organisation), _) => format!("The organisation is {:?} ({}).\n", organisation.name, organisation.id),
         (None, None) => "There is no organisation yet: run it again with --organisation NAME.\n".to_owned(),
-        (None, Some(name)) => set_up(tx, &name).await?,
     });
-    store.close().await;
     Ok(Done::ok(text))
 }
 
@@ -125,7 +124,6 @@ pub(super) async fn admin(source: &Source, arguments: Admin) -> Result {
     let mut tx = store.begin().await?;
     access::create_administrator(&mut tx, name.trim(), &hash, ACTOR).await?;
     tx.commit().await?;
-    store.close().await;
     Ok(Done::ok(format!("The administrator {:?} can sign in.\n", name.trim())))
 }
 
@@ -153,7 +151,6 @@ pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
     let expires_at = expires_in.map(|duration| tx.now() + Duration::from(duration));
     let (_, key) = access::create_api_key(&mut tx, &name, role, expires_at, ACTOR).await?;
     tx.commit().await?;
-    store.close().await;
     // Alone on its line, so that scripts can take it.
     Ok(Done::ok(format!("{}\n", key.expose_secret())))
 }

@@ -28,7 +28,11 @@ impl Source {
     /// # Errors
     /// Exit code 78 with every problem that was found: the file and line, the key, and what was expected.
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        Ok(config::load(&ConfigSource::from_process(self.file.clone()))?)
+        let loaded = config::load(&ConfigSource::from_process(self.file.clone()));
+        loaded.map_err(|error| match &self.file {
+            Some(file) => Failure::config(format!("{}: {error}", file.display())),
+            None => error.into(),
+        })
     }
 
     /// Collects what is wrong with settings that were read.

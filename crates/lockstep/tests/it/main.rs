@@ -1,0 +1,9 @@
+//! The programs as an administrator meets them: settings, start, command line, life and loss of services.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod api;
+mod life;
+mod process;
+mod samples;
+mod start;
+mod world;
