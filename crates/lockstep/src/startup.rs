@@ -68,7 +68,8 @@ async fn reach<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Fai
     if let Some(redis) = settings.redis() {
         attempts.push(Box::pin(self::redis(redis, deadline)));
     }
-    let failures: Vec<Failure> = futures::future::join_all(attempts).await.into_iter().filter_map(Result::err).collect();
+    let failures: Vec<Failure> =
+        futures::future::join_all(attempts).await.into_iter().filter_map(Result::err).collect();
     let Some(first) = failures.first() else { return Ok(()) };
     // Settings that cannot work are the better reason to give to a supervisor than a service that may come yet.
     let exit = failures.iter().find(|f| f.exit == Exit::Config).map_or(first.exit, |f| f.exit);
@@ -165,14 +166,12 @@ pub async fn broker(broker: &Broker, role: Role, deadline: Instant) -> Result<()
         )));
     }
     // The first of the two connections only logs in; the second one declares as well.
-    let logged_in = registry.gather().iter().filter(|family| family.name() == "lockstep_queue_connections_total").any(
-        |family| {
-            let publishes = |metric: &&prometheus::proto::Metric| {
-                metric.get_label().iter().any(|label| label.value() == "publish")
-            };
+    let logged_in =
+        registry.gather().iter().filter(|family| family.name() == "lockstep_queue_connections_total").any(|family| {
+            let publishes =
+                |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|label| label.value() == "publish");
             family.get_metric().iter().filter(publishes).any(|metric| metric.get_counter().get_value() > 0.0)
-        },
-    );
+        });
     Err(Failure::unavailable(if logged_in {
         format!(
             "`{key}`: RabbitMQ at {url} lets the user in, but not declare {}: give the user its permissions \

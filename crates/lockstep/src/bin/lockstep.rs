@@ -1,9 +1,6 @@
 //! The administrator's command line.
 
-use std::{
-    io::Write,
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 use lockstep::cli::{self, Cli};
@@ -20,5 +17,4 @@ fn main() -> ExitCode {
             ExitCode::from(error.code)
         }
     }
-
 }

@@ -206,7 +206,8 @@ async fn requeue(letters: &Letters) -> Result {
             "payload_encoding": letter.get("payload_encoding"),
             "properties": { "delivery_mode": 2, "content_type": "application/json" },
         });
-        let answer = api.expect(Method::POST, &["exchanges", &letters.vhost, &queue.exchange(), "publish"], Some(body)).await;
+        let answer =
+            api.expect(Method::POST, &["exchanges", &letters.vhost, &queue.exchange(), "publish"], Some(body)).await;
         if !matches!(&answer, Ok(value) if value.get("routed") == Some(&Value::Bool(true))) {
             let why = answer.err().map_or_else(|| "no queue takes it".to_owned(), |error| error.message);
             return Err(Error::new(format!(
@@ -228,10 +229,7 @@ fn shown(letters: &[Value]) -> String {
         .map(|letter| {
             let death = letter.pointer("/properties/headers/x-death/0");
             let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("-").to_owned();
-            vec![
-                text(death.and_then(|death| death.get("reason"))),
-                text(letter.get("payload")),
-            ]
+            vec![text(death.and_then(|death| death.get("reason"))), text(letter.get("payload"))]
         })
         .collect();
     table(&["reason", "message"], &rows)
@@ -287,7 +285,9 @@ impl Api {
         }
         if !status.is_success() {
             let why = match status {
-                StatusCode::UNAUTHORIZED => "the user or the password in --api-url is wrong, or lacks the tag administrator",
+                StatusCode::UNAUTHORIZED => {
+                    "the user or the password in --api-url is wrong, or lacks the tag administrator"
+                }
                 StatusCode::NOT_FOUND => "there is no such virtual host or queue",
                 _ => "see RabbitMQ's log",
             };

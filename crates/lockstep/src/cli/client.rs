@@ -146,7 +146,8 @@ impl Api {
         if !status.is_success() {
             return Err(Error::new(problem(status, body.as_ref())));
         }
-        let body = body.ok_or_else(|| Error::new(format!("the answer ({status}) is not JSON; is this the web role?")))?;
+        let body =
+            body.ok_or_else(|| Error::new(format!("the answer ({status}) is not JSON; is this the web role?")))?;
         Ok(Answer { etag, body })
     }
 

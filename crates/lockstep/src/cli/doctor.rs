@@ -115,7 +115,9 @@ fn seals(secrets: &Secrets) -> std::result::Result<String, String> {
     let (vault, secret) = (secrets.keys.vault(), SecretString::from("trial"));
     let opened = vault.seal("doctor", &secret).and_then(|sealed| vault.open("doctor", &sealed));
     match opened {
-        Ok(opened) if opened.expose_secret() == "trial" => Ok("the first one seals, and opens what it sealed".to_owned()),
+        Ok(opened) if opened.expose_secret() == "trial" => {
+            Ok("the first one seals, and opens what it sealed".to_owned())
+        }
         Ok(_) => Err("what was sealed does not open".to_owned()),
         Err(error) => Err(error.to_string()),
     }
@@ -127,8 +129,8 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
     }
     findings.add("postgresql", Ok(format!("answers at {}", database.url)));
     let clock = Arc::new(SystemClock::default());
-    let store = startup::no_vault()
-        .and_then(|vault| startup::open_store(database, "doctor", 1, Arc::clone(&clock), vault));
+    let store =
+        startup::no_vault().and_then(|vault| startup::open_store(database, "doctor", 1, Arc::clone(&clock), vault));
     let store = match store {
         Ok(store) => store,
         Err(failure) => return findings.add("postgresql", Err(failure.message)),
@@ -161,8 +163,9 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
                 found.ok_or_else(|| "is not set up; run `lockstep migrate --organisation NAME`".to_owned()),
             );
         }
-        Err(error) => findings
-            .add("schema", Err(format!("is missing or of another version; run `lockstep migrate` ({error})"))),
+        Err(error) => {
+            findings.add("schema", Err(format!("is missing or of another version; run `lockstep migrate` ({error})")))
+        }
     }
     store.close().await;
 }
@@ -174,9 +177,9 @@ async fn look_at_redis(findings: &mut Findings, redis: &Redis) {
     findings.add("redis", Ok(format!("answers at {}", redis.url)));
     let policy = match timeout(PATIENCE, memory_policy(redis.url.expose())).await {
         Ok(Ok(Some(policy))) if policy == "noeviction" => Ok(policy),
-        Ok(Ok(Some(policy))) => Err(format!(
-            "is {policy}: permits and leases may be evicted; set maxmemory-policy noeviction"
-        )),
+        Ok(Ok(Some(policy))) => {
+            Err(format!("is {policy}: permits and leases may be evicted; set maxmemory-policy noeviction"))
+        }
         Ok(Ok(None)) => Ok("not told by this server, or not looked at (TLS); must be noeviction".to_owned()),
         Ok(Err(error)) => Err(format!("cannot be asked for: {error}; must be noeviction")),
         Err(_) => Err("no answer in time; must be noeviction".to_owned()),

@@ -216,7 +216,11 @@ pub(super) struct Raw {
 
 fn pair(text: &str) -> std::result::Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "expected KEY=VALUE".to_owned())?;
-    if key.split('.').any(str::is_empty) { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
+    if key.split('.').any(str::is_empty) {
+        Err("the key is empty".to_owned())
+    } else {
+        Ok((key.to_owned(), value.to_owned()))
+    }
 }
 
 /// `lockstep api`

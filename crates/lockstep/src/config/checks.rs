@@ -93,10 +93,9 @@ impl Findings {
                     Broker::own_key(role)
                 ),
             ),
-            Some(url) if !matches!(url.expose().scheme(), "amqp" | "amqps") => self.report(
-                key,
-                "must begin with amqp:// or amqps://, such as amqp://user:password@host:5672/vhost",
-            ),
+            Some(url) if !matches!(url.expose().scheme(), "amqp" | "amqps") => {
+                self.report(key, "must begin with amqp:// or amqps://, such as amqp://user:password@host:5672/vhost")
+            }
             Some(_) => {}
         }
         if broker.max_length == 0 {
@@ -107,7 +106,10 @@ impl Findings {
     /// The rule of `redis.url`.
     pub fn redis(&mut self, redis: &super::Redis) {
         if !matches!(redis.url.expose().scheme(), "redis" | "rediss") {
-            self.report("redis.url", "must begin with redis:// or rediss://, such as redis://user:password@host:6379/0");
+            self.report(
+                "redis.url",
+                "must begin with redis:// or rediss://, such as redis://user:password@host:6379/0",
+            );
         }
     }
 

@@ -181,9 +181,7 @@ impl Base {
         let mut tx = self.store.begin().await.map_err(|error| error.to_string())?;
         match lockstep_store::organisation_id(&mut tx).await {
             Ok(Some(id)) => Ok(id),
-            Ok(None) => {
-                Err("there is no organisation yet; run `lockstep migrate --organisation NAME`".to_owned())
-            }
+            Ok(None) => Err("there is no organisation yet; run `lockstep migrate --organisation NAME`".to_owned()),
             Err(error) if error.is_unavailable() => Err(error.to_string()),
             Err(error) => Err(format!("the schema is missing or of another version; run `lockstep migrate` ({error})")),
         }

@@ -5,4 +5,12 @@ use lockstep_wire::SyncLane;
 use super::worker::worker_role;
 use crate::config::MailboxWorkerSettings;
 
-worker_role!(MailboxWorkerSettings, "mailbox-worker", 9102, MailboxWorker, mailbox_worker, SyncLane, lockstep_workers::mailbox::Handler::new);
+worker_role!(
+    MailboxWorkerSettings,
+    "mailbox-worker",
+    9102,
+    MailboxWorker,
+    mailbox_worker,
+    SyncLane,
+    lockstep_workers::mailbox::Handler::new
+);

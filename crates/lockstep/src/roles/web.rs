@@ -37,8 +37,8 @@ impl RoleSettings for WebSettings {
         let base = Base::open(&context, Self::NAME, &self.database, self.secrets.keys.vault())?;
         if base.organisation().await.is_some() {
             let descriptors = connectors::registry(&trust, self.network.ehlo_name.as_str()).descriptors();
-            let state = AppState::new(base.store.clone(), descriptors, &self.web, &base.registry)
-                .map_err(Failure::internal)?;
+            let state =
+                AppState::new(base.store.clone(), descriptors, &self.web, &base.registry).map_err(Failure::internal)?;
             let served = lockstep_web::serve(&self.web, state, context.lifecycle.soft.clone()).await;
             served.map_err(|error| match error {
                 ServeError::Listen { .. } => {

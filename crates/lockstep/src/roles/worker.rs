@@ -111,8 +111,7 @@ macro_rules! worker_role {
 
             fn check(&self, source: &crate::config::Source) -> Result<(), lockstep_service::Failure> {
                 let role = lockstep_wire::Role::$role;
-                let mut findings =
-                    super::worker::findings(source, &self.database, &self.broker, &self.redis, role);
+                let mut findings = super::worker::findings(source, &self.database, &self.broker, &self.redis, role);
                 findings.section(stringify!($section), self.$section.check());
                 findings.network(&self.network);
                 findings.conclude()

@@ -93,7 +93,9 @@ async fn n4_sections_of_other_roles_are_not_looked_into() {
 #[tokio::test]
 async fn unreachable_services_are_named_with_key_and_address() {
     let port = free_port();
-    let text = format!("[startup]\npatience = \"1s\"\n{PLACES}[secrets]\nkeys = [\"{KEY}\"]\n[probes]\nlisten = \"127.0.0.1:{port}\"\n");
+    let text = format!(
+        "[startup]\npatience = \"1s\"\n{PLACES}[secrets]\nkeys = [\"{KEY}\"]\n[probes]\nlisten = \"127.0.0.1:{port}\"\n"
+    );
     let err = refused("mailbox-worker", &text, 69).await;
     for (key, address) in [
         ("database.url", "postgres://u:[secret]@127.0.0.1:1/x"),
@@ -114,7 +116,8 @@ async fn a_refused_user_is_told_from_an_unreachable_service() {
         url.set_password(Some("wrong")).unwrap();
         url
     };
-    let text = format!("[startup]\npatience = \"3s\"\n[database]\nurl = \"{database}\"\n[broker]\nurl = \"{broker}\"\n");
+    let text =
+        format!("[startup]\npatience = \"3s\"\n[database]\nurl = \"{database}\"\n[broker]\nurl = \"{broker}\"\n");
     let err = refused("scheduler", &text, 78).await;
     assert!(err.contains("`database.url` is refused by PostgreSQL"), "{err}");
     assert!(err.contains("`broker.url`") && err.contains("does not let the user in"), "{err}");

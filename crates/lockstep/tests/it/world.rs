@@ -2,9 +2,7 @@
 
 use std::{io::Write, path::Path, time::Duration};
 
-use lockstep_test_support::{
-    Services, eventually, postgres::TestDatabase, rabbitmq::TestVhost, redis::TestRedis,
-};
+use lockstep_test_support::{Services, eventually, postgres::TestDatabase, rabbitmq::TestVhost, redis::TestRedis};
 use tempfile::NamedTempFile;
 use url::Url;
 
