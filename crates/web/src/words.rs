@@ -82,15 +82,4 @@ words! {
         #[default]
         Mailbox = "mailbox",
     }
-
-    /// What a person knows of an attempt whose outcome was lost.
-    Decision {
-        /// It was sent.
-        Sent = "sent",
-        /// It was not, and is to be sent again.
-        SendAgain = "send-again",
-        /// It was not, and is not to be.
-        #[default]
-        Failed = "failed",
-    }
 }

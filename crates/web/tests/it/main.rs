@@ -1,6 +1,9 @@
 //! The API against a real database.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod alerts;
+mod emails;
+mod hostile;
 mod mailboxes;
 mod profiles;
 mod shape;

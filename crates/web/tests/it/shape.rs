@@ -194,3 +194,46 @@ async fn e8_settings_are_bounded() {
     assert_eq!(extensions.body["blocked_extensions"], json!(["bat", "exe"]));
     world.patch("/organisation", json!({ "blocked_extensions": ["a b"] })).await.expect(422);
 }
+
+/// The description: what there is, how one signs in, what may go wrong.
+#[test]
+fn the_description() {
+    let document = document();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["info"]["license"]["identifier"], "Apache-2.0");
+    let mut lines = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let statuses = operation["responses"].as_object().unwrap().keys().filter(|s| s.starts_with(['1', '2'])).cloned();
+            let roles = operation.get("x-roles").map_or("public".to_owned(), Value::to_string);
+            lines.push(format!("{method} {path} {} {roles}", statuses.collect::<Vec<_>>().join(" ")));
+            let refusal = &operation["responses"]["401"]["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(refusal, "#/components/schemas/Problem", "{method} {path}");
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+    // References lead somewhere, and no part contradicts another.
+    let mut waiting = vec![&document];
+    while let Some(value) = waiting.pop() {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+        assert!(value.get("allOf").is_none(), "{value}");
+        match value {
+            Value::Object(members) => waiting.extend(members.values()),
+            Value::Array(items) => waiting.extend(items),
+            _ => {}
+        }
+    }
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["EmailServerProfile"]["properties"]["password_set"].is_object());
+    assert!(schemas["EmailServerProfile"]["properties"]["password"].is_null(), "write-only");
+    assert!(schemas["UserFieldsPatch"]["required"].is_null());
+}
+
+#[tokio::test]
+async fn the_description_is_served() {
+    let world = World::new().await;
+    let served = world.call(None, "GET", "/openapi.json", None, &[]).await.expect(200);
+    assert_eq!(served.body, document());
+}

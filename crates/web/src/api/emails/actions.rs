@@ -1,0 +1,184 @@
+//! What is done with an outgoing email: it is sent, called off, or its lost outcome is decided.
+
+use axum::{extract::State, response::Response};
+use lockstep_model::{
+    address::AddressKey,
+    email::{DeliveryState, EmailStatus},
+    id::{EmailId, MailboxId},
+};
+use lockstep_store::{
+    deliveries,
+    emails::{self, EmailRecord, Party, sending},
+    nudge,
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{check, email_view, missing, view::Email};
+use crate::{
+    api::PREFIX,
+    auth::Caller,
+    extract::{Id, IfMatch, NoBody, Received},
+    idempotent::{self, Begun, Reply, tagged},
+    problem::Problem,
+    state::App,
+    validate::Check,
+};
+
+/// Puts a draft, or an email that failed, into Pending Send. It leaves that when the sender's mailbox is active,
+/// approved, tested and enabled.
+#[utoipa::path(post, path = "/emails/{id}/send", tag = "emails",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, description = "The email, waiting to be sent", body = Email)))]
+pub(crate) async fn send(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+    NoBody(key): NoBody,
+) -> Result<Reply, Problem> {
+    let id = EmailId(id);
+    let mut once = match idempotent::begin(&app, &caller, key).await? {
+        Begun::Answered(reply) => return Ok(reply),
+        Begun::New(once) => once,
+    };
+    let tx = &mut once.tx;
+    deliveries::lock(tx, id).await?;
+    let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
+    let status = status_of(&email)?;
+    if email.direction != "outgoing" || !status.may_become(EmailStatus::PendingSend) || status == EmailStatus::Sending {
+        return Err(Problem::conflict(
+            "not-sendable",
+            format!("Only drafts and failed emails can be sent; this one is {}.", email.status),
+        ));
+    }
+    let Some(mailbox) = email.from_mailbox_id.map(MailboxId) else {
+        return Err(Problem::conflict("no-mailbox", "The sender has no mailbox any more: PATCH from of the draft."));
+    };
+    let limits = check::organisation(tx).await?;
+    // Base64 and headers make a message about a third larger than what it holds.
+    if email.size_bytes.saturating_mul(7) / 5 > limits.max_message_bytes {
+        let detail = format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
+        return Err(Problem::conflict("message-too-large", detail));
+    }
+    let (domain, recipients) = envelope(&emails::parties(tx, id).await?)?;
+    let requested = sending::request(tx, &email, mailbox, &domain, &recipients, &caller.actor()).await?;
+    if requested.is_none() {
+        return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));
+    }
+    nudge(tx).await?;
+    let email = email_view(tx, &caller, id).await?;
+    once.finish(Reply::accepted(format!("{PREFIX}/emails/{id}"), &email)).await
+}
+
+/// The sender's domain, and each address once. Addresses that cannot be sent to are named, all of them.
+fn envelope(parties: &[Party]) -> Result<(String, Vec<String>), Problem> {
+    let mut check = Check::default();
+    let mut domain = None;
+    let mut seen: Vec<AddressKey> = Vec::new();
+    let mut recipients = Vec::new();
+    let mut counts = [("to", 0_usize), ("cc", 0), ("bcc", 0)];
+    for party in parties {
+        let key = check::key(&party.address);
+        if party.role == "from" {
+            domain = key.map(|key| key.domain().to_owned());
+            continue;
+        }
+        let Some((list, count)) = counts.iter_mut().find(|(list, _)| *list == party.role) else { continue };
+        let place = format!("{list}.{count}.address");
+        *count += 1;
+        let Some(key) = key else {
+            check.refuse(&place, "address", format!("an email address; {:?} is none", party.address));
+            continue;
+        };
+        if !seen.contains(&key) {
+            seen.push(key);
+            recipients.push(party.address.trim().to_owned());
+        }
+    }
+    if counts.iter().all(|(_, count)| *count == 0) {
+        check.refuse("to", "required", "at least one recipient in to, cc or bcc");
+    }
+    if domain.is_none() {
+        check.refuse("from", "address", "a sender whose mailbox has an email address");
+    }
+    check.finish()?;
+    Ok((domain.unwrap_or_default(), recipients))
+}
+
+/// Calls an email off. One that is being sent at this moment cannot be.
+#[utoipa::path(post, path = "/emails/{id}/cancel", tag = "emails",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The email, called off", body = Email)))]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+) -> Result<Response, Problem> {
+    let id = EmailId(id);
+    let mut tx = app.store.begin().await?;
+    deliveries::lock(&mut tx, id).await?;
+    let email = emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+    if email.direction != "outgoing" || !status_of(&email)?.may_become(EmailStatus::Canceled) {
+        let detail = format!("Drafts, waiting and failed emails can be called off; this one is {}.", email.status);
+        return Err(Problem::conflict("not-cancelable", detail));
+    }
+    sending::cancel(&mut tx, id, &caller.actor()).await?;
+    let email = email_view(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    Ok(tagged(email.version(), email))
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Decision {
+    /// It was sent.
+    Sent,
+    /// It was not, and is to be sent again.
+    SendAgain,
+    /// It was not, and is not to be.
+    Failed,
+}
+
+/// What a person knows of an attempt whose outcome was lost.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResolveDelivery {
+    decision: Decision,
+}
+
+/// Decides what became of an email when the connection was lost after it was handed over.
+#[utoipa::path(post, path = "/emails/{id}/resolve-delivery", tag = "emails", request_body = ResolveDelivery,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The email as it is now", body = Email)))]
+pub(crate) async fn resolve(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+    body: Received<ResolveDelivery>,
+) -> Result<Response, Problem> {
+    let id = EmailId(id);
+    let mut tx = app.store.begin().await?;
+    let delivery = deliveries::lock(&mut tx, id).await?;
+    emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+    let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Unknown) else {
+        return Err(Problem::conflict("outcome-known", "There is nothing to decide: the outcome of this email is known."));
+    };
+    let decision = match body.value.decision {
+        Decision::Sent => sending::Decision::Sent,
+        Decision::SendAgain => sending::Decision::SendAgain,
+        Decision::Failed => sending::Decision::Failed,
+    };
+    sending::resolve(&mut tx, id, delivery.mailbox, decision, &caller.actor()).await?;
+    nudge(&mut tx).await?;
+    let email = email_view(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    Ok(tagged(email.version(), email))
+}
+
+fn status_of(email: &EmailRecord) -> Result<EmailStatus, Problem> {
+    email.status.parse().map_err(|_| Problem::internal())
+}

@@ -1,0 +1,195 @@
+//! What a draft must be like.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lockstep_model::{
+    address::{AddressKey, MAX_ADDRESS_BYTES},
+    email::PartyRole,
+    id::{EmailId, QueueId, UserId},
+    mailbox::Owner,
+    text,
+};
+use lockstep_store::{
+    Tx,
+    emails::{
+        self,
+        drafts::{self, Answered, Draft, Recipient, Sender},
+    },
+    organisations::{self, Organisation},
+};
+
+use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields};
+use crate::{problem::Problem, validate::Check};
+
+/// Most recipients of an email.
+const MAX_RECIPIENTS: usize = 500;
+/// Most files of an email.
+pub(super) const MAX_ATTACHMENTS: usize = 100;
+
+/// The limits of the organisation.
+pub(super) async fn organisation(tx: &mut Tx) -> Result<Organisation, Problem> {
+    let found = organisations::get(tx).await?;
+    found.ok_or_else(|| Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that."))
+}
+
+/// The draft as it would be.
+///
+/// # Errors
+/// A problem with every rule that is broken.
+pub(super) async fn draft(tx: &mut Tx, fields: EmailFields, limits: &Organisation) -> Result<Draft, Problem> {
+    let mut check = Check::default();
+    let subject = check.optional_line("subject", &fields.subject, 255);
+    let body_text = body(&mut check, "body_text", fields.body_text, limits);
+    let body_html = body(&mut check, "body_html", fields.body_html, limits);
+    let (source, external_id) = check.origin(fields.source.as_deref(), fields.external_id.as_deref());
+    let mut all = Vec::new();
+    let lists =
+        [("to", PartyRole::To, &fields.to), ("cc", PartyRole::Cc, &fields.cc), ("bcc", PartyRole::Bcc, &fields.bcc)];
+    for (list, role, written) in lists {
+        recipients(&mut check, list, role, written, &mut all);
+    }
+    if all.len() > MAX_RECIPIENTS {
+        check.refuse("to", "length", format!("at most {MAX_RECIPIENTS} recipients in to, cc and bcc together"));
+    }
+    let sender = sender(tx, &mut check, &fields.from).await?;
+    let answered = match fields.in_reply_to_email_id {
+        None => Answered::default(),
+        Some(id) => drafts::answered(tx, EmailId(id)).await?.unwrap_or_else(|| {
+            check.refuse("in_reply_to_email_id", "exists", "the id of an email that exists");
+            Answered::default()
+        }),
+    };
+    check.finish()?;
+    let Some(sender) = sender else { return Err(Problem::field("from", "required", "user_id or queue_id")) };
+    let origin = source.zip(external_id);
+    Ok(Draft { origin, sender, answered, recipients: all, subject, body_text, body_html })
+}
+
+fn body(check: &mut Check, field: &str, body: Option<String>, limits: &Organisation) -> Option<String> {
+    let body = body?;
+    let max = usize::try_from(limits.max_body_bytes).unwrap_or_default();
+    if body.len() > max {
+        check.refuse(field, "length", format!("at most {max} bytes (max_body_bytes of the organisation)"));
+    }
+    Some(text::block(&body, max))
+}
+
+fn recipients(check: &mut Check, list: &str, role: PartyRole, written: &[RecipientFields], all: &mut Vec<Recipient>) {
+    // Beyond this the answer is no anyway; a hostile list is not looked at to its end.
+    for (at, recipient) in written.iter().enumerate().take(MAX_RECIPIENTS + 1) {
+        let name = check.optional_line(&format!("{list}.{at}.name"), &recipient.name, 255);
+        let address = check.line(&format!("{list}.{at}.address"), &recipient.address, MAX_ADDRESS_BYTES);
+        let address_key = key(&address).map(|key| key.as_str().to_owned());
+        all.push(Recipient { role, name, address, address_key });
+    }
+}
+
+/// The key of an address that can be sent to: without display name or brackets.
+pub(super) fn key(address: &str) -> Option<AddressKey> {
+    AddressKey::of(address).filter(|_| !address.contains(['<', '>']))
+}
+
+async fn sender(tx: &mut Tx, check: &mut Check, from: &FromFields) -> Result<Option<Sender>, Problem> {
+    let (owner, field) = match (from.user_id, from.queue_id) {
+        (Some(id), None) => (Owner::User(UserId(id)), "from.user_id"),
+        (None, Some(id)) => (Owner::Queue(QueueId(id)), "from.queue_id"),
+        _ => {
+            check.refuse("from", "one-of", "either user_id or queue_id");
+            return Ok(None);
+        }
+    };
+    let found = drafts::sender(tx, owner).await?;
+    if found.is_none() {
+        check.refuse(field, "exists", format!("the id of a {} that exists", owner.kind()));
+    }
+    Ok(found)
+}
+
+/// A file's name and type; `field` is its place in the request.
+pub(super) fn file(check: &mut Check, field: &str, name: &str, media_type: &str, limits: &Organisation) {
+    let name = check.line(&format!("{field}name"), name, 255);
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.trim().to_lowercase()).unwrap_or_default();
+    if limits.blocked_extensions.contains(&extension) {
+        let remedy = format!("another kind of file: .{extension} is blocked by the organisation");
+        check.refuse(&format!("{field}name"), "blocked", remedy);
+    }
+    let token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+    };
+    let fits = media_type.len() <= 127
+        && media_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    if !fits {
+        check.refuse(&format!("{field}media_type"), "form", "type/subtype, such as application/pdf, without parameters");
+    }
+}
+
+/// A decoded file.
+pub(super) struct Decoded {
+    pub(super) name: String,
+    pub(super) media_type: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The files inside a request.
+///
+/// # Errors
+/// A problem with every rule that is broken.
+pub(super) fn files(fields: Vec<AttachmentFields>, limits: &Organisation) -> Result<Vec<Decoded>, Problem> {
+    let mut check = Check::default();
+    if fields.len() > MAX_ATTACHMENTS {
+        check.refuse("attachments", "length", format!("at most {MAX_ATTACHMENTS} files"));
+    }
+    let mut decoded = Vec::new();
+    for (at, field) in fields.into_iter().enumerate().take(MAX_ATTACHMENTS) {
+        let place = format!("attachments.{at}.");
+        file(&mut check, &place, &field.name, &field.media_type, limits);
+        let Ok(bytes) = STANDARD.decode(&field.content) else {
+            check.refuse(&format!("{place}content"), "base64", "base64 with padding, without line breaks");
+            continue;
+        };
+        if bytes.len() as u64 > limits.max_attachment_bytes.unsigned_abs() {
+            let max = limits.max_attachment_bytes;
+            let remedy = format!("at most {max} bytes (max_attachment_bytes of the organisation)");
+            check.refuse(&format!("{place}content"), "size", remedy);
+        }
+        decoded.push(Decoded { name: field.name.trim().to_owned(), media_type: field.media_type, bytes });
+    }
+    check.finish()?;
+    Ok(decoded)
+}
+
+/// The writable form of a draft, for a patch.
+pub(super) async fn writable(tx: &mut Tx, email: &emails::EmailRecord) -> Result<EmailFields, Problem> {
+    let id = EmailId(email.id);
+    let (body_text, body_html) = emails::bodies(tx, id).await?;
+    let mut fields = EmailFields {
+        from: FromFields { user_id: None, queue_id: None },
+        to: Vec::new(),
+        cc: Vec::new(),
+        bcc: Vec::new(),
+        subject: email.subject.clone(),
+        body_text,
+        body_html,
+        in_reply_to_email_id: email.parent_email_id,
+        source: email.source.clone(),
+        external_id: email.external_id.clone(),
+        attachments: Vec::new(),
+    };
+    for party in emails::parties(tx, id).await? {
+        let list = match party.role.as_str() {
+            "from" if party.record_kind.as_deref() == Some("queue") => {
+                fields.from.queue_id = party.record_id;
+                continue;
+            }
+            "from" => {
+                fields.from.user_id = party.record_id;
+                continue;
+            }
+            "to" => &mut fields.to,
+            "cc" => &mut fields.cc,
+            "bcc" => &mut fields.bcc,
+            _ => continue,
+        };
+        list.push(RecipientFields { name: party.name, address: party.address });
+    }
+    Ok(fields)
+}

@@ -1,0 +1,130 @@
+//! Drafts: made, changed and removed.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use lockstep_model::id::EmailId;
+use lockstep_store::{
+    contents::Writer,
+    emails::{
+        self,
+        drafts::{self, NewAttachment},
+    },
+};
+
+use super::{
+    check, email_view, missing,
+    view::{Email, EmailFields},
+};
+use crate::{
+    api::{
+        PREFIX,
+        holder::{Wanted, explain},
+    },
+    auth::Caller,
+    extract::{Id, IfMatch, Received, ReceivedEmail},
+    idempotent::{self, Begun, Reply, tagged},
+    merge::Patch,
+    problem::Problem,
+    state::App,
+};
+
+/// Makes a draft, with its files inside the request or uploaded later.
+#[utoipa::path(post, path = "/emails", tag = "emails", request_body = EmailFields,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 201, description = "The draft", body = Email)))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    ReceivedEmail(body): ReceivedEmail<EmailFields>,
+) -> Result<Reply, Problem> {
+    let mut fields = body.value;
+    let mut tx = app.store.begin().await?;
+    let limits = check::organisation(&mut tx).await?;
+    drop(tx);
+    // Contents are stored ahead: what no email comes to refer to is swept after a day.
+    let mut files = Vec::new();
+    for file in check::files(std::mem::take(&mut fields.attachments), &limits)? {
+        let mut writer = Writer::new(&app.store);
+        writer.write(&file.bytes).await?;
+        let content = writer.finish().await?;
+        files.push(NewAttachment { name: file.name, media_type: file.media_type, content });
+    }
+    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
+        Begun::Answered(reply) => return Ok(reply),
+        Begun::New(once) => once,
+    };
+    let draft = check::draft(&mut once.tx, fields, &limits).await?;
+    let id = match drafts::create(&mut once.tx, &draft, &files, &caller.actor()).await {
+        Ok(id) => id,
+        Err(error) => {
+            drop(once);
+            return Err(explain(&app, error, Wanted::default()).await);
+        }
+    };
+    let email = email_view(&mut once.tx, &caller, id).await?;
+    once.finish(Reply::created(format!("{PREFIX}/emails/{id}"), email.version(), &email)).await
+}
+
+/// Changes a draft.
+#[utoipa::path(patch, path = "/emails/{id}", tag = "emails", request_body = EmailFields,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The draft as it is now", body = Email)))]
+pub(crate) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+    body: Received<Patch>,
+) -> Result<Response, Problem> {
+    let id = EmailId(id);
+    let mut tx = app.store.begin().await?;
+    let email = locked_draft(&mut tx, id, expected).await?;
+    let limits = check::organisation(&mut tx).await?;
+    let current = check::writable(&mut tx, &email).await?;
+    let (fields, changed) = body.value.apply(&current)?.split();
+    if !fields.attachments.is_empty() {
+        let remedy = "nothing here: add files with POST /emails/{id}/attachments";
+        return Err(Problem::field("attachments", "not-used", remedy));
+    }
+    let names = changed.names();
+    if !names.is_empty() {
+        let draft = check::draft(&mut tx, fields, &limits).await?;
+        if let Err(error) = drafts::save(&mut tx, id, &draft, &names, &caller.actor()).await {
+            drop(tx);
+            return Err(explain(&app, error, Wanted::default()).await);
+        }
+    }
+    let email = email_view(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    Ok(tagged(email.version(), email))
+}
+
+/// Removes a draft.
+#[utoipa::path(delete, path = "/emails/{id}", tag = "emails",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "It is gone")))]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.begin().await?;
+    let email = locked_draft(&mut tx, EmailId(id), expected).await?;
+    drafts::delete(&mut tx, &email, &caller.actor()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A draft, locked; anything else is refused.
+pub(super) async fn locked_draft(
+    tx: &mut lockstep_store::Tx,
+    id: EmailId,
+    expected: Option<i64>,
+) -> Result<emails::EmailRecord, Problem> {
+    let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
+    if email.direction == "outgoing" && email.status == "draft" {
+        return Ok(email);
+    }
+    let detail = format!("Only drafts can be changed; this email is {} and {}.", email.direction, email.status);
+    Err(Problem::conflict("not-a-draft", detail))
+}

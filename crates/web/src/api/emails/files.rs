@@ -1,0 +1,165 @@
+//! Files of emails: streamed in and out, never whole in memory.
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use futures::StreamExt;
+use lockstep_model::id::{AttachmentId, EmailId};
+use lockstep_store::{
+    contents::{self, Content, Writer},
+    emails::{
+        self,
+        drafts::{self, NewAttachment},
+    },
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::{check, drafts::locked_draft, email_view, view::Email};
+use crate::{
+    api::PREFIX,
+    auth::Caller,
+    extract::{Id, IfMatch, Params, too_large},
+    idempotent::Reply,
+    problem::Problem,
+    state::App,
+    validate::Check,
+};
+
+/// What an uploaded file is called.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Upload {
+    /// File name, at most 255 characters.
+    name: String,
+}
+
+/// Adds a file to a draft. The body is the file itself, its Content-Type the file's.
+#[utoipa::path(post, path = "/emails/{id}/attachments", tag = "emails",
+    params(("id" = Uuid, Path), Upload, ("If-Match" = Option<String>, Header)),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 201, description = "The draft with its new file; Location is the file's content", body = Email)))]
+pub(crate) async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+    Params(query): Params<Upload>,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let id = EmailId(id);
+    let mut tx = app.store.begin().await?;
+    locked_draft(&mut tx, id, expected).await?;
+    let limits = check::organisation(&mut tx).await?;
+    drop(tx);
+    let given = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    let media_type = if essence.is_empty() { super::view::any_type() } else { essence.to_ascii_lowercase() };
+    let mut checked = Check::default();
+    check::file(&mut checked, "", &query.name, &media_type, &limits);
+    checked.finish()?;
+    let content = store(&app, request.into_body(), limits.max_attachment_bytes.unsigned_abs()).await?;
+    let mut tx = app.store.begin().await?;
+    locked_draft(&mut tx, id, expected).await?;
+    if emails::attachments(&mut tx, id).await?.len() >= check::MAX_ATTACHMENTS {
+        let detail = format!("An email has at most {} files.", check::MAX_ATTACHMENTS);
+        return Err(Problem::conflict("too-many-files", detail));
+    }
+    let file = NewAttachment { name: query.name.trim().to_owned(), media_type, content };
+    let added = drafts::attach(&mut tx, id, &file, &caller.actor()).await?;
+    let email = email_view(&mut tx, &caller, id).await?;
+    tx.commit().await?;
+    Ok(Reply::created(format!("{PREFIX}/emails/{id}/attachments/{added}/content"), email.version(), &email))
+}
+
+/// Stores a body piece by piece, up to a limit.
+async fn store(app: &App, body: Body, limit: u64) -> Result<Content, Problem> {
+    if body.size_hint().lower() > limit {
+        return Err(too_large(limit));
+    }
+    let mut writer = Writer::new(&app.store);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Problem::bad_request("The body ended too early."))?;
+        if writer.size_bytes() + piece.len() as u64 > limit {
+            return Err(too_large(limit));
+        }
+        writer.write(&piece).await?;
+    }
+    Ok(writer.finish().await?)
+}
+
+/// Takes a file from a draft.
+#[utoipa::path(delete, path = "/emails/{id}/attachments/{attachment_id}", tag = "emails",
+    params(("id" = Uuid, Path), ("attachment_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "It is gone")))]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Id((id, attachment)): Id<(Uuid, Uuid)>,
+    IfMatch(expected): IfMatch,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.begin().await?;
+    locked_draft(&mut tx, EmailId(id), expected).await?;
+    if !drafts::detach(&mut tx, EmailId(id), AttachmentId(attachment), &caller.actor()).await? {
+        return Err(Problem::not_found("attachment"));
+    }
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A file's bytes. Whatever the sender called them, they are offered for saving, not for showing.
+#[utoipa::path(get, path = "/emails/{id}/attachments/{attachment_id}/content", tag = "emails",
+    params(("id" = Uuid, Path), ("attachment_id" = Uuid, Path)),
+    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream")))]
+pub(crate) async fn content(
+    State(app): State<App>,
+    Id((id, attachment)): Id<(Uuid, Uuid)>,
+) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let found = emails::attachment(&mut tx, EmailId(id), AttachmentId(attachment)).await?;
+    drop(tx);
+    let (file, digest) = found.ok_or_else(|| Problem::not_found("attachment"))?;
+    let Some(digest) = digest else {
+        let why = file.left_out.unwrap_or_default();
+        return Err(Problem::conflict("left-out", format!("The content of this file was left out: {why}.")));
+    };
+    let mut response = Response::new(Body::from_stream(contents::read(&app.store, digest)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.size_bytes));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    if let Ok(value) = HeaderValue::from_str(&disposition(&file.name)) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+/// `Content-Disposition` with the name as RFC 8187 writes it.
+fn disposition(name: &str) -> String {
+    let mut value = "attachment; filename*=UTF-8''".to_owned();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+            value.push(char::from(byte));
+        } else {
+            value.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_header() {
+        assert_eq!(disposition("a b\"\r\nX: y.pdf"), "attachment; filename*=UTF-8''a%20b%22%0D%0AX%3A%20y.pdf");
+        assert_eq!(disposition("é"), "attachment; filename*=UTF-8''%C3%A9");
+    }
+}
