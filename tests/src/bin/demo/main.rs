@@ -83,6 +83,10 @@ async fn judge(
     let path = folder.join("report.json");
     report.write(&path)?;
     report.print();
+    let complaints = report.complaints();
+    for complaint in &complaints {
+        println!("  NOT AS IT SHOULD BE: {complaint}.");
+    }
     if progress.terminal() {
         report::print_places(cluster);
         println!("  Report: {}. Everything keeps running; Ctrl-C ends it.", path.display());
@@ -92,7 +96,6 @@ async fn judge(
         println!("  Report: {}; logs: {}.", path.display(), folder.join("logs").display());
         println!("  On a terminal it would stay up now and show its API, metrics and logs.");
     }
-    let complaints = report.complaints();
     ensure!(complaints.is_empty(), "{}", complaints.join("; "));
     Ok(())
 }
@@ -122,15 +125,15 @@ async fn tell(cluster: &Cluster, progress: &mut Progress) -> Result<Report> {
     story.deliver().await?;
     part(story.progress, "delivered", "reading them: each becomes a record, or is declined by rule");
     story.settle(0).await?;
-    part(story.progress, "read", "Cora answers one of them from the CRM, with a copy to Sales");
-    let (message_id, _) = story.answer().await?;
+    part(story.progress, "read", "Cora answers one of them from the CRM, with a copy to herself");
+    let message_id = story.answer().await?;
     part(story.progress, "answered", "Anna answers Cora, who tracks nothing but answers");
     story.answer_back(&message_id).await?;
-    // The copy of the CRM's own email lies in the sales mailbox.
+    // Besides the posts, the copy of the CRM's own email lies in Cora's mailbox.
     let counts = story.settle(1).await?;
-    let (sent, messages) = (story.copies(&message_id)?, story.posts.len());
+    let (sent, handed_over) = (story.copies(&message_id)?, story.handed_over(1));
     part(story.progress, "settled", "counting");
-    Report::of(cluster.pool(), &world, &counts, messages, sent, parts).await
+    Report::of(cluster.pool(), &world, &counts, handed_over, sent, parts).await
 }
 
 /// Ends every process as an operator would.

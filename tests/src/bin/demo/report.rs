@@ -35,8 +35,10 @@ pub(crate) struct Report {
 
 #[derive(Debug, Serialize)]
 struct Breakdown {
-    /// Different messages that were delivered by the demonstration.
+    /// Different messages that the demonstration handed over.
     messages: usize,
+    /// Places they were handed over to; equal to `delivered` when the mail server did its part.
+    addressed: usize,
     /// Set aside after failures.
     quarantined: usize,
     /// Different messages that share one record.
@@ -68,7 +70,16 @@ struct MailboxReport {
 struct Alert {
     code: String,
     severity: String,
-    occurrences: i64,
+    alerts: i64,
+}
+
+/// What the demonstration gave to the mail server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HandedOver {
+    /// Different messages.
+    pub(crate) messages: usize,
+    /// Mailboxes they were for, together.
+    pub(crate) addressed: usize,
 }
 
 impl Report {
@@ -76,7 +87,7 @@ impl Report {
         pool: &PgPool,
         world: &World,
         counts: &Counts,
-        messages: usize,
+        handed_over: HandedOver,
         sent: usize,
         parts: Vec<(String, f64)>,
     ) -> Result<Self> {
@@ -107,16 +118,18 @@ impl Report {
         )
         .fetch_one(pool)
         .await?;
-        let open_alerts =
-            sqlx::query("SELECT code, severity, occurrences FROM alerts WHERE resolved_at IS NULL ORDER BY code")
-                .fetch_all(pool)
-                .await?
-                .into_iter()
-                .map(|row| {
-                    let (code, severity) = (row.try_get("code")?, row.try_get("severity")?);
-                    Ok(Alert { code, severity, occurrences: row.try_get("occurrences")? })
-                })
-                .collect::<Result<_>>()?;
+        let open_alerts = sqlx::query(
+            "SELECT code, severity, count(*) AS alerts FROM alerts WHERE resolved_at IS NULL
+             GROUP BY code, severity ORDER BY code",
+        )
+        .fetch_all(pool)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let (code, severity) = (row.try_get("code")?, row.try_get("severity")?);
+            Ok(Alert { code, severity, alerts: row.try_get("alerts")? })
+        })
+        .collect::<Result<_>>()?;
         Ok(Self {
             delivered: counts.sum(|mailbox| mailbox.delivered),
             tracked: counts.sum(|mailbox| mailbox.tracked),
@@ -126,7 +139,8 @@ impl Report {
             duplicated: counts.duplicated,
             seconds: parts.last().map_or(0.0, |(_, seconds)| *seconds),
             breakdown: Breakdown {
-                messages,
+                messages: handed_over.messages,
+                addressed: handed_over.addressed,
                 quarantined: counts.sum(|mailbox| mailbox.quarantined),
                 merged: counts.merged,
                 records: counts.records,
@@ -149,6 +163,8 @@ impl Report {
         };
         ask(self.lost == 0, format!("{} messages are lost", self.lost));
         ask(self.duplicated == 0, format!("{} records too many", self.duplicated));
+        let (delivered, addressed) = (self.delivered, self.breakdown.addressed);
+        ask(delivered == addressed, format!("of {addressed} messages {delivered} lie in their folders"));
         let quarantined = self.breakdown.quarantined;
         ask(quarantined == 0, format!("{quarantined} messages are set aside after failures"));
         ask(self.sent == 1, format!("the answer lies {} times in the customer's mailbox", self.sent));
@@ -167,23 +183,25 @@ impl Report {
     /// For people.
     pub(crate) fn print(&self) {
         println!();
-        println!("  {:<9} {:<26} {:<19} mail  records  declined (why)", "mailbox", "address", "tracks");
+        println!(
+            "  mailbox   address                    tracks              mail records looked  next in  declined (why)"
+        );
         for mailbox in &self.breakdown.mailboxes {
             let declined: usize = mailbox.counts.refused.values().sum();
             let reasons: Vec<_> = mailbox.counts.refused.iter().map(|(why, count)| format!("{count} {why}")).collect();
             let reasons = if reasons.is_empty() { String::new() } else { format!("({})", reasons.join(", ")) };
             println!(
-                "  {:<9} {:<26} {:<19} {:>4}  {:>7}  {declined} {reasons}",
-                mailbox.name, mailbox.address, mailbox.track_option, mailbox.counts.delivered, mailbox.counts.tracked
+                "  {:<9} {:<26} {:<19} {:>4} {:>7} {:>4} x  {:>3.1} min  {declined} {reasons}",
+                mailbox.name,
+                mailbox.address,
+                mailbox.track_option,
+                mailbox.counts.delivered,
+                mailbox.counts.tracked,
+                mailbox.cycles,
+                mailbox.interval_minutes,
             );
         }
-        println!();
-        for mailbox in &self.breakdown.mailboxes {
-            println!(
-                "  {:<9} looked at {} times, next after {:.1} minutes (sped up for this demonstration)",
-                mailbox.name, mailbox.cycles, mailbox.interval_minutes
-            );
-        }
+        println!("  (looked: cycles so far; next in: the interval chosen, here a hundred times faster)");
         println!();
         println!(
             "  {} messages lie {} times in mailboxes: {} times as one of {} records, {} times declined by rule.",
@@ -197,7 +215,7 @@ impl Report {
             println!("  No open alerts.");
         }
         for alert in &self.breakdown.open_alerts {
-            println!("  Alert: {} {} ({} times)", alert.severity, alert.code, alert.occurrences);
+            println!("  Open alerts: {} {} ({})", alert.alerts, alert.code, alert.severity);
         }
         println!();
     }
