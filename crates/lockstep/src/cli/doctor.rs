@@ -164,7 +164,7 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
             );
         }
         Err(error) => {
-            findings.add("schema", Err(format!("is missing or of another version; run `lockstep migrate` ({error})")))
+            findings.add("schema", Err(format!("is missing or of another version; run `lockstep migrate` ({error})")));
         }
     }
     store.close().await;

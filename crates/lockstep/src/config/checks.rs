@@ -94,7 +94,7 @@ impl Findings {
                 ),
             ),
             Some(url) if !matches!(url.expose().scheme(), "amqp" | "amqps") => {
-                self.report(key, "must begin with amqp:// or amqps://, such as amqp://user:password@host:5672/vhost")
+                self.report(key, "must begin with amqp:// or amqps://, such as amqp://user:password@host:5672/vhost");
             }
             Some(_) => {}
         }

@@ -3,6 +3,7 @@
 
 mod api;
 mod life;
+mod mailbox;
 mod process;
 mod samples;
 mod start;

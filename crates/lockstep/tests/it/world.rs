@@ -52,6 +52,8 @@ async_worker_url = "{}"
 url = "{}"
 [secrets]
 keys = ["k:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
+[network]
+ca_file = "{}"
 [time]
 scale = 0.01
 [web]
@@ -63,6 +65,7 @@ listen = "127.0.0.1:{web}"
             user("outgoing-worker"),
             user("async-worker"),
             redis.url(),
+            services.ca_file().display(),
         );
         let mut settings = NamedTempFile::new().unwrap();
         settings.write_all(text.as_bytes()).unwrap();
