@@ -31,9 +31,13 @@ require_packages() {
     [[ -z $missing ]] || fail 69 "missing Debian packages: ${missing% }; run 'deploy/dev/services install' as root"
 }
 
+# Installs what the services lack, and the named programs besides (package and program bear one name).
 install_packages() {
-    local missing policy=/usr/sbin/policy-rc.d made_policy=no
+    local missing policy=/usr/sbin/policy-rc.d made_policy=no program
     mapfile -t missing < <(missing_packages "${ALL_SERVICES[@]}")
+    for program in "$@"; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
     if ((${#missing[@]} == 0)); then
         say "everything needed is installed"
         return 0
