@@ -25,7 +25,7 @@ build: ## Build the programs (debug)
 	@$(CARGO) build --workspace --bins
 
 .PHONY: demo
-demo: services-up ## See it work: five mailboxes, a few dozen messages, a reply; about a minute after the build
+demo: services-up ## See it work: six mailboxes, a few dozen messages, a reply; about a minute after the build
 	@$(CARGO) build --workspace --bins
 	@target/debug/demo
 
