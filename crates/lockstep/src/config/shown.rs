@@ -59,3 +59,28 @@ struct Limits {
     upload_timeout_seconds: u64,
     max_concurrent: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field that `Debug` shows of `config` is in `shown` too.
+    fn assert_complete(config: &impl std::fmt::Debug, shown: &serde_json::Value) {
+        let (debug, shown) = (format!("{config:?}"), shown.to_string());
+        let names = debug.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':'));
+        for name in names {
+            assert!(shown.contains(&format!("\"{name}\":")), "{name} is not printed: {shown}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_other_crates_sections_is_printed() {
+        let json = || serde_json::value::Serializer;
+        let scheduler = lockstep_scheduler::Config::default();
+        assert_complete(&scheduler, &Scheduler::serialize(&scheduler, json()).unwrap());
+        let worker = lockstep_workers::Config::default();
+        assert_complete(&worker, &Worker::serialize(&worker, json()).unwrap());
+        let web = lockstep_web::WebConfig::default();
+        assert_complete(&web, &Web::serialize(&web, json()).unwrap());
+    }
+}
