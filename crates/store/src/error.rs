@@ -8,7 +8,8 @@ pub enum Error {
     /// The database cannot be reached, or has gone away in mid-transaction. Nothing was committed.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// Serialisation failure or deadlock: the transaction may be repeated as it is (40001, 40P01).
+    /// Serialisation failure, deadlock, or a wait that took too long: the transaction may be repeated as it is (40001,
+    /// 40P01, 55P03, 57014).
     #[error("the transaction collided with another one: {0}")]
     Collided(#[source] sqlx::Error),
     /// A unique rule of the database was broken.
@@ -88,7 +89,8 @@ impl From<sqlx::Error> for Error {
             (ErrorKind::UniqueViolation, _) => Self::Conflict(Conflict { constraint }),
             (ErrorKind::ForeignKeyViolation, _) => Self::Reference { constraint },
             (ErrorKind::CheckViolation | ErrorKind::NotNullViolation, _) => Self::Rule { constraint },
-            (_, "40001" | "40P01") => Self::Collided(error),
+            // Waiting for a lock or a statement took too long: somebody else's work, not what was to be written.
+            (_, "40001" | "40P01" | "55P03" | "57014") => Self::Collided(error),
             // Class 57: operator intervention (shutdown, crash of a backend); 08: connection exceptions; 53: resources;
             // 25006: read-only after a fail-over.
             (_, code)
@@ -117,6 +119,20 @@ impl Error {
         match (expected, found) {
             (Some(expected), Some(current)) if expected != current => Err(Self::Stale { current }),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether what was to be written is the trouble: repeating it as it is will fail again, and writing other rows
+    /// will not.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Conflict(_) | Self::Reference { .. } | Self::Rule { .. } | Self::Unreadable { .. } => true,
+            // Class 22: data exceptions; 23: broken rules; 54: too large for a row or an index.
+            Self::Other(error) => error
+                .as_database_error()
+                .and_then(|error| error.code().map(|code| code.into_owned()))
+                .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            _ => false,
         }
     }
 
