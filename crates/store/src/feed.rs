@@ -88,15 +88,18 @@ pub async fn head(tx: &mut Tx) -> Result<Option<(Uuid, i64)>> {
     Ok(row.map(|r| (r.epoch, r.last_position)))
 }
 
-/// The position before the oldest entry that is still kept.
+/// The position before the oldest entry that is still kept: a cursor below it has missed something.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn tail(tx: &mut Tx) -> Result<i64> {
-    let first = sqlx::query_scalar!("/* feed::tail */ SELECT min(position) FROM feed_entries")
-        .fetch_one(tx.connection())
-        .await?;
-    Ok(first.map_or(0, |position| position - 1))
+    let tail = sqlx::query_scalar!(
+        "/* feed::tail */ SELECT COALESCE((SELECT min(position) - 1 FROM feed_entries),
+             (SELECT last_position FROM feed_state), 0) AS \"tail!\"",
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(tail)
 }
 
 /// Numbered entries after `position`, in order, at most `limit`.
