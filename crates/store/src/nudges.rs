@@ -1,8 +1,13 @@
 //! The stream of nudges the scheduler sleeps on. A nudge is only a hint: a lost one costs one polling period.
 
-use sqlx::postgres::PgListener;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::{Result, Store, WAKE_CHANNEL};
+
+/// Longest wait for the listener's connection.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Listens on its own connection. Reconnects by itself; a reconnect counts as a nudge, because notices may have been
 /// lost meanwhile.
@@ -16,7 +21,10 @@ impl Nudges {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn listen(store: &Store) -> Result<Self> {
-        let mut listener = PgListener::connect_with(&store.pool).await?;
+        // A pool of one, so that listening takes no connection from those who work.
+        let options = store.pool.connect_options().as_ref().clone();
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WITHIN).connect_lazy_with(options);
+        let mut listener = PgListener::connect_with(&own).await?;
         listener.listen(WAKE_CHANNEL).await?;
         Ok(Self { listener })
     }
