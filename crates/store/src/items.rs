@@ -213,7 +213,8 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
     Ok(())
 }
 
-/// Gives known items their new keys (old, new).
+/// Gives known items their new keys (old, new). What was set aside under a new key was the same item, not recognised
+/// then.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -223,6 +224,16 @@ pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteK
     }
     let old: Vec<_> = pairs.iter().map(|(old, _)| old.as_bytes().to_vec()).collect();
     let new: Vec<_> = pairs.iter().map(|(_, new)| new.as_bytes().to_vec()).collect();
+    sqlx::query!(
+        "/* items::rekey */ DELETE FROM remote_items i USING unnest($2::bytea[], $3::bytea[]) AS p(old, new)
+         WHERE i.mailbox_id = $1 AND i.remote_key = p.new AND i.disposition = 'quarantined'
+           AND EXISTS (SELECT 1 FROM remote_items o WHERE o.mailbox_id = $1 AND o.remote_key = p.old)",
+        mailbox.0,
+        &old,
+        &new,
+    )
+    .execute(tx.connection())
+    .await?;
     sqlx::query!(
         "/* items::rekey */ WITH pairs AS (SELECT * FROM unnest($2::bytea[], $3::bytea[]) AS p(old, new)), links AS (
              UPDATE email_mailboxes l SET remote_key = p.new FROM pairs p
