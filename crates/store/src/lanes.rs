@@ -27,7 +27,8 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
     let ids: Vec<_> = mailboxes.iter().map(|m| m.0).collect();
     let now = tx.now();
     sqlx::query!(
-        "/* lanes::realign */ INSERT INTO lanes (mailbox_id, lane) SELECT unnest($1::uuid[]), 'incoming'
+        "/* lanes::realign */ INSERT INTO lanes (mailbox_id, lane)
+         SELECT DISTINCT id, 'incoming' FROM unnest($1::uuid[]) AS m(id) ORDER BY id
          ON CONFLICT (mailbox_id, lane) DO UPDATE SET version = lanes.version + 1, touching = NULL",
         &ids,
     )
