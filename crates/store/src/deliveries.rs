@@ -26,9 +26,7 @@ use crate::{
 pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(EmailId, i32)>> {
     let now = tx.now();
     let rows = sqlx::query!(
-        "/* deliveries::claim */ UPDATE deliveries SET claims = claims + 1,
-             claimed_until = $1 + make_interval(secs => $3 * power(2, least(claims, 2)))
-         WHERE email_id IN (
+        "/* deliveries::claim */ WITH picked AS MATERIALIZED (
              SELECT d.email_id FROM deliveries d
              JOIN mailboxes m ON m.id = d.mailbox_id
              JOIN email_server_profiles p ON p.id = m.profile_id
@@ -40,7 +38,10 @@ pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(E
                       OR (m.owner_user_id IS NOT NULL AND NOT o.approve_users AND m.address_status = 'pending')
                       OR (m.owner_queue_id IS NOT NULL AND NOT o.approve_queues AND m.address_status = 'pending'))))
              ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED)
-         RETURNING email_id, attempt",
+         UPDATE deliveries AS c SET claims = c.claims + 1,
+             claimed_until = $1 + make_interval(secs => $3 * power(2, least(c.claims, 2)))
+         FROM picked WHERE c.email_id = picked.email_id
+         RETURNING c.email_id, c.attempt",
         now,
         limit,
         lifetime.as_secs_f64(),

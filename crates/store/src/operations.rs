@@ -84,12 +84,14 @@ pub async fn get(tx: &mut Tx, id: OperationId) -> Result<Option<Operation>> {
 pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(OperationId, i64)>> {
     let now = tx.now();
     let rows = sqlx::query!(
-        "/* operations::claim */ UPDATE operations SET claims = claims + 1,
-             claimed_until = $1 + make_interval(secs => $3 * power(2, least(claims, 2)))
-         WHERE id IN (SELECT id FROM operations WHERE state = 'pending' AND due_at <= $1
-                        AND (claimed_until IS NULL OR claimed_until <= $1)
-                      ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-         RETURNING id, generation",
+        "/* operations::claim */ WITH picked AS MATERIALIZED (
+             SELECT id FROM operations WHERE state = 'pending' AND due_at <= $1
+               AND (claimed_until IS NULL OR claimed_until <= $1)
+             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         UPDATE operations AS o SET claims = o.claims + 1,
+             claimed_until = $1 + make_interval(secs => $3 * power(2, least(o.claims, 2)))
+         FROM picked WHERE o.id = picked.id
+         RETURNING o.id, o.generation",
         now,
         limit,
         lifetime.as_secs_f64(),
