@@ -69,7 +69,6 @@ impl Fold {
     fn decide(&self, schedule: &Schedule, report: &CycleReport, now: DateTime<Utc>) -> Folded {
         let scale = self.context.scale;
         let jitter = rand::random::<f64>();
-        let duration = (report.ended_at - report.started_at).to_std().unwrap_or_default();
         let mut folded = Folded {
             mailbox_id: schedule.mailbox.0,
             lane: schedule.lane,
@@ -84,6 +83,7 @@ impl Fold {
             fault_message: report.fault.as_ref().map(|f| f.message.clone()),
             disabled_code: None,
             succeeded: matches!(report.outcome, Outcome::Completed | Outcome::Yielded),
+            informed: speaks_of_the_mailbox(report),
             run: report.run.0,
             started_at: report.started_at,
             ended_at: report.ended_at,
@@ -96,23 +96,21 @@ impl Fold {
         match report.outcome {
             Outcome::Deferred => {
                 folded.not_before = Some(now + report.wait.unwrap_or_default());
-                // Not begun, so nothing is known about the mailbox: what stood stands.
-                folded.fault_code = schedule.fault_code.clone();
             }
-            Outcome::Yielded => folded.due_at = Some(now),
+            Outcome::Yielded => {
+                folded.due_at = Some(now);
+                let next = self.cadence(schedule, report, false, jitter);
+                folded.activity = next.activity.ewma;
+                folded.empty_cycles = i64::from(next.activity.empty_cycles);
+                folded.transient_failures = 0;
+            }
             // Somebody else works there and will report; look again soon in case it dies.
             Outcome::LeaseLost | Outcome::Running => folded.due_at = Some(now + self.context.config.poll_interval()),
             Outcome::Completed | Outcome::Failed => {
                 let health = Health { transient_failures: schedule.transient_failures };
                 match health::judge(report.fault.as_ref(), health, &self.context.config.health(), jitter) {
                     Verdict::Healthy => {
-                        let next = cadence::next(
-                            &self.context.config.cadence(),
-                            schedule.min_polling_interval,
-                            Activity { ewma: schedule.activity, empty_cycles: schedule.empty_cycles },
-                            Cycle { items: report.counts.seen, drained: true, duration },
-                            jitter,
-                        );
+                        let next = self.cadence(schedule, report, true, jitter);
                         self.context.metrics.interval_seconds.observe(next.interval.as_secs_f64());
                         folded.due_at = Some(report.ended_at + scale.apply(next.interval));
                         folded.interval_seconds = Some(next.interval.as_secs_f64());
@@ -132,6 +130,18 @@ impl Fold {
             }
         }
         folded
+    }
+
+    /// What the cadence says after this cycle.
+    fn cadence(&self, schedule: &Schedule, report: &CycleReport, drained: bool, jitter: f64) -> cadence::Next {
+        let duration = (report.ended_at - report.started_at).to_std().unwrap_or_default();
+        cadence::next(
+            &self.context.config.cadence(),
+            schedule.min_polling_interval,
+            Activity { ewma: schedule.activity, empty_cycles: schedule.empty_cycles },
+            Cycle { items: report.counts.seen, drained, duration },
+            jitter,
+        )
     }
 
     /// Raises and resolves the lane's own alerts.
@@ -198,6 +208,12 @@ impl Fold {
         }
         Ok(())
     }
+}
+
+/// Whether a report tells anything of the mailbox: a run that was not begun, or was overtaken, does not. What stood
+/// against the mailbox then stands.
+fn speaks_of_the_mailbox(report: &CycleReport) -> bool {
+    matches!(report.outcome, Outcome::Completed | Outcome::Yielded | Outcome::Failed)
 }
 
 /// Whether a report tells anything of the server: a run that never connected does not.

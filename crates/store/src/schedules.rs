@@ -119,16 +119,19 @@ pub async fn claim(tx: &mut Tx, allowances: &[(ProfileId, u32)], lifetime: Durat
     let now = tx.now();
     let profiles: Vec<_> = allowances.iter().map(|(p, _)| p.0).collect();
     let counts: Vec<_> = allowances.iter().map(|(_, n)| i64::from(*n)).collect();
+    // Materialized, so that no plan picks twice and goes beyond the allowance.
     let rows = sqlx::query!(
-        "/* lanes::claim */ UPDATE lane_schedules AS s
+        "/* lanes::claim */ WITH picked AS MATERIALIZED (
+             SELECT d.mailbox_id, d.lane FROM unnest($1::uuid[], $2::bigint[]) AS a(profile_id, allowance)
+             CROSS JOIN LATERAL (
+                 SELECT l.mailbox_id, l.lane FROM lane_schedules l
+                 WHERE l.profile_id = a.profile_id AND l.enabled AND l.due_at <= $3
+                   AND (l.not_before IS NULL OR l.not_before <= $3)
+                   AND (l.claimed_until IS NULL OR l.claimed_until <= $3)
+                 ORDER BY l.due_at LIMIT a.allowance FOR UPDATE SKIP LOCKED) AS d)
+         UPDATE lane_schedules AS s
          SET claimed_until = $3 + make_interval(secs => $4 * power(2, least(s.claims, 2))), claims = s.claims + 1
-         FROM (SELECT d.mailbox_id, d.lane FROM unnest($1::uuid[], $2::bigint[]) AS a(profile_id, allowance)
-               CROSS JOIN LATERAL (
-                   SELECT l.mailbox_id, l.lane FROM lane_schedules l
-                   WHERE l.profile_id = a.profile_id AND l.enabled AND l.due_at <= $3
-                     AND (l.not_before IS NULL OR l.not_before <= $3)
-                     AND (l.claimed_until IS NULL OR l.claimed_until <= $3)
-                   ORDER BY l.due_at LIMIT a.allowance FOR UPDATE SKIP LOCKED) AS d) AS picked
+         FROM picked
          WHERE s.mailbox_id = picked.mailbox_id AND s.lane = picked.lane
          RETURNING s.mailbox_id, s.lane, s.profile_id, s.generation, s.due_at, s.claims",
         &profiles,
@@ -233,7 +236,7 @@ pub struct Folded {
     pub empty_cycles: i64,
     /// Transient faults in a row.
     pub transient_failures: i64,
-    /// The standing fault; `None` clears it.
+    /// The standing fault; `None` clears it, where the cycle learnt anything.
     pub fault_code: Option<String>,
     /// Its class.
     pub fault_class: Option<String>,
@@ -243,6 +246,8 @@ pub struct Folded {
     pub disabled_code: Option<String>,
     /// Whether the cycle did its work.
     pub succeeded: bool,
+    /// Whether the cycle learnt anything of the mailbox; otherwise what stood against it stands.
+    pub informed: bool,
     /// The run.
     pub run: Uuid,
     /// When it began.
@@ -273,8 +278,10 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
              due_at = COALESCE(f.due_at, s.due_at), not_before = f.not_before,
              interval_seconds = COALESCE(f.interval_seconds, s.interval_seconds),
              activity = f.activity, empty_cycles = f.empty_cycles, transient_failures = f.transient_failures,
-             fault_code = f.fault_code, fault_class = f.fault_class, fault_message = f.fault_message,
-             fault_at = CASE WHEN f.fault_code IS NULL THEN NULL ELSE f.ended_at END,
+             fault_code = CASE WHEN f.informed THEN f.fault_code ELSE s.fault_code END,
+             fault_class = CASE WHEN f.informed THEN f.fault_class ELSE s.fault_class END,
+             fault_message = CASE WHEN f.informed THEN f.fault_message ELSE s.fault_message END,
+             fault_at = CASE WHEN NOT f.informed THEN s.fault_at WHEN f.fault_code IS NULL THEN NULL ELSE f.ended_at END,
              disabled_code = COALESCE(f.disabled_code, s.disabled_code),
              enabled = s.enabled AND f.disabled_code IS NULL,
              last_run = f.run, last_started_at = f.started_at, last_ended_at = f.ended_at,
@@ -284,7 +291,8 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
              failed = s.failed + f.failed
          FROM jsonb_to_recordset($1) AS f(mailbox_id uuid, lane text, due_at timestamptz, not_before timestamptz,
              interval_seconds double precision, activity double precision, empty_cycles int, transient_failures int,
-             fault_code text, fault_class text, fault_message text, disabled_code text, succeeded boolean, run uuid,
+             fault_code text, fault_class text, fault_message text, disabled_code text, succeeded boolean,
+             informed boolean, run uuid,
              started_at timestamptz, ended_at timestamptz, outcome text, seen bigint, tracked bigint, refused bigint,
              failed bigint)
          WHERE s.mailbox_id = f.mailbox_id AND s.lane = f.lane",
