@@ -7,11 +7,15 @@ pub mod access;
 pub mod alerts;
 pub mod audit;
 pub mod contents;
+pub mod deliveries;
 pub mod emails;
 pub mod error;
 pub mod feed;
 pub mod idempotency;
+pub mod incoming;
+pub mod items;
 pub mod lanes;
+pub mod mailbox_tests;
 pub mod mailboxes;
 pub mod nudges;
 pub mod operations;
@@ -34,7 +38,7 @@ use sqlx::{
 };
 
 pub use error::{Conflict, Error, Result};
-pub use vault::Vault;
+pub use vault::{SealError, Vault};
 
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx {

@@ -1,0 +1,108 @@
+-- Rows of every table as an installation at schema version 1 holds them. Loaded by a test after the newest migrations
+-- would have to carry them over; never loaded anywhere else.
+
+INSERT INTO organisations (id, name, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000001', 'Muster & Söhne', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO users (id, source, external_id, name, address, address_key, track_option, created_at, updated_at) VALUES
+    ('01930000-0000-7000-8000-000000000010', 'crm', 'U-1', 'Anna Muster', 'Anna@muster.example', 'anna@muster.example', 'all', '2026-11-01 08:00+00', '2026-11-01 08:00+00'),
+    ('01930000-0000-7000-8000-000000000011', NULL, NULL, 'Bert', 'bert@muster.example', 'bert@muster.example', 'in-response', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO queues (id, name, address, address_key, owner_user_id, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000020', 'Support', 'support@muster.example', 'support@muster.example', '01930000-0000-7000-8000-000000000010', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO people (id, kind, name, address, address_key, owner_user_id, created_at, updated_at) VALUES
+    ('01930000-0000-7000-8000-000000000030', 'contact', 'Carla Kunde', 'carla@kunde.example', 'carla@kunde.example', '01930000-0000-7000-8000-000000000010', '2026-11-01 08:00+00', '2026-11-01 08:00+00'),
+    ('01930000-0000-7000-8000-000000000031', 'lead', '渡辺', NULL, NULL, NULL, '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO email_server_profiles (id, name, incoming_protocol, incoming_host, incoming_port, incoming_tls, incoming_auth,
+    outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth, credentials, slot_opened_at, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000040', 'Hosted mail', 'pop3', 'pop.example', 995, 'implicit', 'auto',
+    'smtp', 'smtp.example', 465, 'implicit', 'plain', 'mailbox', '2026-11-01 08:01+00', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO mailboxes (id, name, profile_id, owner_user_id, owner_queue_id, address, address_key, address_status,
+    incoming_method, outgoing_method, allow_credentials, login, sealed_secret, login_key, incoming_test, outgoing_test,
+    incoming_enabled, outgoing_enabled, delete_after_processing, created_at, updated_at) VALUES
+    ('01930000-0000-7000-8000-000000000050', 'Anna', '01930000-0000-7000-8000-000000000040', '01930000-0000-7000-8000-000000000010', NULL,
+     'anna@muster.example', 'anna@muster.example', 'approved', 'server-side', 'server-side', true, 'anna', '\x0100', 'pop3:pop.example:995:anna',
+     'success', 'success', true, true, false, '2026-11-01 08:00+00', '2026-11-01 08:00+00'),
+    ('01930000-0000-7000-8000-000000000051', 'Support', '01930000-0000-7000-8000-000000000040', NULL, '01930000-0000-7000-8000-000000000020',
+     'support@muster.example', 'support@muster.example', 'pending', 'server-side', 'none', true, 'support', '\x0100', 'pop3:pop.example:995:support',
+     'failure', 'not-run', false, false, true, '2026-11-01 08:00+00', '2026-11-01 08:00+00'),
+    ('01930000-0000-7000-8000-000000000052', 'Bert', NULL, '01930000-0000-7000-8000-000000000011', NULL,
+     'bert@muster.example', 'bert@muster.example', 'rejected', 'none', 'none', false, NULL, NULL, NULL,
+     'not-run', 'not-run', false, false, false, '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO lanes (mailbox_id, lane, version, cursor, touching) VALUES
+    ('01930000-0000-7000-8000-000000000050', 'incoming', 7, '\x01020304', NULL),
+    ('01930000-0000-7000-8000-000000000051', 'incoming', 1, '', '\x55494431');
+
+INSERT INTO lane_schedules (mailbox_id, lane, profile_id, enabled, due_at, generation, claimed_until, claims, fault_code, fault_class, fault_message, fault_at, disabled_code) VALUES
+    ('01930000-0000-7000-8000-000000000050', 'incoming', '01930000-0000-7000-8000-000000000040', true, '2026-11-01 09:00+00', 12, '2026-11-01 09:01+00', 1, NULL, NULL, NULL, NULL, NULL),
+    ('01930000-0000-7000-8000-000000000051', 'incoming', '01930000-0000-7000-8000-000000000040', false, '2026-11-01 09:00+00', 3, NULL, 0, 'LoginRefused', 'auth', '-ERR no', '2026-11-01 08:55+00', 'LoginRefused');
+
+INSERT INTO chunks (digest, data, touched_at) VALUES
+    ('\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', '\x30', '2026-11-01 08:10+00');
+INSERT INTO contents (digest, size_bytes, touched_at) VALUES
+    ('\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 1, '2026-11-01 08:10+00'),
+    ('\xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 0, '2026-11-01 08:10+00');
+INSERT INTO content_chunks (content_digest, position, chunk_digest) VALUES
+    ('\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 0, '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9');
+
+INSERT INTO emails (id, direction, status, subject, message_id, sent_at, received_at, body_text, size_bytes, identity,
+    identity_ordinal, owner_user_id, accepting_kind, accepting_id, receiving_mailbox_id, raw_digest, unparsable, created_at, updated_at) VALUES
+    ('01930000-0000-7000-8000-000000000060', 'incoming', 'received', 'Anfrage', 'a1@kunde.example', '2026-11-01 08:05+00', '2026-11-01 08:10+00',
+     'Guten Tag', 512, '\x11', 0, '01930000-0000-7000-8000-000000000010', 'user', '01930000-0000-7000-8000-000000000010',
+     '01930000-0000-7000-8000-000000000050', NULL, NULL, '2026-11-01 08:10+00', '2026-11-01 08:10+00'),
+    ('01930000-0000-7000-8000-000000000061', 'incoming', 'received', '', '00ff@surrogate.invalid', NULL, '2026-11-01 08:10+00',
+     NULL, 1, '\x11', 1, '01930000-0000-7000-8000-000000000010', 'user', '01930000-0000-7000-8000-000000000010',
+     '01930000-0000-7000-8000-000000000050', '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 'NoHeader',
+     '2026-11-01 08:10+00', '2026-11-01 08:10+00');
+INSERT INTO emails (id, direction, status, subject, message_id, in_reply_to, body_html, from_mailbox_id, correlated_email_id, parent_email_id, correlation_method, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000062', 'outgoing', 'pending-send', 'AW: Anfrage', 'b1@muster.example', '{a1@kunde.example}', '<p>Gern</p>',
+    '01930000-0000-7000-8000-000000000050', '01930000-0000-7000-8000-000000000060', '01930000-0000-7000-8000-000000000060', 'in-reply-to',
+    '2026-11-01 08:20+00', '2026-11-01 08:20+00');
+
+INSERT INTO email_parties (email_id, position, role, name, address, address_key, record_kind, record_id) VALUES
+    ('01930000-0000-7000-8000-000000000060', 0, 'from', 'Carla', 'carla@kunde.example', 'carla@kunde.example', 'contact', '01930000-0000-7000-8000-000000000030'),
+    ('01930000-0000-7000-8000-000000000060', 1, 'to', '', 'anna@muster.example', 'anna@muster.example', 'user', '01930000-0000-7000-8000-000000000010'),
+    ('01930000-0000-7000-8000-000000000062', 0, 'from', 'Anna', 'anna@muster.example', 'anna@muster.example', NULL, NULL),
+    ('01930000-0000-7000-8000-000000000062', 1, 'to', '', 'carla@kunde.example', 'carla@kunde.example', NULL, NULL);
+
+INSERT INTO email_attachments (id, email_id, position, name, media_type, size_bytes, content_digest, content_id, inline, left_out) VALUES
+    ('01930000-0000-7000-8000-000000000070', '01930000-0000-7000-8000-000000000060', 0, 'null.txt', 'text/plain', 1, '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 'null@kunde', true, NULL),
+    ('01930000-0000-7000-8000-000000000071', '01930000-0000-7000-8000-000000000060', 1, 'setup.exe', 'application/octet-stream', 4096, NULL, NULL, false, 'blocked');
+
+INSERT INTO email_mailboxes (email_id, mailbox_id, remote_key, linked_at)
+VALUES ('01930000-0000-7000-8000-000000000060', '01930000-0000-7000-8000-000000000050', '\x55494431', '2026-11-01 08:10+00');
+
+INSERT INTO remote_items (mailbox_id, remote_key, fingerprint, size_bytes, disposition, reason, email_id, delete_wanted, attempts, next_attempt_at, seen_at) VALUES
+    ('01930000-0000-7000-8000-000000000050', '\x55494431', '\x22', 512, 'tracked', NULL, '01930000-0000-7000-8000-000000000060', false, 0, NULL, '2026-11-01 08:10+00'),
+    ('01930000-0000-7000-8000-000000000050', '\x55494432', NULL, 9, 'refused', 'NoRecipientMatch', NULL, false, 0, NULL, '2026-11-01 08:10+00'),
+    ('01930000-0000-7000-8000-000000000051', '\x55494433', NULL, 9, 'quarantined', 'ItemUnavailable', NULL, false, 2, '2026-11-01 09:10+00', '2026-11-01 08:10+00');
+
+INSERT INTO deliveries (email_id, mailbox_id, state, attempt, due_at, run_id, message_id, dated_at, fault_code, fault_class, fault_message, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000062', '01930000-0000-7000-8000-000000000050', 'retry', 1, '2026-11-01 08:25+00',
+    '01930000-0000-7000-8000-000000000080', 'b1@muster.example', '2026-11-01 08:20+00', 'Greylisted', 'transient', '451 later', '2026-11-01 08:20+00', '2026-11-01 08:21+00');
+INSERT INTO delivery_recipients (email_id, address, state, reply)
+VALUES ('01930000-0000-7000-8000-000000000062', 'carla@kunde.example', 'pending', '451 later');
+
+INSERT INTO operations (id, kind, arguments, state, due_at, generation, requested_by, created_at)
+VALUES ('01930000-0000-7000-8000-000000000090', 'test-and-enable-mailbox', '{"mailbox": "01930000-0000-7000-8000-000000000051"}', 'pending', '2026-11-01 08:30+00', 2, 'administrator', '2026-11-01 08:30+00');
+
+INSERT INTO alerts (id, key, code, severity, scope, mailbox_id, parameters, occurrences, first_at, last_at, resolved_at) VALUES
+    ('01930000-0000-7000-8000-0000000000a0', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{"message": "-ERR no"}', 3, '2026-11-01 08:50+00', '2026-11-01 08:55+00', NULL),
+    ('01930000-0000-7000-8000-0000000000a1', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{}', 1, '2026-11-01 07:50+00', '2026-11-01 07:55+00', '2026-11-01 08:00+00');
+
+INSERT INTO feed_state (epoch, last_position) VALUES ('01930000-0000-7000-8000-0000000000b0', 1);
+INSERT INTO feed_entries (position, record_kind, record_id, change, fields, record_version, changed_at) VALUES
+    (1, 'email', '01930000-0000-7000-8000-000000000060', 'created', '{}', 1, '2026-11-01 08:10+00'),
+    (NULL, 'email', '01930000-0000-7000-8000-000000000062', 'updated', '{status}', 2, '2026-11-01 08:21+00');
+
+INSERT INTO audit_entries (id, done_at, actor, action, object_kind, object_id)
+VALUES ('01930000-0000-7000-8000-0000000000c0', '2026-11-01 08:00+00', 'administrator', 'created', 'mailbox', '01930000-0000-7000-8000-000000000050');
+
+INSERT INTO administrators (name, password_hash, created_at) VALUES ('administrator', '$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA', '2026-11-01 08:00+00');
+INSERT INTO api_keys (id, name, role, key_hash, created_at) VALUES ('01930000-0000-7000-8000-0000000000d0', 'crm', 'service', '\x33', '2026-11-01 08:00+00');
+INSERT INTO idempotency_keys (key, caller, request_hash, status, body, created_at) VALUES ('k1', 'crm', '\x44', 201, '{"id": "1"}', '2026-11-01 08:00+00');
+INSERT INTO replicas (id, role, started_at, seen_at) VALUES ('01930000-0000-7000-8000-0000000000e0', 'mailbox-worker', '2026-11-01 08:00+00', '2026-11-01 08:00+00');

@@ -1,0 +1,57 @@
+//! What a test of a mailbox came to, and what follows from it.
+
+use lockstep_model::{
+    fault::{Fault, FaultClass, FaultScope},
+    id::MailboxId,
+};
+use lockstep_store::mailbox_tests::{self, Tested};
+
+use crate::seed::World;
+
+async fn record(world: &World, mailbox: MailboxId, incoming: &Tested, outgoing: &Tested) {
+    let mut tx = world.store.begin().await.unwrap();
+    mailbox_tests::record(&mut tx, mailbox, incoming, outgoing).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+const ROW: &str =
+    "SELECT concat_ws('|', incoming_test, outgoing_test, incoming_enabled, outgoing_enabled) FROM mailboxes";
+
+#[tokio::test]
+async fn what_works_is_enabled_and_what_fails_is_not() {
+    let world = World::new().await;
+    let mailbox = world.user_mailbox(world.profile(1).await, "anna").await;
+    world
+        .sql("UPDATE mailboxes SET incoming_enabled = false, outgoing_enabled = false, incoming_test = 'not-run'")
+        .await;
+    world.realign(&[mailbox]).await;
+    let lane = || world.number("SELECT enabled::int FROM lane_schedules");
+    assert_eq!(lane().await, 0);
+    let before = world.lane(mailbox).await;
+
+    record(&world, mailbox, &Tested::Works, &Tested::Works).await;
+    assert_eq!(world.text(ROW).await, "success|success|t|t");
+    assert_eq!(lane().await, 1);
+    assert_eq!(world.lane(mailbox).await, (before.0 + 1, before.1 + 1), "whatever was under way is stale");
+    assert_eq!(world.open_alerts().await, ["MailboxConnected information ×1"]);
+
+    let refused = Fault::new(FaultScope::Mailbox, FaultClass::Auth, "LoginRefused", "-ERR no");
+    record(&world, mailbox, &Tested::Fails(refused), &Tested::Works).await;
+    assert_eq!(world.text(ROW).await, "failure|success|f|t", "each workload by itself");
+    assert_eq!(lane().await, 0);
+    assert!(world.open_alerts().await.contains(&"LoginRefused error ×1".to_owned()));
+
+    record(&world, mailbox, &Tested::Works, &Tested::NotConfigured).await;
+    assert_eq!(world.text(ROW).await, "success|not-run|t|f");
+    assert_eq!(lane().await, 1);
+    assert!(!world.open_alerts().await.iter().any(|alert| alert.starts_with("LoginRefused")), "mended");
+}
+
+#[tokio::test]
+async fn a_mailbox_that_has_gone_is_no_error() {
+    let world = World::new().await;
+    record(&world, MailboxId::new(), &Tested::Works, &Tested::Works).await;
+    assert!(world.open_alerts().await.is_empty());
+    let mut tx = world.store.begin().await.unwrap();
+    assert_eq!(mailbox_tests::methods(&mut tx, MailboxId::new()).await.unwrap(), None);
+}

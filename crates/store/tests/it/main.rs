@@ -1,0 +1,18 @@
+//! The statements of the store against a real PostgreSQL, each test in a database of its own.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod alerts;
+mod contents;
+mod deliveries;
+mod feed;
+mod fence;
+mod incoming;
+mod items;
+mod mailbox_tests;
+mod migrations;
+mod nudges;
+mod operations;
+mod replicas;
+mod schedules;
+mod seed;
+mod vault;
