@@ -1,0 +1,10 @@
+//! The scheduler over a real PostgreSQL and the broker's twin in memory.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod breaker;
+mod fold;
+mod rounds;
+#[path = "../../../store/tests/it/seed.rs"]
+mod seed;
+mod stage;
+mod wake;
