@@ -20,7 +20,7 @@ use tokio::{process::Command, time::timeout};
 use super::{as_shipped, median};
 
 const MESSAGES: usize = 5_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const ENDS_WITHIN: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
