@@ -52,6 +52,7 @@ pub struct Airlock {
     /// Ends when the lease is lost or the run's budget is spent.
     pub deadline: Deadline,
     renewal: JoinHandle<()>,
+    given_back: bool,
 }
 
 /// Asks for entry: one round trip.
@@ -100,7 +101,7 @@ impl Airlock {
         let deadline = Deadline::new(held_for, context.config.run_budget());
         deadline.renew(asked + held_for);
         let renewal = tokio::spawn(renew(context.clone(), admission.clone(), deadline.clone(), held_for, heartbeat));
-        Self { context: context.clone(), admission, deadline, renewal }
+        Self { context: context.clone(), admission, deadline, renewal, given_back: false }
     }
 
     /// Tells the whole cluster to leave this server alone for a while, where a fault asks for it.
@@ -115,18 +116,31 @@ impl Airlock {
     }
 
     /// Gives permit and lease back. Call it when the socket is closed.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
         self.renewal.abort();
-        if let Err(error) = self.context.coord.release(&self.admission).await {
-            tracing::warn!(%error, "permit and lease could not be given back; they expire by themselves");
-        }
+        give_back(&self.context, &self.admission).await;
+        self.given_back = true;
     }
 }
 
 impl Drop for Airlock {
     fn drop(&mut self) {
-        // A run that was dropped (a hard stop) must not keep its permit alive; it expires by itself.
         self.renewal.abort();
+        if self.given_back {
+            return;
+        }
+        // A run that panicked or was dropped (a hard stop): its socket went with it, so the next one need not wait
+        // until permit and lease have expired.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (context, admission) = (self.context.clone(), self.admission.clone());
+            runtime.spawn(async move { give_back(&context, &admission).await });
+        }
+    }
+}
+
+async fn give_back(context: &Context, admission: &Admission) {
+    if let Err(error) = context.coord.release(admission).await {
+        tracing::warn!(%error, "permit and lease could not be given back; they expire by themselves");
     }
 }
 
