@@ -141,6 +141,11 @@ async fn sift(
         Ok(blocks) => blocks,
         Err(fault) => return Ok(Err(fault)),
     };
+    if blocks.len() != heads.len() {
+        // Which header belongs to which item is anybody's guess; an item without one would be lost.
+        let message = format!("asked for {} headers, got {}", heads.len(), blocks.len());
+        return Ok(Err(Fault::new(FaultScope::Mailbox, FaultClass::Bug, "HeadersMissing", message)));
+    }
     let limits = Limits::default();
     let mut parsed = Vec::with_capacity(heads.len());
     let mut questions = Questions::default();
@@ -180,7 +185,10 @@ async fn fetch(
 ) -> Result<Received, Trouble> {
     let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
     let mut received = receive::receive(&context.store, body, &run.limits).await?;
-    if received.message.unparsable.is_some() && received.raw.is_none() && received.size > 0 {
+    let message = &received.message;
+    let meant_raw = message.unparsable.is_some() || message.is_signed || message.is_encrypted;
+    // Known only now: a signature inside another part, or nothing to be understood at all.
+    if meant_raw && received.raw.is_none() && received.size > 0 {
         let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
         received.raw = Some(receive::keep_raw(&context.store, body, &run.limits).await?);
     }
@@ -208,7 +216,7 @@ async fn commit(
     counts: &mut Counts,
 ) -> Result<(), Stopped> {
     match write(context, run, delta, &looked, complete, counts).await {
-        Err(Stopped::Store(error)) if !error.is_unavailable() => {
+        Err(Stopped::Store(error)) if error.is_about_data() => {
             tracing::warn!(%error, "a page could not be written; its items are written one by one");
         }
         done => return done,
@@ -217,7 +225,7 @@ async fn commit(
     for (head, looked) in looked {
         let item = [(head, looked)];
         match write(context, run, &alone, &item, false, counts).await {
-            Err(Stopped::Store(error)) if !error.is_unavailable() => {
+            Err(Stopped::Store(error)) if error.is_about_data() => {
                 let [(head, _)] = item;
                 let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "ItemUnwritable", error.to_string());
                 write(context, run, &alone, &[(head, Looked::Failed(fault))], false, counts).await?;
@@ -255,9 +263,7 @@ async fn write(
             }
             // Another page has just recorded one of these messages: read again and link to it.
             Ok(None) => {}
-            Err(Stopped::Store(Error::Collided(error))) if attempt < ATTEMPTS => {
-                tracing::debug!(%error, "page collided");
-            }
+            Err(Stopped::Store(Error::Collided(error))) => tracing::debug!(%error, "page collided"),
             Err(stopped) => return Err(stopped),
         }
         tokio::time::sleep(Duration::from_millis(10).mul_f64(f64::from(attempt) * (0.5 + rand::random::<f64>()))).await;
@@ -387,8 +393,9 @@ fn count(planned: &[Planned]) -> Counts {
 pub(crate) async fn set_aside(context: &Context, run: &mut Run) -> Result<(), Stopped> {
     let Some(key) = run.touching.take() else { return Ok(()) };
     let head = RemoteHead { key, handle: 0, size: 0, weak: false };
+    // May heal: the worker may have died of something else, such as another mailbox's message or its machine.
     let message = "the worker ended without a word each time it read this item";
-    let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "WorkerDied", message);
+    let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
     let mut counts = Counts::default();
     write(context, run, &Delta::default(), &[(head, Looked::Failed(fault))], false, &mut counts).await
 }
