@@ -94,6 +94,9 @@ pub(crate) async fn receive(
     let outcome = splitter.finish(&mut collector);
     files.drain(&mut collector.sink_mut().events).await?;
     let (message, _) = collector.finish(outcome);
+    for (file, info) in files.done.iter_mut().zip(&message.attachments) {
+        file.size_bytes = info.size;
+    }
     let raw = match raw {
         Some(writer) => Some(writer.finish().await?.digest),
         None => None,
