@@ -140,7 +140,7 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
     let Concluded { attempt, aftermath, reply } = *concluded;
     let email = job.delivery.email;
     let mut tx = context.store.begin().await?;
-    let answers: Vec<_> = job
+    let mut answers: Vec<_> = job
         .to
         .iter()
         .zip(&aftermath.recipients)
@@ -156,7 +156,6 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
             }
         })
         .collect();
-    deliveries::note_recipients(&mut tx, email, &answers).await?;
     let subject = Subject::Email(email, job.delivery.mailbox);
     let ended = match &aftermath.step {
         Step::Sent => Ended::Sent(reply.to_owned()),
@@ -164,7 +163,13 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
         Step::Failed { fault } => Ended::Failed(fault.clone()),
         Step::Unknown { fault } => Ended::Unknown(fault.clone()),
     };
-    if deliveries::end(&mut tx, email, job.attempt, Some(job.run), &ended).await? {
+    let ours = deliveries::end(&mut tx, email, job.attempt, Some(job.run), &ended).await?;
+    if !ours {
+        // Somebody else goes on with this email: all that still counts is who must not get it again.
+        answers.retain(|(_, state, _)| *state == "accepted");
+    }
+    deliveries::note_recipients(&mut tx, email, &answers).await?;
+    if ours {
         match &aftermath.step {
             Step::Sent => {
                 alerts::resolve(&mut tx, "OutcomeUnknown", subject).await?;
