@@ -1,0 +1,152 @@
+//! A page the database will not take: the offender is set aside, the others are written; collisions set nobody aside.
+
+use lockstep_model::{clock::Clock, mailbox::TrackOption};
+use lockstep_wire::Outcome;
+
+use crate::{
+    server::{Action, Call},
+    stage::{ANNA, Stage, lost, mail, plain},
+};
+
+/// Makes the database refuse emails whose subject holds the word, with an error of this class.
+async fn refuse(stage: &Stage, word: &str, code: &str) {
+    stage
+        .world
+        .sql(&format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF NEW.subject LIKE '%{word}%' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON emails FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn an_item_the_database_refuses_is_set_aside_alone() {
+    for code in ["22023", "23514", "54000"] {
+        let (stage, anna) = Stage::with_anna().await;
+        refuse(&stage, "poison", code).await;
+        for key in ["k0", "poison", "k2"] {
+            stage.server.put(ANNA, key, plain(key));
+        }
+        let report = stage.run(anna).await;
+        assert_eq!((report.outcome, report.counts.tracked, report.counts.failed), (Outcome::Completed, 2, 1), "{code}");
+        assert_eq!(stage.items(anna).await, ["k0 tracked", "k2 tracked", "poison quarantined ItemUnwritable"]);
+        assert!(stage.has_cursor(anna).await);
+        assert_eq!(stage.world.open_alerts().await, ["ItemQuarantined warning ×1"]);
+    }
+}
+
+/// Deadlocks and waits that took too long are nobody's fault: the page is tried again, and later, whole.
+#[tokio::test]
+async fn a_collision_sets_nobody_aside() {
+    for code in ["40P01", "40001", "55P03", "57014"] {
+        let (stage, anna) = Stage::with_anna().await;
+        refuse(&stage, "collides", code).await;
+        for key in ["k0", "collides", "k2"] {
+            stage.server.put(ANNA, key, plain(key));
+        }
+        let report = stage.run(anna).await;
+        assert_eq!((report.outcome, report.counts.failed), (Outcome::Failed, 0), "{code}");
+        assert!(report.fault.unwrap().may_heal(), "{code}");
+        assert!(stage.items(anna).await.iter().all(|item| !item.contains("quarantined")), "{code}");
+        assert!(!stage.has_cursor(anna).await);
+        stage.world.sql("DROP TRIGGER refuse ON emails").await;
+        assert_eq!(stage.run(anna).await.outcome, Outcome::Completed);
+        assert_eq!(stage.emails().await, 3, "{code}");
+    }
+}
+
+/// A collision that passes is not even noticed.
+#[tokio::test]
+async fn a_page_that_collided_once_is_written_again() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage
+        .world
+        .sql(
+            "CREATE SEQUENCE tries;
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF nextval('tries') < 3 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON emails FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    stage.server.put(ANNA, "k0", plain("k0"));
+    let report = stage.run(anna).await;
+    assert_eq!((report.outcome, report.counts.tracked), (Outcome::Completed, 1));
+}
+
+/// Every fault of a session is reported as the connector made it.
+#[tokio::test]
+async fn faults_are_reported_as_they_were_made() {
+    for call in [Call::Open, Call::Pull, Call::Fetch("k0".to_owned())] {
+        let (stage, anna) = Stage::with_anna().await;
+        stage.server.put(ANNA, "k0", plain("k0"));
+        stage.server.at(call.clone(), Action::Fail(lost()));
+        let report = stage.run(anna).await;
+        assert_eq!((report.outcome, report.fault), (Outcome::Failed, Some(lost())), "at {call:?}");
+        assert_eq!(report.ended_at, stage.world.clock.now());
+    }
+}
+
+#[tokio::test]
+async fn missing_credentials_are_a_fault_of_the_mailbox() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.world.sql("UPDATE mailboxes SET allow_credentials = false").await;
+    let report = stage.run(anna).await;
+    assert_eq!(report.fault.unwrap().code, "CredentialsMissing");
+    stage.world.sql("UPDATE mailboxes SET allow_credentials = true, sealed_secret = '\\x00'").await;
+    let report = stage.run(anna).await;
+    assert_eq!(report.fault.unwrap().code, "CredentialsUnreadable");
+    stage.world.sql("UPDATE email_server_profiles SET incoming_protocol = 'other'").await;
+    assert!(stage.server.calls().is_empty());
+}
+
+/// C10: what is too large is refused by its announced size; one that lied is set aside when it has come too far.
+#[tokio::test]
+async fn what_is_too_large_is_never_read_to_its_end() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.world.sql("UPDATE organisations SET max_message_bytes = 4000").await;
+    stage.server.put(ANNA, "honest", mail("honest", "a@b.example", ANNA, "", &"x".repeat(5_000)));
+    stage.server.put(ANNA, "liar", mail("liar", "a@b.example", ANNA, "", &"x".repeat(50_000)));
+    stage.server.change(ANNA, "liar", |m| m.announced = Some(100));
+    stage.server.put(ANNA, "small", plain("small"));
+    let report = stage.run(anna).await;
+    assert_eq!((report.outcome, report.counts.tracked), (Outcome::Completed, 1));
+    assert_eq!(stage.items(anna).await, ["honest refused TooLarge", "liar quarantined EmailTooLarge", "small tracked"]);
+    assert!(!stage.server.calls().contains(&"fetch honest".to_owned()));
+    stage.world.advance(86_400);
+    assert_eq!(stage.run(anna).await.counts.seen, 0, "it will not get smaller");
+}
+
+/// Gone between listing and reading: set aside, and forgotten when listings no longer show it.
+#[tokio::test]
+async fn an_item_that_vanishes_stops_nobody() {
+    let stage = Stage::new().await;
+    let anna = stage.user("anna", TrackOption::InResponse).await;
+    stage.server.put(ANNA, "k0", plain("k0"));
+    stage.server.put(ANNA, "k1", plain("k1"));
+    stage.server.change(ANNA, "k0", |m| m.vanished = true);
+    let report = stage.run(anna).await;
+    assert_eq!((report.counts.failed, report.counts.refused), (1, 1));
+    assert_eq!(stage.items(anna).await, ["k0 quarantined ItemUnavailable", "k1 refused NoCorrelationMatch"]);
+}
+
+/// A connector that gives fewer headers than it was asked for: no item falls through.
+#[tokio::test]
+async fn a_missing_header_loses_no_item() {
+    let stage = Stage::new().await;
+    let anna = stage.user("anna", TrackOption::InResponse).await;
+    stage.server.put(ANNA, "k0", plain("k0"));
+    stage.server.put(ANNA, "k1", plain("k1"));
+    stage.server.forget_a_header(true);
+    let report = stage.run(anna).await;
+    assert_eq!((report.outcome, report.fault.unwrap().code.as_str()), (Outcome::Failed, "HeadersMissing"));
+    assert!(!stage.has_cursor(anna).await);
+    stage.server.forget_a_header(false);
+    assert_eq!(stage.run(anna).await.counts.refused, 2);
+}

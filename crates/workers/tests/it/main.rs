@@ -1,0 +1,18 @@
+//! The workers' handlers over a real PostgreSQL, the twins of cache and broker in memory, and a mail server that does
+//! what a test tells it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod airlock;
+mod cautious;
+mod deleting;
+mod faults;
+mod incoming;
+mod messages;
+mod operations;
+mod outgoing;
+mod outgoing_crashes;
+#[path = "../../../store/tests/it/seed.rs"]
+mod seed;
+mod server;
+mod stage;
+mod tracking;

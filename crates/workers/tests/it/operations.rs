@@ -1,0 +1,155 @@
+//! Test & enable: what works is enabled, what fails is told.
+
+use lockstep_coord::Coord;
+use lockstep_model::{
+    fault::{Fault, FaultClass, FaultScope},
+    id::{MailboxId, OperationId},
+};
+use lockstep_queue::Outcome as Settled;
+use serde_json::{Value, json};
+
+use crate::{
+    server::{Action, Call},
+    stage::Stage,
+};
+
+async fn ask(stage: &Stage, kind: &str, arguments: Value) -> OperationId {
+    let mut tx = stage.world.store.begin().await.unwrap();
+    let id = lockstep_store::operations::create(&mut tx, kind, &arguments, "anna").await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+async fn untested() -> (Stage, MailboxId, OperationId) {
+    let (stage, anna) = Stage::with_anna().await;
+    stage
+        .world
+        .sql("UPDATE mailboxes SET incoming_enabled = false, outgoing_enabled = false, incoming_test = 'not-run', outgoing_test = 'not-run'")
+        .await;
+    stage.world.realign(&[anna]).await;
+    let operation = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": anna })).await;
+    (stage, anna, operation)
+}
+
+const MAILBOX: &str =
+    "SELECT concat_ws(' ', m.incoming_test, m.outgoing_test, m.incoming_enabled, m.outgoing_enabled, s.enabled)
+                       FROM mailboxes m JOIN lane_schedules s ON s.mailbox_id = m.id";
+const STATE: &str = "SELECT concat_ws(' ', state, generation, attempts) FROM operations";
+
+fn refused() -> Fault {
+    Fault::new(FaultScope::Mailbox, FaultClass::Auth, "LoginRefused", "-ERR no")
+}
+
+/// A9: both directions are tried; what works is enabled.
+#[tokio::test]
+async fn a_mailbox_that_works_is_enabled() {
+    let (stage, anna, operation) = untested().await;
+    assert_eq!(stage.operate(operation, 1).await, Settled::Done);
+    assert_eq!(stage.world.text(STATE).await, "done 2 0");
+    assert_eq!(stage.world.text(MAILBOX).await, "success success t t t");
+    assert_eq!(stage.world.open_alerts().await, ["MailboxConnected information ×1"]);
+    assert_eq!(stage.server.calls().iter().filter(|call| call.starts_with("open")).count(), 2);
+    stage.assert_free(anna).await;
+    assert_eq!(stage.operate(operation, 1).await, Settled::Done);
+    assert!(stage.server.calls().is_empty(), "a hint that comes again is stale");
+}
+
+/// A10: one direction fails: the other is enabled, the owner hears why, in the server's own words.
+#[tokio::test]
+async fn a_direction_that_fails_is_not_enabled() {
+    for (nth, expected) in [(1, "failure success f t f"), (2, "success failure t f t")] {
+        let (stage, anna, operation) = untested().await;
+        stage.server.at_nth(Call::Open, nth, Action::Fail(refused()));
+        stage.operate(operation, 1).await;
+        assert_eq!(stage.world.text(MAILBOX).await, expected);
+        assert_eq!(stage.world.open_alerts().await, ["LoginRefused error ×1"]);
+        let result: Value = serde_json::from_str(&stage.world.text("SELECT result FROM operations").await).unwrap();
+        let direction = if nth == 1 { "incoming" } else { "outgoing" };
+        assert_eq!(result[direction], json!({ "status": "failure", "code": "LoginRefused", "message": "-ERR no" }));
+        stage.assert_free(anna).await;
+        // Mended and tested again.
+        let again = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": anna })).await;
+        stage.operate(again, 1).await;
+        assert_eq!(stage.world.text(MAILBOX).await, "success success t t t");
+        assert_eq!(stage.world.open_alerts().await, ["MailboxConnected information ×1"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_configured_is_not_tested() {
+    let (stage, _, operation) = untested().await;
+    stage.world.sql("UPDATE mailboxes SET outgoing_method = 'none'").await;
+    stage.operate(operation, 1).await;
+    assert_eq!(stage.world.text(MAILBOX).await, "success not-run t f t");
+    assert_eq!(stage.server.calls().iter().filter(|call| call.starts_with("open")).count(), 1);
+}
+
+/// A test takes the last permit, which scheduled work leaves free; with none at all it waits, and that is no attempt.
+#[tokio::test]
+async fn a_test_waits_for_a_permit() {
+    let (stage, anna, operation) = untested().await;
+    let (one, two) = (stage.admission(anna, false), stage.admission(anna, false));
+    stage.coord.admit(&one).await.unwrap();
+    stage.coord.admit(&two).await.unwrap();
+    stage.operate(operation, 1).await;
+    assert_eq!(stage.world.text(STATE).await, "pending 2 0");
+    assert!(stage.server.calls().is_empty());
+    stage.coord.release(&two).await.unwrap();
+    stage.operate(operation, 2).await;
+    assert_eq!(stage.world.text(STATE).await, "done 3 0");
+    stage.coord.release(&one).await.unwrap();
+    stage.assert_free(anna).await;
+}
+
+#[tokio::test]
+async fn operations_that_cannot_be_run_fail_and_say_why() {
+    let (stage, _) = Stage::with_anna().await;
+    for (kind, arguments, code) in [
+        ("no-such-kind", json!({}), "UnknownOperation"),
+        ("test-and-enable-mailbox", json!({ "mailbox": 5 }), "InvalidArguments"),
+        ("test-and-enable-mailbox", json!({ "mailbox": MailboxId::new() }), "MailboxGone"),
+    ] {
+        let operation = ask(&stage, kind, arguments).await;
+        assert_eq!(stage.operate(operation, 1).await, Settled::Done);
+        let row = format!("SELECT state || ' ' || (result->>'code') FROM operations WHERE id = '{operation}'");
+        assert_eq!(stage.world.text(&row).await, format!("failed {code}"));
+    }
+    stage.world.sql("UPDATE mailboxes SET profile_id = NULL").await;
+    let anna = stage.world.text("SELECT id FROM mailboxes").await;
+    let operation = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": anna })).await;
+    stage.operate(operation, 1).await;
+    let row = format!("SELECT result->>'code' FROM operations WHERE id = '{operation}'");
+    assert_eq!(stage.world.text(&row).await, "InvalidIncomingEmailServerProfile");
+}
+
+/// A run that fails on our side is tried again, later each time, and given up after five.
+#[tokio::test]
+async fn a_run_that_fails_on_our_side_is_repeated() {
+    let (stage, _, operation) = untested().await;
+    stage.world.sql("UPDATE email_server_profiles SET incoming_protocol = 'NOT A NAME'").await;
+    for attempt in 1..=4_i64 {
+        stage.operate(operation, attempt).await;
+        assert_eq!(stage.world.text(STATE).await, format!("pending {} {attempt}", attempt + 1));
+    }
+    stage.operate(operation, 5).await;
+    assert_eq!(stage.world.text(STATE).await, "failed 6 5");
+}
+
+/// A connector that panics in a test keeps no permit.
+#[tokio::test]
+async fn a_panic_in_a_test_gives_the_permit_back() {
+    let (stage, anna, operation) = untested().await;
+    stage.server.at(Call::Open, Action::Panic);
+    let handler = lockstep_workers::operations::Handler::new(stage.context.clone());
+    let envelope = stage.envelope(lockstep_wire::RunOperation { operation, generation: 1 });
+    let ended =
+        tokio::spawn(async move { lockstep_queue::Handler::handle(&handler, envelope, Default::default()).await });
+    assert!(ended.await.is_err());
+    let account = lockstep_model::mailbox::Account::of_mailbox(anna);
+    lockstep_test_support::eventually(
+        std::time::Duration::from_secs(5),
+        async || stage.coord.usage(stage.profile, &account).await.unwrap() == 0,
+        "the permit is given back",
+    )
+    .await;
+}
