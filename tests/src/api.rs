@@ -90,8 +90,7 @@ impl Api {
     /// When there is no answer.
     pub async fn try_send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, reqwest::Error> {
         let request = format!("{method} {path}");
-        let mut builder =
-            self.client.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
+        let mut builder = self.client.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
         if let Some(body) = body {
             builder = builder.json(body);
         }
@@ -166,6 +165,35 @@ impl Api {
     /// Makes a contact, so that its address belongs to a customer.
     pub async fn contact(&self, name: &str, address: &str) -> Uuid {
         id(&self.post("/contacts", &json!({ "name": name, "address": address })).await)
+    }
+
+    /// Writes an email of a user and asks for it to be sent; tells its id. `extra` may hold further fields of the draft,
+    /// such as `in_reply_to_email_id`.
+    pub async fn create_and_send(&self, user: Uuid, to: &[&str], subject: &str, extra: Value) -> Uuid {
+        let to: Vec<_> = to.iter().map(|address| json!({ "address": address })).collect();
+        let mut draft = json!({
+            "from": { "user_id": user }, "to": to, "subject": subject, "body_text": format!("The email {subject:?}.\n"),
+        });
+        if let (Value::Object(draft), Value::Object(extra)) = (&mut draft, extra) {
+            draft.extend(extra);
+        }
+        let email = id(&self.post("/emails", &draft).await);
+        self.act(&format!("/emails/{email}/send")).await;
+        email
+    }
+
+    /// An email with its parties, files and delivery.
+    pub async fn email(&self, email: Uuid) -> Value {
+        self.get(&format!("/emails/{email}")).await
+    }
+
+    /// Waits until an email has this status; tells the email.
+    pub async fn wait_status(&self, email: Uuid, status: &str, within: Duration) -> Value {
+        let reached = async || {
+            let now = self.email(email).await;
+            if now["status"] == status { Ok(now) } else { Err(now) }
+        };
+        eventually(within, reached, &format!("the email is {status}")).await
     }
 
     /// Asks a mailbox to be tested and waits for the operation's end; tells the operation.

@@ -251,13 +251,17 @@ impl Builder {
     }
 }
 
-/// The folder that holds the programs: the one above the running test's.
+/// Names another folder with the programs, such as one of a release.
+const PROGRAMS_VARIABLE: &str = "LOCKSTEP_E2E_PROGRAMS";
+
+/// The folder that holds the programs: the one above the running test's, unless the environment names another.
 fn programs() -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let find = || {
         let this = std::env::current_exe().unwrap();
         let beside = this.parent().map(Path::to_path_buf).unwrap();
-        let dir = if beside.ends_with("deps") { beside.join("..") } else { beside };
+        let built = if beside.ends_with("deps") { beside.join("..") } else { beside };
+        let dir = std::env::var_os(PROGRAMS_VARIABLE).map_or(built, PathBuf::from);
         for role in Role::SEPARATE.into_iter().chain([Role::All]) {
             let program = dir.join(role.program());
             assert!(

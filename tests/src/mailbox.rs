@@ -60,9 +60,7 @@ impl Cluster {
 
     /// Makes an email server profile.
     pub async fn create_profile(&self, options: &ProfileOptions) -> Uuid {
-        let endpoint = |protocol: &str, port: u16, tls: &str| {
-            json!({ "protocol": protocol, "host": "127.0.0.1", "port": port, "tls": tls })
-        };
+        let endpoint = |protocol: &str, port: u16, tls: &str| json!({ "protocol": protocol, "host": "127.0.0.1", "port": port, "tls": tls });
         let profile = json!({
             "name": options.name,
             "incoming": endpoint("pop3", options.incoming_port, "implicit"),

@@ -2,7 +2,7 @@
 //! caller's work, because it takes long.
 
 use aws_lc_rs::rand;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_model::id::ApiKeyId;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -185,6 +185,23 @@ pub async fn revoke_api_key(tx: &mut Tx, id: ApiKeyId, actor: &str) -> Result<bo
     }
     audit::note(tx, actor, "revoked", "api-key", Some(id.0), json!({})).await?;
     Ok(true)
+}
+
+/// Removes keys that expired more than thirty days ago, at most `limit`; returns how many.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn forget_expired(tx: &mut Tx, limit: i64) -> Result<u64> {
+    let before = tx.now() - TimeDelta::days(30);
+    let done = sqlx::query!(
+        "/* access::forget_expired */ DELETE FROM api_keys
+         WHERE id IN (SELECT id FROM api_keys WHERE expires_at < $1 LIMIT $2)",
+        before,
+        limit,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Makes a local administrator, or gives an existing one another password. `password_hash` is a PHC string.

@@ -255,8 +255,7 @@ pub async fn save(
     )
     .fetch_one(tx.connection())
     .await?;
-    let written =
-        Written { kind: "email-server-profile", id: profile.id, change: Change::Updated, fields, version };
+    let written = Written { kind: "email-server-profile", id: profile.id, change: Change::Updated, fields, version };
     audit::record(tx, actor, written).await?;
     if fields.iter().any(|field| !matches!(*field, "name" | "description" | "is_default")) {
         let used_by = sqlx::query_scalar!(

@@ -67,8 +67,13 @@ pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue>
     let written = Written { kind: "queue", id: queue.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
     let owner = Owner::Queue(QueueId(queue.id));
-    mailboxes::create_for(tx, owner, mailboxes::Held::of(&queue.name, &queue.address, &queue.address_key, queue.active), actor)
-        .await?;
+    mailboxes::create_for(
+        tx,
+        owner,
+        mailboxes::Held::of(&queue.name, &queue.address, &queue.address_key, queue.active),
+        actor,
+    )
+    .await?;
     Ok(queue)
 }
 

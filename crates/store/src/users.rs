@@ -64,8 +64,13 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     let written = Written { kind: "user", id: user.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
     let owner = Owner::User(UserId(user.id));
-    mailboxes::create_for(tx, owner, mailboxes::Held::of(&user.name, &user.address, &user.address_key, user.active), actor)
-        .await?;
+    mailboxes::create_for(
+        tx,
+        owner,
+        mailboxes::Held::of(&user.name, &user.address, &user.address_key, user.active),
+        actor,
+    )
+    .await?;
     Ok(user)
 }
 

@@ -87,3 +87,70 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{shown} does not take {}; see the Allow header.", known_method(&method));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
+    use lockstep_model::clock::SystemClock;
+    use lockstep_store::{PoolOptions, Store, Vault};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{AppState, WebConfig};
+
+    fn app(max_concurrent: usize) -> Router {
+        let options = PoolOptions {
+            max_connections: 1,
+            acquire_timeout: Duration::from_secs(1),
+            statement_timeout: Duration::from_secs(1),
+            application_name: String::new(),
+        };
+        let vault = Vault::new([("k".to_owned(), vec![0; 32])]).unwrap();
+        let clock = Arc::new(SystemClock::default());
+        let store = Store::open("postgres://nobody@127.0.0.1:1/none", &options, clock, vault).unwrap();
+        let mut config = WebConfig::default();
+        config.limits.max_concurrent = max_concurrent;
+        let state = AppState::new(store, Vec::new(), &config, &prometheus::Registry::new()).unwrap();
+        Router::new()
+            .route("/panic", get(panics))
+            .route("/slow", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(state, around))
+    }
+
+    async fn panics() -> &'static str {
+        panic!("geheim")
+    }
+
+    async fn get_path(app: &Router, path: &str) -> (u16, String) {
+        let request = Request::builder().uri(path.to_owned()).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_internals() {
+        let (status, body) = get_path(&app(8), "/panic").await;
+        assert_eq!(status, 500);
+        assert!(body.contains("/problems/internal") && !body.contains("geheim"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_requests_end_and_do_not_take_all_room() {
+        let app = app(1);
+        let slow = tokio::spawn({
+            let app = app.clone();
+            async move { get_path(&app, "/slow").await }
+        });
+        tokio::task::yield_now().await;
+        let (status, body) = get_path(&app, "/slow").await;
+        assert_eq!(status, 503);
+        assert!(body.contains("Too many"));
+        let (status, body) = slow.await.unwrap();
+        assert_eq!(status, 503);
+        assert!(body.contains("too long"));
+    }
+}

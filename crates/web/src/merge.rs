@@ -40,8 +40,11 @@ impl Patch {
         let Ok(Value::Object(before)) = serde_json::to_value(current) else { return Err(Problem::internal()) };
         let mut after = before.clone();
         merge(&mut after, self.0);
-        let mut changed: Vec<String> =
-            after.iter().filter(|(name, value)| before.get(*name) != Some(*value)).map(|(name, _)| name.clone()).collect();
+        let mut changed: Vec<String> = after
+            .iter()
+            .filter(|(name, value)| before.get(*name) != Some(*value))
+            .map(|(name, _)| name.clone())
+            .collect();
         changed.extend(before.keys().filter(|name| !after.contains_key(*name)).cloned());
         Ok(Patched { fields: extract::from_value(Value::Object(after))?, changed: Changed(changed) })
     }

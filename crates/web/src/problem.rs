@@ -7,10 +7,9 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 /// What is wrong with one field, and what would be right.
-#[derive(Clone, Debug, Serialize, ToSchema, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub(crate) struct FieldError {
     /// Path of the field in the request, such as `incoming.port`.
     pub(crate) field: String,
@@ -21,8 +20,11 @@ pub(crate) struct FieldError {
 }
 
 /// A problem document (RFC 9457).
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+#[derive(Clone, Debug)]
+pub(crate) struct Problem(Box<Content>);
+
+#[derive(Clone, Debug, Serialize)]
+struct Content {
     /// Which problem: a stable reference.
     #[serde(rename = "type")]
     kind: String,
@@ -30,7 +32,6 @@ pub(crate) struct Problem {
     title: String,
     /// The HTTP status.
     #[serde(serialize_with = "status_number")]
-    #[schema(value_type = u16)]
     status: StatusCode,
     /// What happened this time, and what to do.
     detail: String,
@@ -38,7 +39,6 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(flatten)]
-    #[schema(ignore)]
     more: Map<String, Value>,
     #[serde(skip)]
     headers: HeaderMap,
@@ -51,7 +51,7 @@ fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Re
 impl Problem {
     /// A problem; `kind` is the last part of its type.
     pub(crate) fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Content {
             kind: format!("/problems/{kind}"),
             title: title.to_owned(),
             status,
@@ -59,7 +59,7 @@ impl Problem {
             errors: Vec::new(),
             more: Map::new(),
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// Something is wrong with these fields.
@@ -67,7 +67,7 @@ impl Problem {
         let fields = errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>().join(", ");
         let detail = format!("These fields are not accepted: {fields}. Each entry of errors says what would be.");
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail);
-        problem.errors = errors;
+        problem.0.errors = errors;
         problem
     }
 
@@ -106,33 +106,32 @@ impl Problem {
 
     /// The same problem with one more member.
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+        self.0.more.insert(name.to_owned(), value);
         self
     }
 
     /// The same problem with a header.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.0.headers.insert(name, value);
         }
         self
     }
 
     #[cfg(test)]
     pub(crate) fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let content = *self.0;
+        let body = serde_json::to_vec(&content).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        *response.status_mut() = content.status;
+        *response.headers_mut() = content.headers;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }
 }

@@ -93,12 +93,7 @@ pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxStatus>> {
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn list(
-    tx: &mut Tx,
-    filter: &Filter<'_>,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<MailboxStatus>> {
+pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<MailboxStatus>> {
     let rows = sqlx::query!(
         "/* mailboxes::status::list */ SELECT m.id, s.state AS \"state!\"
          FROM mailboxes m

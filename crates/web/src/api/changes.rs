@@ -13,12 +13,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::{
-    extract::Params,
-    page::Limit,
-    problem::Problem,
-    state::App,
-};
+use crate::{extract::Params, page::Limit, problem::Problem, state::App};
 
 /// One change: ids and names of fields, no content.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,10 +61,14 @@ pub(crate) struct ReadChanges {
         (status = 410, description = "The position has lost its meaning: read everything again")))]
 pub(crate) async fn list(State(app): State<App>, Params(query): Params<ReadChanges>) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
-    let (epoch, last) = feed::head(&mut tx)
-        .await?
-        .ok_or_else(|| Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that."))?;
-    let oldest = feed::tail(&mut tx).await?;
+    let (epoch, last) = feed::head(&mut tx).await?.ok_or_else(|| {
+        Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that.")
+    })?;
+    let oldest = match feed::tail(&mut tx).await? {
+        // Nothing is kept: either nothing ever happened, or all of it was swept.
+        0 if feed::after(&mut tx, 0, 1).await?.is_empty() => last,
+        oldest => oldest,
+    };
     let after = match (query.after, query.epoch) {
         (None, None) => oldest,
         (Some(after), Some(given)) if given == epoch && (oldest..=last).contains(&after) => after,

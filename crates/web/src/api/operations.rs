@@ -60,7 +60,6 @@ impl From<operations::Operation> for Operation {
     responses((status = 200, description = "The operation", body = Operation)))]
 pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
-    let operation =
-        operations::get(&mut tx, OperationId(id)).await?.ok_or_else(|| Problem::not_found("operation"))?;
+    let operation = operations::get(&mut tx, OperationId(id)).await?.ok_or_else(|| Problem::not_found("operation"))?;
     Ok(Json(Operation::from(operation)).into_response())
 }

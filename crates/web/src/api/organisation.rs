@@ -96,7 +96,8 @@ impl OrganisationFields {
         }
         let mut blocked_extensions: Vec<String> =
             self.blocked_extensions.iter().map(|e| e.trim().trim_start_matches('.').to_ascii_lowercase()).collect();
-        let fits = |e: &String| (1..=32).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let fits =
+            |e: &String| (1..=32).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !blocked_extensions.iter().all(fits) {
             check.refuse("blocked_extensions", "form", "extensions of 1 to 32 letters and digits, such as exe");
         }

@@ -68,9 +68,9 @@ pub(crate) async fn create(State(app): State<App>, body: Received<SignInRequest>
     let expires_at = tx.now() + LASTS;
     let label = format!("session of {name}");
     let (_, key) = access::create_api_key(&mut tx, &label, Role::Administrator, Some(expires_at), &name).await?;
+    access::forget_expired(&mut tx, 100).await?;
     tx.commit().await?;
-    let session =
-        Session { key: key.expose_secret().to_owned(), role: Role::Administrator.as_str(), expires_at };
+    let session = Session { key: key.expose_secret().to_owned(), role: Role::Administrator.as_str(), expires_at };
     Ok((StatusCode::CREATED, Json(session)).into_response())
 }
 

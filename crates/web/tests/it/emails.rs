@@ -53,7 +53,8 @@ async fn h1_a_draft_is_written_and_sent() {
     let sent = act(&world, &made.id(), "send").await.expect(202).body;
     assert_eq!((sent["status"].as_str(), sent["delivery"]["state"].as_str()), (Some("pending-send"), Some("pending")));
     assert_eq!(sent["message_id"], json!(format!("{}@example.test", made.id())));
-    let addresses: Vec<_> = sent["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["address"].clone()).collect();
+    let addresses: Vec<_> =
+        sent["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["address"].clone()).collect();
     assert_eq!(addresses, [json!("Cara@customer.test"), json!("dan@customer.test")], "each address once");
     act(&world, &made.id(), "send").await.expect(409);
     world.patch(&path, json!({ "subject": "x" })).await.expect(409);
@@ -72,7 +73,8 @@ async fn sending_names_what_cannot_be_sent_to() {
     let empty = world.post("/emails", json!({ "from": { "user_id": user } })).await.expect(201).id();
     assert_eq!(act(&world, &empty, "send").await.expect(422).complaints(), [("to".into(), "required".into())]);
     let mut bad = draft(&user);
-    (bad["to"], bad["cc"]) = (json!([{ "address": "a@b.test" }, { "address": "nobody" }]), json!([{ "address": "x y@z" }]));
+    (bad["to"], bad["cc"]) =
+        (json!([{ "address": "a@b.test" }, { "address": "nobody" }]), json!([{ "address": "x y@z" }]));
     let bad = world.post("/emails", bad).await.expect(201).id();
     let named = act(&world, &bad, "send").await.expect(422).complaints();
     assert_eq!(named, [("to.1.address".into(), "address".into()), ("cc.0.address".into(), "address".into())]);
@@ -108,7 +110,10 @@ async fn an_answer_refers_to_what_it_answers() {
     answer["in_reply_to_email_id"] = json!(first);
     let second = world.post("/emails", answer.clone()).await.expect(201);
     assert_eq!(second.body["in_reply_to"], json!([format!("{first}@example.test")]));
-    assert_eq!((&second.body["parent_email_id"], second.body["correlation_method"].as_str()), (&json!(first), Some("in-reply-to")));
+    assert_eq!(
+        (&second.body["parent_email_id"], second.body["correlation_method"].as_str()),
+        (&json!(first), Some("in-reply-to"))
+    );
     act(&world, &second.id(), "send").await.expect(202);
     answer["in_reply_to_email_id"] = json!(second.id());
     let third = world.post("/emails", answer.clone()).await.expect(201).body;
@@ -160,7 +165,8 @@ async fn operators_see_no_content() {
     let world = World::new().await;
     let (user, _) = world.user("ann").await;
     let mut secret = draft(&user);
-    (secret["subject"], secret["body_text"], secret["body_html"]) = (json!("geheim-s"), json!("geheim-t"), json!("geheim-h"));
+    (secret["subject"], secret["body_text"], secret["body_html"]) =
+        (json!("geheim-s"), json!("geheim-t"), json!("geheim-h"));
     secret["attachments"] = json!([{ "name": "geheim-n.txt", "content": "Z2VoZWlt" }]);
     let email = world.post("/emails", secret).await.expect(201);
     let operator = Some(Role::Operator);
@@ -180,13 +186,20 @@ async fn sending_can_be_called_off_until_it_begins() {
     let email = world.post("/emails", draft(&user)).await.expect(201).id();
     act(&world, &email, "send").await.expect(202);
     let canceled = act(&world, &email, "cancel").await.expect(200).body;
-    assert_eq!((canceled["status"].as_str(), canceled["delivery"]["state"].as_str()), (Some("canceled"), Some("failed")));
+    assert_eq!(
+        (canceled["status"].as_str(), canceled["delivery"]["state"].as_str()),
+        (Some("canceled"), Some("failed"))
+    );
     act(&world, &email, "cancel").await.expect(409);
     act(&world, &email, "send").await.expect(409);
 
     let email = world.post("/emails", draft(&user)).await.expect(201).id();
     act(&world, &email, "send").await.expect(202);
-    sqlx::query("UPDATE emails SET status = 'sending' WHERE id = $1").bind(email.parse::<uuid::Uuid>().unwrap()).execute(world.database.pool()).await.unwrap();
+    sqlx::query("UPDATE emails SET status = 'sending' WHERE id = $1")
+        .bind(email.parse::<uuid::Uuid>().unwrap())
+        .execute(world.database.pool())
+        .await
+        .unwrap();
     act(&world, &email, "cancel").await.expect(409);
     act(&world, &email, "send").await.expect(409);
 }
@@ -207,7 +220,8 @@ async fn a_failed_email_is_sent_again() {
     }
     let again = act(&world, &email, "send").await.expect(202).body;
     assert_eq!((&again["message_id"], &again["delivery"]["attempt"]), (&first["message_id"], &json!(3)));
-    let states: Vec<_> = again["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["state"].clone()).collect();
+    let states: Vec<_> =
+        again["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["state"].clone()).collect();
     assert_eq!(states, [json!("pending"), json!("accepted")]);
     for statement in ["UPDATE emails SET status = 'failed'", "UPDATE delivery_recipients SET state = 'accepted'"] {
         sqlx::query(statement).execute(world.database.pool()).await.unwrap();
@@ -253,6 +267,7 @@ async fn drafts_are_removed_with_a_tombstone() {
     let email = world.post("/emails", draft(&user)).await.expect(201).id();
     world.delete(&format!("/emails/{email}")).await.expect(204);
     world.get(&format!("/emails/{email}")).await.expect(404);
-    let told = "SELECT count(*) FROM feed_entries WHERE record_kind = 'email' AND change = 'deleted' AND record_version = 2";
+    let told =
+        "SELECT count(*) FROM feed_entries WHERE record_kind = 'email' AND change = 'deleted' AND record_version = 2";
     assert_eq!(world.count(told).await, 1);
 }

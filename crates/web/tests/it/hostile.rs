@@ -20,9 +20,28 @@ fn leaf() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         ".{0,20}".prop_map(Value::from),
         prop::sample::select(vec![
-            "", " ", "\0", "a@b", "x@example.test", "\u{feff}", "\u{202e}", "00000000-0000-0000-0000-000000000000",
-            "9999-12-31T23:59:59Z", "+262142-12-31T23:59:59Z", "-262143-01-01T00:00:00Z", "1e400", "none",
-            "server-side", "profile", "mailbox", "pop3", "smtp", "implicit", "%00", "'; DROP TABLE users; --", "\u{10ffff}",
+            "",
+            " ",
+            "\0",
+            "a@b",
+            "x@example.test",
+            "\u{feff}",
+            "\u{202e}",
+            "00000000-0000-0000-0000-000000000000",
+            "9999-12-31T23:59:59Z",
+            "+262142-12-31T23:59:59Z",
+            "-262143-01-01T00:00:00Z",
+            "1e400",
+            "none",
+            "server-side",
+            "profile",
+            "mailbox",
+            "pop3",
+            "smtp",
+            "implicit",
+            "%00",
+            "'; DROP TABLE users; --",
+            "\u{10ffff}",
         ])
         .prop_map(Value::from),
         Just(json!("x".repeat(70_000))),
@@ -69,14 +88,22 @@ fn names(document: &Value) -> Vec<String> {
 /// A valid body with one member replaced: gets deeper than noise does.
 fn valid(path: &str, ids: &[String]) -> Value {
     match path {
-        "/api/v1/users" | "/api/v1/users/{id}" => json!({ "name": "A", "address": "a@x.test", "track_option": "all", "source": "s", "external_id": "e" }),
+        "/api/v1/users" | "/api/v1/users/{id}" => {
+            json!({ "name": "A", "address": "a@x.test", "track_option": "all", "source": "s", "external_id": "e" })
+        }
         "/api/v1/email-server-profiles" | "/api/v1/email-server-profiles/{id}" => profile("p"),
-        "/api/v1/mailboxes/{id}" => json!({ "profile_id": ids[2], "allow_credentials": true, "login": "l", "password": "p", "process_email_from": "2026-01-01T00:00:00Z", "address": "q@x.test" }),
-        "/api/v1/emails" | "/api/v1/emails/{id}" => json!({ "from": { "user_id": ids[0] }, "to": [{ "address": "b@x.test" }], "subject": "s", "body_text": "t", "body_html": "h", "in_reply_to_email_id": ids[3] }),
+        "/api/v1/mailboxes/{id}" => {
+            json!({ "profile_id": ids[2], "allow_credentials": true, "login": "l", "password": "p", "process_email_from": "2026-01-01T00:00:00Z", "address": "q@x.test" })
+        }
+        "/api/v1/emails" | "/api/v1/emails/{id}" => {
+            json!({ "from": { "user_id": ids[0] }, "to": [{ "address": "b@x.test" }], "subject": "s", "body_text": "t", "body_html": "h", "in_reply_to_email_id": ids[3] })
+        }
         "/api/v1/organisation" => json!({ "name": "o", "max_body_bytes": 2048, "blocked_extensions": ["exe"] }),
         "/api/v1/api-keys" => json!({ "name": "k", "role": "service", "expires_at": "2999-01-01T00:00:00Z" }),
         "/api/v1/sessions" => json!({ "name": "k", "password": "p" }),
-        _ => json!({ "name": "c", "address": "c@x.test", "owner_user_id": ids[0], "source": "s", "external_id": "e", "active": true, "decision": "sent" }),
+        _ => {
+            json!({ "name": "c", "address": "c@x.test", "owner_user_id": ids[0], "source": "s", "external_id": "e", "active": true, "decision": "sent" })
+        }
     }
 }
 
@@ -104,18 +131,19 @@ async fn nothing_that_is_sent_is_an_error_of_ours() {
                 let name = members.keys().nth(at).unwrap().clone();
                 members.insert(name, leaves.new_tree(&mut runner).unwrap().current());
             }
-            let id = &ids[usize::try_from(round).unwrap() % ids.len()];
+            let id = &ids[round % ids.len()];
             let mut path = rule.path.trim_start_matches("/api/v1").replace("{id}", id).replace("{attachment_id}", id);
             if round % 3 == 0 && rule.method == "GET" {
                 let value = leaves.new_tree(&mut runner).unwrap().current().to_string();
                 let value: String = value.bytes().take(60).map(|b| format!("%{b:02X}")).collect();
-                let name = &names[usize::try_from(round * 7).unwrap() % names.len()];
+                let name = &names[round * 7 % names.len()];
                 let of_route = ["limit", "after", "address", "state", "mailbox", "message_id", "severity", "epoch"];
-                let known = of_route[usize::try_from(round).unwrap() % of_route.len()];
+                let known = of_route[round % of_route.len()];
                 path = format!("{path}?{}={value}", if round % 2 == 0 { known } else { name });
             }
             let has_body = rule.method != "GET";
-            let answer = world.call(Some(Role::Administrator), rule.method, &path, has_body.then_some(&sent), &[]).await;
+            let answer =
+                world.call(Some(Role::Administrator), rule.method, &path, has_body.then_some(&sent), &[]).await;
             let status = answer.status.as_u16();
             let shown = sent.to_string().chars().take(400).collect::<String>();
             assert!(status < 500, "{} {path} {shown}: {} {}", rule.method, status, answer.body);

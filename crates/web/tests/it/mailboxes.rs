@@ -33,7 +33,8 @@ async fn a3_c4_act_needs_a_protocol_that_has_it_and_a_user() {
 
     let queue = world.post("/queues", json!({ "name": "Q", "address": "q@example.test" })).await.expect(201).id();
     let queue = world.mailbox_of(&queue).await;
-    let refused = world.patch(&format!("/mailboxes/{queue}"), json!({ "profile_id": able, "act_method": "server-side" })).await;
+    let refused =
+        world.patch(&format!("/mailboxes/{queue}"), json!({ "profile_id": able, "act_method": "server-side" })).await;
     assert_eq!(refused.expect(422).complaints(), [("act_method".into(), "user-only".into())]);
 }
 
@@ -105,7 +106,8 @@ async fn c7_c10_approval() {
     assert!(rejected["approved_by"].is_null() && rejected["approved_at"].is_null());
     // C8: it takes the privilege.
     for role in [Role::Operator, Role::Service] {
-        let refused = world.call(Some(role), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await.expect(403);
+        let refused =
+            world.call(Some(role), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await.expect(403);
         assert!(refused.body["detail"].as_str().unwrap().contains("administrator"));
     }
     act(&world, "00000000-0000-0000-0000-000000000000", "approve").await.expect(404);
@@ -162,6 +164,9 @@ async fn test_and_enable_is_an_operation() {
     let started = act(&world, &mailbox, "test-and-enable").await.expect(202);
     let location = started.headers["location"].to_str().unwrap().trim_start_matches("/api/v1").to_owned();
     let operation = world.get(&location).await.expect(200).body;
-    assert_eq!((operation["kind"].as_str(), operation["state"].as_str()), (Some("test-and-enable-mailbox"), Some("pending")));
+    assert_eq!(
+        (operation["kind"].as_str(), operation["state"].as_str()),
+        (Some("test-and-enable-mailbox"), Some("pending"))
+    );
     assert_eq!(operation["arguments"], json!({ "mailbox": mailbox }));
 }

@@ -6,6 +6,7 @@ mod emails;
 mod hostile;
 mod mailboxes;
 mod profiles;
+mod serving;
 mod shape;
 mod users;
 mod world;

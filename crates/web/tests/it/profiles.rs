@@ -11,9 +11,15 @@ use crate::world::{World, profile};
 async fn b5_ports_are_filled_in_and_can_be_changed() {
     let world = World::new().await;
     let made = world.post("/email-server-profiles", profile("one")).await.expect(201);
-    assert_eq!((made.body["incoming"]["port"].as_u64(), made.body["outgoing"]["port"].as_u64()), (Some(995), Some(465)));
+    assert_eq!(
+        (made.body["incoming"]["port"].as_u64(), made.body["outgoing"]["port"].as_u64()),
+        (Some(995), Some(465))
+    );
     // B6: TLS is on unless said otherwise.
-    assert_eq!((made.body["incoming"]["tls"].as_str(), made.body["outgoing"]["tls"].as_str()), (Some("implicit"), Some("implicit")));
+    assert_eq!(
+        (made.body["incoming"]["tls"].as_str(), made.body["outgoing"]["tls"].as_str()),
+        (Some("implicit"), Some("implicit"))
+    );
     let path = format!("/email-server-profiles/{}", made.id());
     let other = json!({ "incoming": { "tls": "start-tls", "port": null }, "outgoing": { "port": 2465 } });
     let changed = world.patch(&path, other).await.expect(200).body;
@@ -51,12 +57,17 @@ async fn b13_credentials_of_the_profile_must_be_there() {
 async fn b15_passwords_are_write_only_and_sealed() {
     let world = World::new().await;
     let mut shared = profile("shared");
-    (shared["credentials"], shared["login"], shared["password"]) = (json!("profile"), json!("sync"), json!("geheim-123"));
+    (shared["credentials"], shared["login"], shared["password"]) =
+        (json!("profile"), json!("sync"), json!("geheim-123"));
     let key: &[(&str, &str)] = &[("idempotency-key", "k")];
-    let made = world.call(Some(Role::Administrator), "POST", "/email-server-profiles", Some(&shared), key).await.expect(201);
+    let made =
+        world.call(Some(Role::Administrator), "POST", "/email-server-profiles", Some(&shared), key).await.expect(201);
     let path = format!("/email-server-profiles/{}", made.id());
     assert_eq!(made.body["password_set"], true);
-    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed_secret FROM email_server_profiles").fetch_one(world.database.pool()).await.unwrap();
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed_secret FROM email_server_profiles")
+        .fetch_one(world.database.pool())
+        .await
+        .unwrap();
     assert!(!sealed.windows(6).any(|w| w == b"geheim"));
     let vault = Vault::new([("test".to_owned(), vec![7; 32])]).unwrap();
     let identity = format!("email-server-profile/{}", made.id());
@@ -102,7 +113,8 @@ async fn what_is_wrong_is_named() {
     ];
     for (pointer, value, field, rule) in cases {
         let mut body = profile("p");
-        (body["max_connections"], body["max_in_flight"], body["request_timeout_ms"]) = (json!(1), json!(1), json!(1000));
+        (body["max_connections"], body["max_in_flight"], body["request_timeout_ms"]) =
+            (json!(1), json!(1), json!(1000));
         (body["min_polling_minutes"], body["process_emails_from"]) = (json!(0), json!(null));
         for side in ["incoming", "outgoing"] {
             (body[side]["port"], body[side]["tls"]) = (json!(1), json!("implicit"));
@@ -113,7 +125,10 @@ async fn what_is_wrong_is_named() {
     }
     let mut unknown = profile("p");
     unknown["colour"] = json!("red");
-    assert_eq!(world.post("/email-server-profiles", unknown).await.expect(422).complaints(), [("colour".into(), "unknown".into())]);
+    assert_eq!(
+        world.post("/email-server-profiles", unknown).await.expect(422).complaints(),
+        [("colour".into(), "unknown".into())]
+    );
     let known = world.post("/email-server-profiles", json!({ "name": "x" })).await.expect(422).complaints();
     assert_eq!(known, [("incoming".into(), "required".into())]);
 }
@@ -128,7 +143,10 @@ async fn one_default_and_no_deletion_in_use() {
     assert_eq!((former.body["is_default"].as_bool(), former.etag().as_str()), (Some(false), "\"3\""));
     world.user("ann").await;
     let refused = world.delete(&format!("/email-server-profiles/{second}")).await.expect(409);
-    assert_eq!((refused.body["type"].as_str(), refused.body["mailboxes"].as_u64()), (Some("/problems/in-use"), Some(1)));
+    assert_eq!(
+        (refused.body["type"].as_str(), refused.body["mailboxes"].as_u64()),
+        (Some("/problems/in-use"), Some(1))
+    );
     world.delete(&format!("/email-server-profiles/{first}")).await.expect(204);
     let taken = world.post("/email-server-profiles", profile("second")).await.expect(409);
     assert!(taken.body["detail"].as_str().unwrap().contains("name"));

@@ -1,9 +1,6 @@
 //! What holds for every route: who may call it, how it refuses, how it is described.
 
-use axum::{
-    body::Body,
-    http::Request,
-};
+use axum::{body::Body, http::Request};
 use lockstep_store::access::Role;
 use lockstep_web::{Access, RULES};
 use serde_json::{Value, json};
@@ -83,7 +80,10 @@ async fn refusals_are_problems() {
         (world.send(raw("POST", "/api/v1/users", "application/json", "")).await, 400),
         (world.send(raw("POST", "/api/v1/users", "application/json", "\u{feff}[]")).await, 400),
         (world.send(raw("POST", "/api/v1/users", "application/json", "[]")).await, 422),
-        (world.send(raw("PATCH", &format!("/api/v1/users/{}", uuid::Uuid::nil()), "application/json", "[]")).await, 422),
+        (
+            world.send(raw("PATCH", &format!("/api/v1/users/{}", uuid::Uuid::nil()), "application/json", "[]")).await,
+            422,
+        ),
         (world.send(raw("POST", "/api/v1/users", "text/plain", "{}")).await, 415),
         (world.send(raw("POST", "/api/v1/users", "application/json", &large)).await, 413),
         (world.send(raw("POST", "/api/v1/users", "application/json", &"[".repeat(100_000))).await, 400),
@@ -175,7 +175,11 @@ async fn the_feed_is_read_by_position_within_an_epoch() {
     let end = world.get(&format!("/changes?after={}&epoch={epoch}", rest["next"])).await.expect(200).body;
     assert_eq!((end["items"].as_array().unwrap().len(), &end["next"]), (0, &rest["next"]));
     let other = uuid::Uuid::nil();
-    for path in [format!("/changes?after=1&epoch={other}"), format!("/changes?after=999999&epoch={epoch}"), format!("/changes?after=-1&epoch={epoch}")] {
+    for path in [
+        format!("/changes?after=1&epoch={other}"),
+        format!("/changes?after=999999&epoch={epoch}"),
+        format!("/changes?after=-1&epoch={epoch}"),
+    ] {
         let gone = world.get(&path).await.expect(410);
         assert!(gone.body["detail"].as_str().unwrap().contains("read every record again"), "{path}");
     }
@@ -188,9 +192,14 @@ async fn e8_settings_are_bounded() {
     let world = World::new().await;
     assert_eq!(world.get("/organisation").await.expect(200).body["max_attachment_bytes"], 5_242_880);
     world.patch("/organisation", json!({ "max_attachment_bytes": 134_217_728 })).await.expect(200);
-    let refused = world.patch("/organisation", json!({ "max_attachment_bytes": 134_217_729, "name": "" })).await.expect(422);
-    assert_eq!(refused.complaints(), [("name".into(), "length".into()), ("max_attachment_bytes".into(), "range".into())]);
-    let extensions = world.patch("/organisation", json!({ "blocked_extensions": [".EXE", "bat", "exe"] })).await.expect(200);
+    let refused =
+        world.patch("/organisation", json!({ "max_attachment_bytes": 134_217_729, "name": "" })).await.expect(422);
+    assert_eq!(
+        refused.complaints(),
+        [("name".into(), "length".into()), ("max_attachment_bytes".into(), "range".into())]
+    );
+    let extensions =
+        world.patch("/organisation", json!({ "blocked_extensions": [".EXE", "bat", "exe"] })).await.expect(200);
     assert_eq!(extensions.body["blocked_extensions"], json!(["bat", "exe"]));
     world.patch("/organisation", json!({ "blocked_extensions": ["a b"] })).await.expect(422);
 }
@@ -204,7 +213,8 @@ fn the_description() {
     let mut lines = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let statuses = operation["responses"].as_object().unwrap().keys().filter(|s| s.starts_with(['1', '2'])).cloned();
+            let statuses =
+                operation["responses"].as_object().unwrap().keys().filter(|s| s.starts_with(['1', '2'])).cloned();
             let roles = operation.get("x-roles").map_or("public".to_owned(), Value::to_string);
             lines.push(format!("{method} {path} {} {roles}", statuses.collect::<Vec<_>>().join(" ")));
             let refusal = &operation["responses"]["401"]["content"]["application/problem+json"]["schema"]["$ref"];
@@ -236,4 +246,26 @@ async fn the_description_is_served() {
     let world = World::new().await;
     let served = world.call(None, "GET", "/openapi.json", None, &[]).await.expect(200);
     assert_eq!(served.body, document());
+}
+
+/// Figures have one label a route, whatever paths are asked for.
+#[tokio::test]
+async fn requests_are_counted_by_route() {
+    let world = World::new().await;
+    world.get(&format!("/users/{}", uuid::Uuid::new_v4())).await.expect(404);
+    world.get(&format!("/users/{}", uuid::Uuid::new_v4())).await.expect(404);
+    world.get("/no/such/path").await.expect(404);
+    let families = world.registry.gather();
+    let requests = families.iter().find(|f| f.name() == "lockstep_web_requests_total").unwrap();
+    let counted: Vec<_> = requests
+        .get_metric()
+        .iter()
+        .map(|m| {
+            let labels: Vec<_> = m.get_label().iter().map(|l| l.value().to_owned()).collect();
+            (labels.join(" "), m.get_counter().get_value())
+        })
+        .collect();
+    assert!(counted.contains(&("GET /api/v1/users/{id} 404".to_owned(), 2.0)), "{counted:?}");
+    assert!(counted.contains(&("GET unmatched 404".to_owned(), 1.0)), "{counted:?}");
+    assert!(families.iter().any(|f| f.name() == "lockstep_web_request_duration_seconds"));
 }

@@ -21,9 +21,15 @@ async fn c1_a_new_user_and_a_new_queue_have_a_mailbox() {
     for (owner, kind) in [(user.id(), "user"), (queue.id(), "queue")] {
         let mailbox = world.get(&format!("/mailboxes?owner={owner}")).await.expect(200).body["items"][0].clone();
         assert_eq!(mailbox["profile_id"], json!(profile));
-        assert_eq!((mailbox["incoming_method"].as_str(), mailbox["outgoing_method"].as_str()), (Some("server-side"), Some("none")));
+        assert_eq!(
+            (mailbox["incoming_method"].as_str(), mailbox["outgoing_method"].as_str()),
+            (Some("server-side"), Some("none"))
+        );
         assert_eq!(mailbox["owner"], json!({ "kind": kind, "id": owner }));
-        assert_eq!((mailbox["address_status"].as_str(), mailbox["state"].as_str()), (Some("pending"), Some("unapproved")));
+        assert_eq!(
+            (mailbox["address_status"].as_str(), mailbox["state"].as_str()),
+            (Some("pending"), Some("unapproved"))
+        );
         assert_eq!(mailbox["act_method"], "none");
     }
 }
@@ -33,19 +39,26 @@ async fn c1_a_new_user_and_a_new_queue_have_a_mailbox() {
 async fn c2_the_address_is_kept_in_step() {
     let world = World::new().await;
     let (user, mailbox) = world.user("ann").await;
-    let approved = world.call(Some(Role::Administrator), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await;
+    let approved =
+        world.call(Some(Role::Administrator), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await;
     assert_eq!(approved.expect(200).body["address_status"], "approved");
 
     world.patch(&format!("/users/{user}"), json!({ "address": "ann.new@example.test" })).await.expect(200);
     let seen = world.get(&format!("/mailboxes/{mailbox}")).await.body;
-    assert_eq!((seen["address"].as_str(), seen["address_status"].as_str()), (Some("ann.new@example.test"), Some("pending")));
+    assert_eq!(
+        (seen["address"].as_str(), seen["address_status"].as_str()),
+        (Some("ann.new@example.test"), Some("pending"))
+    );
     assert!(seen["approved_by"].is_null() && seen["approved_at"].is_null());
 
     world.patch(&format!("/mailboxes/{mailbox}"), json!({ "address": "ann.third@example.test" })).await.expect(200);
     assert_eq!(world.get(&format!("/users/{user}")).await.body["address"], "ann.third@example.test");
 
     // Case alone is no other address.
-    world.call(Some(Role::Administrator), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await.expect(200);
+    world
+        .call(Some(Role::Administrator), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[])
+        .await
+        .expect(200);
     world.patch(&format!("/users/{user}"), json!({ "address": "Ann.Third@example.test" })).await.expect(200);
     assert_eq!(world.get(&format!("/mailboxes/{mailbox}")).await.body["address_status"], "approved");
 }
@@ -147,7 +160,8 @@ async fn people_come_and_go() {
     }
     let contact = world.post("/contacts", json!({ "name": "Cara" })).await.expect(201).id();
     world.get(&format!("/leads/{contact}")).await.expect(404);
-    let kinds = "SELECT count(*) FROM feed_entries WHERE change = 'deleted' AND record_kind IN ('contact','account','lead')";
+    let kinds =
+        "SELECT count(*) FROM feed_entries WHERE change = 'deleted' AND record_kind IN ('contact','account','lead')";
     assert_eq!(world.count(kinds).await, 3, "tombstones");
 }
 
@@ -178,7 +192,8 @@ async fn writes_are_told_and_noted() {
     let world = World::new().await;
     let (user, _) = world.user("ann").await;
     world.patch(&format!("/users/{user}"), json!({ "name": "Ann B" })).await.expect(200);
-    let told = "SELECT count(*) FROM feed_entries WHERE record_kind = 'user' AND fields = '{name}' AND record_version = 2";
+    let told =
+        "SELECT count(*) FROM feed_entries WHERE record_kind = 'user' AND fields = '{name}' AND record_version = 2";
     assert_eq!(world.count(told).await, 1);
     let noted = "SELECT count(*) FROM audit_entries WHERE object_kind = 'user' AND action = 'updated'
         AND actor LIKE 'administrator (%' AND detail = '{\"fields\": [\"name\"]}'";

@@ -23,6 +23,8 @@ use tower::ServiceExt;
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) store: Store,
+    pub(crate) registry: prometheus::Registry,
+    pub(crate) state: Arc<AppState>,
     router: Router,
     administrator: String,
     operator: String,
@@ -97,9 +99,19 @@ impl World {
             keys.push(key.expose_secret().to_owned());
         }
         tx.commit().await.unwrap();
-        let state = AppState::new(store.clone(), descriptors(), config, &prometheus::Registry::new()).unwrap();
+        let registry = prometheus::Registry::new();
+        let state = AppState::new(store.clone(), descriptors(), config, &registry).unwrap();
         let [administrator, operator, service] = keys.try_into().unwrap();
-        Self { database, store, router: lockstep_web::router(state), administrator, operator, service }
+        Self {
+            database,
+            store,
+            registry,
+            router: lockstep_web::router(Arc::clone(&state)),
+            state,
+            administrator,
+            operator,
+            service,
+        }
     }
 
     pub(crate) fn key(&self, role: Role) -> &str {
@@ -128,9 +140,8 @@ impl World {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = Request::builder()
-            .method(Method::from_bytes(method.as_bytes()).unwrap())
-            .uri(format!("/api/v1{path}"));
+        let mut request =
+            Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(format!("/api/v1{path}"));
         if let Some(role) = role {
             request = request.header("authorization", format!("Bearer {}", self.key(role)));
         }

@@ -45,7 +45,8 @@ fn every_sample_folder_belongs_to_a_message() {
 #[test]
 fn what_is_not_an_envelope_is_refused_with_the_reason() {
     let good = String::from_utf8(samples("sync-lane").remove(0)).unwrap();
-    let cases: Vec<(Vec<u8>, fn(&DecodeError) -> bool)> = vec![
+    type Expected = fn(&DecodeError) -> bool;
+    let cases: Vec<(Vec<u8>, Expected)> = vec![
         (b"\xff\xfe".to_vec(), |e| matches!(e, DecodeError::NotAnEnvelope(_))),
         (b"{}".to_vec(), |e| matches!(e, DecodeError::NotAnEnvelope(_))),
         (vec![b' '; 20_000], |e| matches!(e, DecodeError::TooLarge(20_000))),

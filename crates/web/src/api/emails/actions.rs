@@ -58,7 +58,8 @@ pub(crate) async fn send(
     let limits = check::organisation(tx).await?;
     // Base64 and headers make a message about a third larger than what it holds.
     if email.size_bytes.saturating_mul(7) / 5 > limits.max_message_bytes {
-        let detail = format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
+        let detail =
+            format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
         return Err(Problem::conflict("message-too-large", detail));
     }
     let (domain, recipients) = envelope(&emails::parties(tx, id).await?)?;
@@ -165,7 +166,10 @@ pub(crate) async fn resolve(
     let delivery = deliveries::lock(&mut tx, id).await?;
     emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
     let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Unknown) else {
-        return Err(Problem::conflict("outcome-known", "There is nothing to decide: the outcome of this email is known."));
+        return Err(Problem::conflict(
+            "outcome-known",
+            "There is nothing to decide: the outcome of this email is known.",
+        ));
     };
     let decision = match body.value.decision {
         Decision::Sent => sending::Decision::Sent,

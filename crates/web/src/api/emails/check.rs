@@ -28,7 +28,9 @@ pub(super) const MAX_ATTACHMENTS: usize = 100;
 /// The limits of the organisation.
 pub(super) async fn organisation(tx: &mut Tx) -> Result<Organisation, Problem> {
     let found = organisations::get(tx).await?;
-    found.ok_or_else(|| Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that."))
+    found.ok_or_else(|| {
+        Problem::conflict("not-set-up", "The organisation is not set up yet; the command line does that.")
+    })
 }
 
 /// The draft as it would be.
@@ -112,13 +114,16 @@ pub(super) fn file(check: &mut Check, field: &str, name: &str, media_type: &str,
         let remedy = format!("another kind of file: .{extension} is blocked by the organisation");
         check.refuse(&format!("{field}name"), "blocked", remedy);
     }
-    let token = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
-    };
+    let token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
     let fits = media_type.len() <= 127
         && media_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
     if !fits {
-        check.refuse(&format!("{field}media_type"), "form", "type/subtype, such as application/pdf, without parameters");
+        check.refuse(
+            &format!("{field}media_type"),
+            "form",
+            "type/subtype, such as application/pdf, without parameters",
+        );
     }
 }
 

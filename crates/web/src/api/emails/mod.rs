@@ -65,11 +65,7 @@ pub(crate) struct ListEmails {
 /// Lists emails without their content.
 #[utoipa::path(get, path = "/emails", tag = "emails", params(ListEmails),
     responses((status = 200, description = "A page of emails", body = Page<EmailSummary>)))]
-async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Params(query): Params<ListEmails>,
-) -> Result<Response, Problem> {
+async fn list(State(app): State<App>, caller: Caller, Params(query): Params<ListEmails>) -> Result<Response, Problem> {
     let limit = Limit::of(query.limit);
     let message_id = query.message_id.as_deref().map(|id| id.trim().trim_start_matches('<').trim_end_matches('>'));
     let filter = Filter {

@@ -273,8 +273,7 @@ impl Email {
 
 impl Delivery {
     fn of(status: DeliveryStatus, recipients: Vec<RecipientStatus>) -> Self {
-        let recipient =
-            |r: RecipientStatus| DeliveryRecipient { address: r.address, state: r.state, reply: r.reply };
+        let recipient = |r: RecipientStatus| DeliveryRecipient { address: r.address, state: r.state, reply: r.reply };
         Self {
             state: status.state,
             attempt: status.attempt,

@@ -92,7 +92,10 @@ pub(crate) async fn test_and_enable(
         return Err(Problem::conflict("inactive", "The mailbox is inactive: PATCH active to true first."));
     }
     if [&mailbox.incoming_method, &mailbox.outgoing_method].iter().all(|method| method.as_str() == "none") {
-        return Err(Problem::conflict("no-method", "Neither direction of the mailbox is server-side: nothing to test."));
+        return Err(Problem::conflict(
+            "no-method",
+            "Neither direction of the mailbox is server-side: nothing to test.",
+        ));
     }
     let arguments = json!({ "mailbox": id });
     let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;

@@ -32,7 +32,11 @@ pub(super) async fn mailbox(
     let profile = chosen_profile(tx, &mut check, &fields, &before).await?;
     act(state, &mut check, &fields, &before, profile.as_ref());
     if fields.delete_after_processing && before.owner_queue_id.is_none() {
-        check.refuse("delete_after_processing", "queue-only", "false: only mailboxes of queues may delete on the server");
+        check.refuse(
+            "delete_after_processing",
+            "queue-only",
+            "false: only mailboxes of queues may delete on the server",
+        );
     }
     let password_kept = before.password_set && fields.login.is_some();
     if fields.allow_credentials {
@@ -82,7 +86,11 @@ async fn chosen_profile(
 ) -> Result<Option<ProfileRecord>, Problem> {
     let Some(id) = fields.profile_id else {
         if before.profile_id.is_some() {
-            check.refuse("profile_id", "required", "the id of another profile; to stop processing, set active to false");
+            check.refuse(
+                "profile_id",
+                "required",
+                "the id of another profile; to stop processing, set active to false",
+            );
         }
         return Ok(None);
     };

@@ -111,10 +111,18 @@ fn credentials(check: &mut Check, fields: &ProfileFields, password_was_set: bool
     match fields.credentials {
         CredentialSource::Profile => {
             if fields.login.is_none() {
-                check.refuse("login", "required", "the account's name; with credentials of the profile there must be one");
+                check.refuse(
+                    "login",
+                    "required",
+                    "the account's name; with credentials of the profile there must be one",
+                );
             }
             if fields.password.is_none() && !password_was_set {
-                check.refuse("password", "required", "the account's password; with credentials of the profile there must be one");
+                check.refuse(
+                    "password",
+                    "required",
+                    "the account's password; with credentials of the profile there must be one",
+                );
             }
         }
         CredentialSource::Mailbox => {
@@ -165,4 +173,3 @@ fn endpoint(
         }
     }
 }
-

@@ -131,7 +131,8 @@ pub(crate) async fn delete(
     let profile = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
     let users = profiles::count_mailboxes(&mut tx, ProfileId(id)).await?;
     if users > 0 {
-        let detail = format!("{users} mailboxes use this profile. Give them another one first: PATCH their profile_id.");
+        let detail =
+            format!("{users} mailboxes use this profile. Give them another one first: PATCH their profile_id.");
         return Err(Problem::conflict("in-use", detail).with("mailboxes", users.into()));
     }
     profiles::delete(&mut tx, &profile, &caller.actor()).await?;
