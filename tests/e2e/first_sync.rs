@@ -79,9 +79,10 @@ pub(crate) async fn story(cluster: &Cluster) {
 
 /// Hands a message of the corpus to the server; what no server takes is put there as a file.
 async fn give(cluster: &Cluster, message: &CorpusMessage, to: &TestMailbox) {
+    // The server writes its own fields before a line that is none, which so ends the header.
+    let by_file = message.maildir_only || message.name == "050-mbox-line.eml";
     let exim = cluster.services(Service::Exim);
-    let taken =
-        !message.maildir_only && deliver_smtp(exim, &message.raw, "corpus@outside.test", &[to.address()]).await.is_ok();
+    let taken = !by_file && deliver_smtp(exim, &message.raw, "corpus@outside.test", &[to.address()]).await.is_ok();
     if !taken {
         cluster.drop_into(&message.raw, to);
     }
