@@ -209,13 +209,26 @@ impl Base {
         Ok(BrokerLink { connection, connected, _stop_at_the_end: stop.clone().drop_guard(), stop })
     }
 
+    /// The condition of Redis, which does not hold until [`Base::coord`] has asked. Made before the organisation is known,
+    /// so that the role does not seem ready in between.
+    pub(super) fn redis_condition(&self) -> Condition {
+        let condition = self.condition("redis");
+        condition.set(false, "not asked yet");
+        condition
+    }
+
     /// Permits and leases, which go on with less while Redis is away.
-    pub(super) fn coord(&self, redis: &Redis, organisation: OrganisationId) -> Result<Arc<dyn Coord>, Failure> {
+    pub(super) fn coord(
+        &self,
+        redis: &Redis,
+        organisation: OrganisationId,
+        condition: Condition,
+    ) -> Result<Arc<dyn Coord>, Failure> {
         let metrics = lockstep_coord::Metrics::register(&self.registry).map_err(Failure::internal)?;
         let connection = RedisCoord::connect(&redis.coord(), organisation)
             .map_err(|error| Failure::config(format!("`redis.url`: {error}")))?;
         let coord = Arc::new(Resilient::new(connection, Arc::clone(&self.live), metrics));
-        let (condition, pinged) = (self.condition("redis"), Arc::clone(&coord));
+        let pinged = Arc::clone(&coord);
         self.background(async move {
             loop {
                 match timeout(ANSWER_WITHIN, pinged.ping()).await {
@@ -279,7 +292,7 @@ impl Base {
 }
 
 /// A condition of readiness and its figure.
-struct Condition {
+pub(super) struct Condition {
     handle: ConditionHandle,
     gauge: prometheus::IntGauge,
 }

@@ -43,6 +43,7 @@ impl Worker {
         let trust = startup::trust(&self.network)?;
         let base = Base::open(&context, self.name, &self.database, self.secrets.keys.vault())?;
         let link = base.broker(&self.broker, self.role)?;
+        let redis = base.redis_condition();
         if let Some(organisation) = base.organisation().await {
             let options = ConsumeOptions {
                 concurrency: self.config.concurrency,
@@ -52,7 +53,7 @@ impl Worker {
             let handler = make(lockstep_workers::Context {
                 store: base.store.clone(),
                 publisher: Arc::new(link.connection.clone()),
-                coord: base.coord(&self.redis, organisation)?,
+                coord: base.coord(&self.redis, organisation, redis)?,
                 connectors: connectors::registry(&trust, self.network.ehlo_name.as_str()),
                 organisation,
                 config: self.config,
