@@ -40,8 +40,9 @@ pub(crate) fn compose(organisation: OrganisationId, delivery: &Delivery, outgoin
         cc: of(PartyRole::Cc),
         reply_to: of(PartyRole::ReplyTo),
         subject: outgoing.subject.clone(),
-        in_reply_to: outgoing.in_reply_to.first().cloned().into_iter().collect(),
-        references: outgoing.in_reply_to.iter().rev().cloned().collect(),
+        // The chain of references, oldest first: the last one is what is answered (RFC 5322 §3.6.4).
+        in_reply_to: outgoing.in_reply_to.last().cloned().into_iter().collect(),
+        references: outgoing.in_reply_to.clone(),
         body_text: outgoing.body_text.clone(),
         body_html: outgoing.body_html.clone(),
         attachments: outgoing
