@@ -1,8 +1,19 @@
 //! Stories of a whole deployment: real programs, real servers. Each ends by counting.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod bad_config;
+mod broker_lost;
+mod cadence;
 mod crash_points;
+mod duplicated_deliveries;
+mod feed;
 mod first_sync;
+mod graceful;
+mod isolation;
+mod large;
 mod paused_worker;
+mod postgres_restart;
+mod redis_lost;
 mod reply;
+mod tracing;
 mod worker_killed;

@@ -78,6 +78,11 @@ impl Process {
         format!("http://127.0.0.1:{}", self.probes)
     }
 
+    /// The loopback port of its probes.
+    pub fn probes_port(&self) -> u16 {
+        self.probes
+    }
+
     /// The file that holds what it says.
     pub fn log(&self) -> &Path {
         &self.log

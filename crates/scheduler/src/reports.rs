@@ -44,8 +44,7 @@ impl Fold {
             let keys: Vec<_> = running.iter().map(|r| (r.mailbox, r.lane, r.generation)).collect();
             schedules::extend_claims(&mut tx, &keys, self.context.config.claim_lifetime()).await?;
         }
-        // The last report for an occasion counts; there is more than one only when a claim was handed out twice.
-        let ended: BTreeMap<_, _> = ended.into_iter().map(|r| ((r.mailbox, r.lane, r.generation), r)).collect();
+        let ended = one_an_occasion(ended);
         let keys: Vec<_> = ended.keys().copied().collect();
         let current = schedules::lock_reported(&mut tx, &keys).await?;
         let stale = i64::try_from(keys.len().saturating_sub(current.len())).unwrap_or(0);
@@ -214,6 +213,27 @@ impl Fold {
 /// against the mailbox then stands.
 fn speaks_of_the_mailbox(report: &CycleReport) -> bool {
     matches!(report.outcome, Outcome::Completed | Outcome::Yielded | Outcome::Failed)
+}
+
+/// There is more than one report for an occasion only when its hint was delivered twice. The one that tells most counts:
+/// the run that came too late has found nothing, was deferred or lost the lane. Of equals the first, as across batches.
+fn one_an_occasion(reports: Vec<&CycleReport>) -> BTreeMap<(MailboxId, Lane, i64), &CycleReport> {
+    let telling = |report: &CycleReport| {
+        let outcome = match report.outcome {
+            Outcome::Deferred | Outcome::Running => 0,
+            Outcome::LeaseLost => 1,
+            Outcome::Completed | Outcome::Yielded | Outcome::Failed => 2,
+        };
+        (outcome, report.counts.seen)
+    };
+    let mut kept = BTreeMap::new();
+    for report in reports {
+        let best = kept.entry((report.mailbox, report.lane, report.generation)).or_insert(report);
+        if telling(report) > telling(best) {
+            *best = report;
+        }
+    }
+    kept
 }
 
 /// Whether a report tells anything of the server: a run that never connected does not.
