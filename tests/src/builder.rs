@@ -3,18 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::OnceLock,
     time::Duration,
 };
 
 use lockstep_queue::topology;
 use lockstep_test_support::{
-    PrivateServices, Service, Services, chaos::ChaosProxy, postgres::TestDatabase, rabbitmq::TestVhost,
+    PrivateServices, Service, Services, chaos::ChaosProxy, free_port, postgres::TestDatabase, rabbitmq::TestVhost,
     redis::TestRedis,
 };
 use tokio::sync::Semaphore;
@@ -273,19 +269,6 @@ fn programs() -> PathBuf {
         dir.canonicalize().unwrap()
     };
     PROGRAMS.get_or_init(find).clone()
-}
-
-/// A loopback port nobody listens at, below those the system gives to outgoing connections.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 150).unwrap_or(0) * 64;
-    for _ in 0..10_000 {
-        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_900;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port")
 }
 
 /// Longest wait for a role to become ready.

@@ -12,8 +12,8 @@ use std::{
 };
 
 use lockstep_test_support::{
-    PrivateServices, Service, Services, chaos::ChaosProxy, eventually, postgres::TestDatabase, rabbitmq::TestVhost,
-    redis::TestRedis,
+    PrivateServices, Service, Services, chaos::ChaosProxy, eventually, free_port, postgres::TestDatabase,
+    rabbitmq::TestVhost, redis::TestRedis,
 };
 use rustix::process::Signal;
 use sqlx::PgPool;
@@ -21,11 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::{OnceCell, SemaphorePermit};
 use uuid::Uuid;
 
-use crate::{
-    Api, Builder, Exit, Process, Role,
-    builder::{READY_WITHIN, free_port},
-    process::dying_with_us,
-};
+use crate::{Api, Builder, Exit, Process, Role, builder::READY_WITHIN, process::dying_with_us};
 
 /// Lines of each process's log that a failed test shows.
 const TAIL: usize = 60;

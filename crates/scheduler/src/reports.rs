@@ -10,7 +10,12 @@ use lockstep_engine::{
     cadence::{self, Activity, Cycle},
     health::{self, Health, Verdict},
 };
-use lockstep_model::{crashpoint::CrashPoint, fault::FaultScope, id::ProfileId};
+use lockstep_model::{
+    crashpoint::CrashPoint,
+    fault::FaultScope,
+    id::{MailboxId, ProfileId},
+    mailbox::Lane,
+};
 use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
 use lockstep_store::{
     alerts::{self, Severity, Subject},

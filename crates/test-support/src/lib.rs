@@ -9,6 +9,7 @@
 pub mod chaos;
 pub mod mail;
 pub mod otlp;
+mod ports;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
@@ -18,5 +19,6 @@ mod teardown;
 pub mod tls;
 pub mod wait;
 
+pub use ports::free_port;
 pub use services::{PrivateServices, Service, Services};
 pub use wait::eventually;

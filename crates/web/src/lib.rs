@@ -24,6 +24,6 @@ mod words;
 pub use api::{openapi, router};
 pub use auth::{Access, RULES, Rule};
 pub use config::{RequestLimits, WebConfig};
-pub use serve::{ServeError, serve, serve_on};
+pub use serve::{ServeError, listen, serve};
 pub use sign_in::{PasswordError, hash_password};
 pub use state::AppState;

@@ -26,26 +26,19 @@ pub enum ServeError {
     Serve(#[source] std::io::Error),
 }
 
-/// Listens at the configured address and answers until `shutdown`.
+/// Listens at the configured address; from then on connections wait for [`serve`].
 ///
 /// # Errors
-/// [`ServeError`].
-pub async fn serve(config: &WebConfig, state: Arc<AppState>, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
-    serve_on(listener, state, shutdown).await
+/// [`ServeError::Listen`].
+pub async fn listen(config: &WebConfig) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(config.listen).await.map_err(|source| ServeError::Listen { address: config.listen, source })
 }
 
-/// Answers on a listener that is there already.
+/// Answers until `shutdown`, and then for as long as answers in progress need, but not above 20 seconds.
 ///
 /// # Errors
 /// [`ServeError::Serve`].
-pub async fn serve_on(
-    listener: TcpListener,
-    state: Arc<AppState>,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
+pub async fn serve(listener: TcpListener, state: Arc<AppState>, shutdown: CancellationToken) -> Result<(), ServeError> {
     let router = api::router(state);
     let stop = shutdown.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });

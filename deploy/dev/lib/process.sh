@@ -21,7 +21,8 @@ descendants() {
     local stat rest fields pid
     local -A parent=()
     for stat in /proc/[0-9]*/stat; do
-        { rest=$(<"$stat"); } 2>/dev/null || continue
+        # Not $(<…): when the process ends between opening and reading, bash would end this script.
+        read -r rest 2>/dev/null <"$stat" || continue
         pid=${stat#/proc/}
         pid=${pid%/stat}
         # The command name may hold spaces and parentheses: fields start after the last ")".
@@ -48,7 +49,7 @@ descendants() {
 ended() {
     local pid rest
     for pid in "$@"; do
-        { rest=$(<"/proc/$pid/stat"); } 2>/dev/null || continue
+        read -r rest 2>/dev/null <"/proc/$pid/stat" || continue
         rest=${rest##*) }
         [[ ${rest:0:1} == Z ]] || return 1
     done

@@ -111,7 +111,7 @@ impl Base {
     }
 
     /// A condition of readiness. Where several roles share a process, it begins with the role's name.
-    fn condition(&self, name: &str) -> Condition {
+    pub(super) fn condition(&self, name: &str) -> Condition {
         let shared = self.context.name != self.role;
         let full = if shared { format!("{}.{name}", self.role) } else { name.to_owned() };
         let gauge = self.holds.with_label_values(&[name]);
@@ -298,7 +298,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    fn set(&self, ok: bool, reason: impl Into<String>) {
+    pub(super) fn set(&self, ok: bool, reason: impl Into<String>) {
         self.gauge.set(i64::from(ok));
         self.handle.set(ok, reason);
     }

@@ -35,19 +35,25 @@ impl RoleSettings for WebSettings {
     async fn run(self, context: Context) -> Result<(), Failure> {
         let trust = startup::trust(&self.network)?;
         let base = Base::open(&context, Self::NAME, &self.database, self.secrets.keys.vault())?;
+        let listening = base.condition("listener");
         if base.organisation().await.is_some() {
             let descriptors = connectors::registry(&trust, self.network.ehlo_name.as_str()).descriptors();
             let state =
                 AppState::new(base.store.clone(), descriptors, &self.web, &base.registry).map_err(Failure::internal)?;
-            let served = lockstep_web::serve(&self.web, state, context.lifecycle.soft.clone()).await;
-            served.map_err(|error| match error {
-                ServeError::Listen { .. } => {
-                    Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
-                }
-                ServeError::Serve(_) => Failure::internal(error),
-            })?;
+            let listener = lockstep_web::listen(&self.web).await.map_err(failed)?;
+            listening.set(true, self.web.listen.to_string());
+            lockstep_web::serve(listener, state, context.lifecycle.soft.clone()).await.map_err(failed)?;
         }
         base.close().await;
         Ok(())
+    }
+}
+
+fn failed(error: ServeError) -> Failure {
+    match error {
+        ServeError::Listen { .. } => {
+            Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
+        }
+        ServeError::Serve(_) => Failure::internal(error),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use lockstep_test_support::{Service, Services};
+use lockstep_test_support::{Service, Services, free_port};
 use tempfile::NamedTempFile;
 
-use crate::process::{free_port, run};
+use crate::process::run;
 
 const KEY: &str = "k:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 

@@ -2,11 +2,13 @@
 
 use std::{io::Write, path::Path, time::Duration};
 
-use lockstep_test_support::{Services, eventually, postgres::TestDatabase, rabbitmq::TestVhost, redis::TestRedis};
+use lockstep_test_support::{
+    Services, eventually, free_port, postgres::TestDatabase, rabbitmq::TestVhost, redis::TestRedis,
+};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::process::{free_port, get, run};
+use crate::process::{get, run};
 
 /// Longest wait for a role to become ready, or not ready.
 pub(crate) const SOON: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ async fn serves_until_it_is_told_to_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(lockstep_web::serve_on(listener, Arc::clone(&world.state), stop.clone()));
+    let serving = tokio::spawn(lockstep_web::serve(listener, Arc::clone(&world.state), stop.clone()));
 
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
