@@ -8,13 +8,21 @@
 //! [`cadence::MAX_JITTER`] at most, so that every documented upper bound holds.
 
 pub mod acceptance;
+pub mod auto_create;
 pub mod breaker;
 pub mod budget;
 pub mod cadence;
 pub mod correlation;
 pub mod dispatch;
+pub mod guard;
 pub mod health;
 pub mod identity;
+pub mod outage;
 pub mod outgoing;
+pub mod ownership;
+pub mod queue_items;
 pub mod resolution;
 pub mod retry;
+pub mod send_as;
+pub mod start_date;
+pub mod token;

@@ -116,6 +116,18 @@ words! {
 }
 
 words! {
+    /// A user's choice what becomes of an unknown sender of their tracked mail.
+    AutoCreate {
+        /// Nothing.
+        Off = "off",
+        /// A contact.
+        Contact = "contact",
+        /// A lead.
+        Lead = "lead",
+    }
+}
+
+words! {
     /// How an incoming email was recognised as belonging to an earlier one.
     CorrelationMethod {
         /// It was not.

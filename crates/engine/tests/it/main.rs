@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod acceptance;
+mod brakes;
 mod breaker;
 mod budget;
 mod cadence;
@@ -10,7 +11,9 @@ mod correlation;
 mod dispatch;
 mod health;
 mod identity;
+mod incoming_rules;
 mod outgoing;
 mod resolution;
 mod retry;
+mod sending_rules;
 mod values;

@@ -1,0 +1,41 @@
+//! From when on received mail is processed.
+
+use chrono::{DateTime, Duration, Utc};
+
+/// Why a start cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Further back than the deployment allows; this is the earliest it allows.
+    TooFarBack(DateTime<Utc>),
+    /// A mailbox cannot start before its profile does; this is the profile's start.
+    BeforeProfile(DateTime<Utc>),
+}
+
+/// The instant that counts for a mailbox: the later of the profile's and the mailbox's own.
+pub fn effective(profile: Option<DateTime<Utc>>, mailbox: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    profile.max(mailbox)
+}
+
+/// The start of a mailbox that joins a profile: the profile's, which may lie in the past so that older mail is pulled;
+/// else the moment of joining. Moving the profile's start later pulls nothing for mailboxes that have joined before.
+pub fn on_joining(profile: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    profile.unwrap_or(now)
+}
+
+/// Whether a start may be set. `max_days` is the deployment's limit.
+///
+/// # Errors
+/// Why not.
+pub fn check(
+    start: DateTime<Utc>,
+    profile: Option<DateTime<Utc>>,
+    max_days: u32,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    let earliest = now.checked_sub_signed(Duration::days(i64::from(max_days))).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    match profile.filter(|profile| start < *profile) {
+        Some(profile) => Err(Refusal::BeforeProfile(profile)),
+        None if start < earliest => Err(Refusal::TooFarBack(earliest)),
+        None => Ok(()),
+    }
+}
