@@ -25,6 +25,7 @@ pub mod profiles;
 pub mod queues;
 pub mod replicas;
 pub mod schedules;
+pub mod schema;
 pub mod users;
 pub mod vault;
 

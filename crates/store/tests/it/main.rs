@@ -14,5 +14,6 @@ mod nudges;
 mod operations;
 mod replicas;
 mod schedules;
+mod schema;
 mod seed;
 mod vault;
