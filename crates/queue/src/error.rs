@@ -11,6 +11,10 @@ pub enum Error {
     /// The broker cannot be reached, or the connection was lost.
     #[error("the broker is unavailable: {0}")]
     Unavailable(String),
+    /// The broker does not let the user in: it does not know the user, the password is wrong, or the virtual host is not
+    /// there or not open to the user.
+    #[error("the broker does not let the user in: {0}")]
+    LoginRefused(String),
     /// The broker refuses: a right is missing, or a queue exists with other arguments.
     #[error("the broker refuses: {0}")]
     Refused(String),

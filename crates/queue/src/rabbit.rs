@@ -127,6 +127,11 @@ impl Broker {
         *self.shared.connected.borrow()
     }
 
+    /// Why an attempt to connect failed, told as it happens; not taken back when a later one works.
+    pub fn problems(&self) -> watch::Receiver<Option<Error>> {
+        self.shared.problem.clone()
+    }
+
     /// Why the last attempt to connect failed, for readiness; `None` while both connections are up.
     pub fn problem(&self) -> Option<Error> {
         if self.is_connected() { None } else { self.shared.problem.borrow().clone() }
@@ -356,7 +361,7 @@ async fn supervise(link: Link, cancellation: CancellationToken, mut tell: impl F
                     tracing::warn!(link = link.name, role = link.role.name(), why, "connection to the broker lost");
                 }
             }
-            Ok(Err(error)) => link.failed(link_error(&error)),
+            Ok(Err(error)) => link.failed(error),
             Err(_) => link.failed(Error::Unavailable("no connection in time".to_owned())),
         }
         tokio::select! {
@@ -372,13 +377,15 @@ impl Link {
         self.problem.send_replace(Some(error));
     }
 
-    async fn open(&self) -> lapin::Result<(Connection, Watched)> {
+    async fn open(&self) -> Result<(Connection, Watched), Error> {
         let name = format!("lockstep {} {}", self.role.name(), self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+        let connection =
+            Connection::connect_uri(self.uri.clone(), properties).await.map_err(|error| login_error(&error))?;
         let watched = Watched { status: connection.status().clone(), events: Box::pin(connection.events_listener()) };
         if self.name == "consume" {
-            declare(&connection, self.role, self.config.max_length).await?;
+            let declared = declare(&connection, self.role, self.config.max_length).await;
+            declared.map_err(|error| link_error(&error))?;
         }
         Ok((connection, watched))
     }
@@ -473,6 +480,22 @@ fn kind(error: &lapin::Error) -> Option<(&AMQPErrorKind, String)> {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(error) => Some((error.kind(), error.to_string())),
         _ => None,
+    }
+}
+
+fn login_error(error: &lapin::Error) -> Error {
+    match kind(error) {
+        // The same answer as for a virtual host that is not there, but it passes.
+        Some((AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), text))
+            if text.contains("limit") || text.contains("down") =>
+        {
+            Error::Unavailable(text)
+        }
+        Some((
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED),
+            text,
+        )) => Error::LoginRefused(text),
+        _ => link_error(error),
     }
 }
 

@@ -160,3 +160,23 @@ async fn a_queue_with_other_arguments_keeps_the_role_from_being_ready() {
     assert!(!other.is_connected());
     cancellation.cancel();
 }
+
+/// A role that is shut out says so; with the right password and place it would be let in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_or_virtual_host_is_told_as_a_refused_login() {
+    let vhost = TestVhost::create().await;
+    let address: url::Url = user(&vhost, Role::MailboxWorker).await.parse().unwrap();
+    let (mut password, mut place) = (address.clone(), address);
+    password.set_password(Some("hunter2")).unwrap();
+    place.set_path("/no-such-vhost");
+    for (url, reason) in [(password, "ACCESS_REFUSED"), (place, "no-such-vhost")] {
+        let cancellation = CancellationToken::new();
+        let config = Config::new(url.to_string());
+        let broker = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
+        let mut problems = broker.problems();
+        let told = problems.wait_for(|problem| matches!(problem, Some(Error::LoginRefused(_))));
+        let told = tokio::time::timeout(SOON, told).await.unwrap().unwrap().clone().unwrap().to_string();
+        assert!(told.contains(reason) && !told.contains("hunter2"), "{told}");
+        cancellation.cancel();
+    }
+}
