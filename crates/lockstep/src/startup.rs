@@ -8,9 +8,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use lockstep_connector::TlsTrust;
 use lockstep_coord::{Coord, RedisCoord};
 use lockstep_model::{clock::SystemClock, id::OrganisationId};
-use lockstep_queue::Broker as Connection;
+use lockstep_queue::{Broker as Connection, Error};
 use lockstep_service::{Context, Exit, Failure, config::SecretUrl};
-use lockstep_store::{PoolOptions, Store, Vault};
+use lockstep_store::{
+    PoolOptions, Store, Vault,
+    schema::{self, SchemaState, Unfit},
+};
 use lockstep_wire::Role;
 use tokio::{
     net::TcpStream,
@@ -59,7 +62,10 @@ fn prepare<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure
 async fn reach<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Failure> {
     let deadline = Instant::now() + settings.startup().patience.get();
     let mut attempts: Vec<futures::future::LocalBoxFuture<'_, Result<(), Failure>>> = Vec::new();
-    attempts.push(Box::pin(database(settings.database(), deadline)));
+    attempts.push(Box::pin(async move {
+        database(settings.database(), deadline).await?;
+        schema(settings.database(), deadline).await.map(drop)
+    }));
     if let Some(broker) = settings.broker() {
         for role in settings.broker_roles() {
             attempts.push(Box::pin(self::broker(broker, *role, deadline)));
@@ -140,71 +146,114 @@ pub async fn database(database: &Database, deadline: Instant) -> Result<(), Fail
     result
 }
 
+/// The schema: one that this program may run on.
+///
+/// # Errors
+/// Exit code 69 when it is not there or older until `deadline` (a migration may be under way), 78 when this program is too
+/// old for it.
+pub async fn schema(database: &Database, deadline: Instant) -> Result<SchemaState, Failure> {
+    let store = open_store(database, "start", 1, Arc::default(), no_vault()?)?;
+    let found = until(deadline, async || {
+        let read = async { schema::state(&mut store.begin().await?).await };
+        match timeout(ATTEMPT, read).await {
+            Ok(Ok(state)) => schema::fits(state).map_err(|unfit| match unfit {
+                Unfit::Missing | Unfit::Older { .. } => Refusal::Later(unfit.to_string()),
+                Unfit::CodeTooOld(_) => Refusal::Never(unfit.to_string()),
+            }),
+            Ok(Err(error)) if error.is_unavailable() => Err(Refusal::Later(told(&error))),
+            Ok(Err(error)) => Err(Refusal::Never(format!("the schema's version cannot be read: {}", told(&error)))),
+            Err(_) => Err(Refusal::Later("no answer in time".to_owned())),
+        }
+    })
+    .await;
+    store.close().await;
+    found.map_err(|refusal| {
+        let at = |why| format!("`database.url`, PostgreSQL at {}: {why}", database.url);
+        match refusal {
+            Refusal::Later(why) => Failure::unavailable(at(why)),
+            Refusal::Never(why) => Failure::config(at(why)),
+        }
+    })
+}
+
 /// RabbitMQ: reached, logged in, and the role's queue declared.
 ///
 /// # Errors
-/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used.
+/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used, or when RabbitMQ refuses
+/// the user, the virtual host or the declaration.
 pub async fn broker(broker: &Broker, role: Role, deadline: Instant) -> Result<(), Failure> {
     let key = broker.key(role);
     let (Some(config), Some(url)) = (broker.queue(role), broker.url(role)) else {
         return Err(Failure::config(format!("`{key}` is missing")));
     };
-    let registry = prometheus::Registry::new();
-    let metrics = lockstep_queue::Metrics::register(&registry).map_err(Failure::internal)?;
+    let metrics = lockstep_queue::Metrics::new().map_err(Failure::internal)?;
     let stop = CancellationToken::new();
     let _stopped_at_the_end = stop.clone().drop_guard();
     let connection = Connection::connect_supervised(config, role, metrics, stop)
         .map_err(|error| Failure::config(format!("`{key}`: {error}")))?;
-    let mut connected = connection.connected();
+    let (mut connected, mut problems) = (connection.connected(), connection.problems());
+    let refused = |problem: &Option<Error>| matches!(problem, Some(Error::LoginRefused(_) | Error::Refused(_)));
     let wait = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500));
-    if let Ok(Ok(_)) = timeout(wait, connected.wait_for(|up| *up)).await {
-        return Ok(());
+    tokio::select! {
+        up = timeout(wait, connected.wait_for(|up| *up)) => if let Ok(Ok(_)) = up {
+            return Ok(());
+        },
+        _ = problems.wait_for(refused) => {}
     }
-    if let Some(why) = unreachable(url, if url.expose().scheme() == "amqps" { 5671 } else { 5672 }).await {
-        return Err(Failure::unavailable(format!(
-            "`{key}` cannot be reached: RabbitMQ at {url}: {why}; start it or correct the address"
-        )));
-    }
-    // The first of the two connections only logs in; the second one declares as well.
-    let logged_in =
-        registry.gather().iter().filter(|family| family.name() == "lockstep_queue_connections_total").any(|family| {
-            let publishes =
-                |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|label| label.value() == "publish");
-            family.get_metric().iter().filter(publishes).any(|metric| metric.get_counter().get_value() > 0.0)
-        });
-    Err(Failure::unavailable(if logged_in {
-        format!(
-            "`{key}`: RabbitMQ at {url} lets the user in, but not declare {}: give the user its permissions \
-             (`lockstep broker apply`), or set broker.max_length to what the queue was made with",
+    let user = url.expose().username();
+    let problem = problems.borrow().clone();
+    Err(match problem {
+        Some(Error::LoginRefused(why)) => Failure::config(format!(
+            "`{key}` is refused: RabbitMQ at {url} does not let the user {user:?} in: {why}; correct the user, the \
+             password or the virtual host, or make the user with `lockstep broker apply`"
+        )),
+        Some(Error::Refused(why)) => Failure::config(format!(
+            "`{key}` is refused: RabbitMQ at {url} lets the user {user:?} in, but not declare {}: {why}; give the user \
+             its rights with `lockstep broker apply`, or set `broker.max_length` to what the queue was made with",
             role.reads().name()
-        )
-    } else {
-        format!(
-            "`{key}`: RabbitMQ at {url} answers, but does not let the user in: correct the user, the password or the \
-             virtual host"
-        )
-    }))
+        )),
+        problem => {
+            let port = if url.expose().scheme() == "amqps" { 5671 } else { 5672 };
+            let why = match unreachable(url, port).await {
+                Some(why) => why,
+                None => problem.map_or_else(|| "no answer in time".to_owned(), |error| error.to_string()),
+            };
+            Failure::unavailable(format!(
+                "`{key}` cannot be reached: RabbitMQ at {url}: {why}; start it or correct the address"
+            ))
+        }
+    })
 }
 
 /// Redis: reached, and answering.
 ///
 /// # Errors
-/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used or is refused.
+/// Exit code 69 when it cannot be reached until `deadline`, 78 when the address cannot be used or Redis refuses the user.
 pub async fn redis(redis: &Redis, deadline: Instant) -> Result<(), Failure> {
     let coord = RedisCoord::connect(&redis.coord(), OrganisationId::new())
         .map_err(|error| Failure::config(format!("`redis.url`: {error}")))?;
     let reached = until(deadline, async || match timeout(ATTEMPT, coord.ping()).await {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(error @ lockstep_coord::Error::Refused(_))) => Err(Refusal::Never(error.to_string())),
         Ok(Err(error)) => Err(Refusal::Later(error.to_string())),
         Err(_) => Err(Refusal::Later("no answer in time".to_owned())),
     })
     .await;
-    let Err(Refusal::Later(why) | Refusal::Never(why)) = reached else { return Ok(()) };
-    let why = unreachable(&redis.url, 6379).await.unwrap_or(why);
-    Err(Failure::unavailable(format!(
-        "`redis.url` cannot be reached: Redis at {}: {why}; start it or correct the address",
-        redis.url
-    )))
+    match reached {
+        Ok(()) => Ok(()),
+        Err(Refusal::Never(why)) => Err(Failure::config(format!(
+            "`redis.url` is refused by Redis at {}: {why}; correct the user, the password or the number of the database, \
+             or give the user its rights",
+            redis.url
+        ))),
+        Err(Refusal::Later(why)) => {
+            let why = unreachable(&redis.url, 6379).await.unwrap_or(why);
+            Err(Failure::unavailable(format!(
+                "`redis.url` cannot be reached: Redis at {}: {why}; start it or correct the address",
+                redis.url
+            )))
+        }
+    }
 }
 
 /// The certificates mail servers are trusted by.
@@ -223,9 +272,9 @@ enum Refusal {
 }
 
 /// Tries until `deadline`, at least once.
-async fn until<F>(deadline: Instant, mut attempt: F) -> Result<(), Refusal>
+async fn until<T, F>(deadline: Instant, mut attempt: F) -> Result<T, Refusal>
 where
-    F: AsyncFnMut() -> Result<(), Refusal>,
+    F: AsyncFnMut() -> Result<T, Refusal>,
 {
     loop {
         match attempt().await {

@@ -69,22 +69,34 @@ fn duration(text: &str) -> std::result::Result<HumanDuration, String> {
     HumanDuration::parse(text).ok_or_else(|| "expected a duration such as 12h or 90d, at most 366 days".to_owned())
 }
 
-/// The database, reached and with its clock in step.
-async fn open(source: &Source) -> Result<Store> {
+/// The settings, and the database they name reached.
+async fn reach(source: &Source) -> Result<DatabaseSettings> {
     let settings: DatabaseSettings = source.load()?;
     let mut findings = source.findings();
     findings.database(&settings.database);
     findings.conclude()?;
     startup::database(&settings.database, Instant::now() + settings.startup.patience.get()).await?;
+    Ok(settings)
+}
+
+/// The database, with its clock in step, whatever its schema.
+async fn open(settings: &DatabaseSettings) -> Result<Store> {
     let clock = Arc::new(SystemClock::default());
     let store = startup::open_store(&settings.database, "command", 2, Arc::clone(&clock), startup::no_vault()?)?;
     clock.keep_in_step(store.database_now().await?);
     Ok(store)
 }
 
+/// The database with a schema that this program may write to.
+async fn open_migrated(source: &Source) -> Result<Store> {
+    let settings = reach(source).await?;
+    startup::schema(&settings.database, Instant::now()).await?;
+    open(&settings).await
+}
+
 /// `lockstep migrate`
 pub(super) async fn migrate(source: &Source, arguments: Migrate) -> Result {
-    let store = open(source).await?;
+    let store = open(&reach(source).await?).await?;
     store.migrate().await.map_err(|error| Error::new(format!("the schema was not brought up to date: {error}")))?;
     let mut text = "The schema is up to date.\n".to_owned();
     let mut tx = store.begin().await?;
@@ -120,7 +132,7 @@ pub(super) async fn admin(source: &Source, arguments: Admin) -> Result {
     }
     let password = read_password(password_file)?;
     let hash = lockstep_web::hash_password(&password).map_err(Error::new)?;
-    let store = open(source).await?;
+    let store = open_migrated(source).await?;
     let mut tx = store.begin().await?;
     access::create_administrator(&mut tx, name.trim(), &hash, ACTOR).await?;
     tx.commit().await?;
@@ -146,7 +158,7 @@ pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
         KeyRole::Operator => access::Role::Operator,
         KeyRole::Service => access::Role::Service,
     };
-    let store = open(source).await?;
+    let store = open_migrated(source).await?;
     let mut tx = store.begin().await?;
     let expires_at = expires_in.map(|duration| tx.now() + Duration::from(duration));
     let (_, key) = access::create_api_key(&mut tx, &name, role, expires_at, ACTOR).await?;

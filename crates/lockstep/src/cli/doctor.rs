@@ -5,6 +5,10 @@ use std::{sync::Arc, time::Duration};
 use clap::Args;
 use lockstep_model::clock::SystemClock;
 use lockstep_service::Failure;
+use lockstep_store::{
+    Store,
+    schema::{SCHEMA_VERSION, SchemaState},
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -150,24 +154,23 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
             ))
         },
     );
-    let organisation = async {
-        let mut tx = store.begin().await?;
-        lockstep_store::organisations::get(&mut tx).await
-    };
-    match organisation.await {
-        Ok(organisation) => {
-            findings.add("schema", Ok("is there".to_owned()));
-            let found = organisation.map(|organisation| format!("{:?}", organisation.name));
-            findings.add(
-                "organisation",
-                found.ok_or_else(|| "is not set up; run `lockstep migrate --organisation NAME`".to_owned()),
-            );
+    match startup::schema(database, Instant::now()).await {
+        Ok(SchemaState { version, .. }) => {
+            findings.add("schema", Ok(format!("is number {version}; this program knows {SCHEMA_VERSION}")));
+            findings.add("organisation", organisation(&store).await);
         }
-        Err(error) => {
-            findings.add("schema", Err(format!("is missing or of another version; run `lockstep migrate` ({error})")));
-        }
+        Err(failure) => findings.add("schema", Err(failure.message)),
     }
     store.close().await;
+}
+
+async fn organisation(store: &Store) -> std::result::Result<String, String> {
+    let read = async { lockstep_store::organisations::get(&mut store.begin().await?).await };
+    match read.await {
+        Ok(Some(organisation)) => Ok(format!("{:?}", organisation.name)),
+        Ok(None) => Err("is not set up; run `lockstep migrate --organisation NAME`".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn look_at_redis(findings: &mut Findings, redis: &Redis) {

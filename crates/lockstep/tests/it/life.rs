@@ -16,11 +16,11 @@ async fn n4_each_role_waits_for_the_organisation_works_and_stops() {
     let world = World::create(services).await;
     world.apply_rights().await;
 
+    assert!(world.admin(&["migrate"]).await.contains("no organisation yet"));
     let role = Running::start("scheduler", &[], world.settings());
     let report = world.ready(503).await;
     assert!(report.contains("organisation"), "{report}");
-    eventually(SOON, async || role.log().contains("lockstep migrate"), "the missing schema is told").await;
-    assert!(world.admin(&["migrate"]).await.contains("no organisation yet"));
+    eventually(SOON, async || role.log().contains("lockstep migrate"), "the missing organisation is told").await;
     assert!(world.admin(&["migrate", "--organisation", "Contoso"]).await.contains("is set up"));
     assert!(world.admin(&["migrate", "--organisation", "Other"]).await.contains("\"Contoso\""));
     world.ready(200).await;

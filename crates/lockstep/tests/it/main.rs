@@ -6,5 +6,6 @@ mod life;
 mod mailbox;
 mod process;
 mod samples;
+mod schema;
 mod start;
 mod world;

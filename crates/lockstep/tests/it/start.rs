@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use lockstep_test_support::{Service, Services, free_port};
+use lockstep_test_support::{Service, Services, free_port, postgres::TestDatabase, rabbitmq::TestVhost};
 use tempfile::NamedTempFile;
+use url::Url;
 
 use crate::process::run;
 
@@ -107,18 +108,68 @@ async fn unreachable_services_are_named_with_key_and_address() {
     }
 }
 
+/// An address with a part of it changed.
+fn changed(url: &str, change: impl FnOnce(&mut Url)) -> String {
+    let mut url: Url = url.parse().unwrap();
+    change(&mut url);
+    url.into()
+}
+
+/// The line of a message about this key.
+fn line<'a>(message: &'a str, key: &str) -> &'a str {
+    message.lines().find(|line| line.contains(&format!("`{key}` is refused"))).unwrap_or_else(|| panic!("{message}"))
+}
+
+/// N9: who is shut out needs other settings, not patience.
 #[tokio::test]
-async fn a_refused_user_is_told_from_an_unreachable_service() {
+async fn n9_a_refused_user_is_told_from_an_unreachable_service() {
     let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
-    let database = services.postgres_url().replacen("://postgres:", "://nobody:x", 1);
-    let broker = {
-        let mut url: url::Url = services.amqp_url().parse().unwrap();
-        url.set_password(Some("wrong")).unwrap();
-        url
-    };
-    let text =
-        format!("[startup]\npatience = \"3s\"\n[database]\nurl = \"{database}\"\n[broker]\nurl = \"{broker}\"\n");
-    let err = refused("scheduler", &text, 78).await;
-    assert!(err.contains("`database.url` is refused by PostgreSQL"), "{err}");
-    assert!(err.contains("`broker.url`") && err.contains("does not let the user in"), "{err}");
+    let wrong = |url: &mut Url| url.set_password(Some("hunter2")).unwrap();
+    let database = changed(services.postgres_url(), wrong);
+    let broker = changed(services.amqp_url(), wrong);
+    let redis = changed(services.redis_url(), |url| {
+        url.set_username("nobody").unwrap();
+        wrong(url);
+    });
+    let text = format!(
+        "[startup]\npatience = \"20s\"\n[database]\nurl = \"{database}\"\n[broker]\nurl = \"{broker}\"\n\
+         [redis]\nurl = \"{redis}\"\n[secrets]\nkeys = [\"{KEY}\"]\n"
+    );
+    let begun = std::time::Instant::now();
+    let err = refused("mailbox-worker", &text, 78).await;
+    assert!(begun.elapsed().as_secs() < 15, "no patience where it cannot help: {:?}", begun.elapsed());
+    assert!(line(&err, "database.url").contains("28P01") || line(&err, "database.url").contains("password"), "{err}");
+    let user = Url::parse(&broker).unwrap().username().to_owned();
+    let told = line(&err, "broker.url");
+    assert!(told.contains(&format!("{user:?}")) && told.contains("ACCESS_REFUSED"), "{err}");
+    assert!(told.contains("`lockstep broker apply`") && told.contains(":[secret]@"), "{err}");
+    assert!(line(&err, "redis.url").contains("nobody:[secret]@"), "{err}");
+}
+
+#[tokio::test]
+async fn a_database_or_virtual_host_that_is_not_there_is_refused() {
+    let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
+    let database = changed(services.postgres_url(), |url| url.set_path("/no_such_database"));
+    let broker = changed(services.amqp_url(), |url| url.set_path("/no-such-vhost"));
+    let redis = changed(services.redis_url(), |url| url.set_path("/99999"));
+    let text = format!(
+        "[startup]\npatience = \"20s\"\n[database]\nurl = \"{database}\"\n[broker]\nurl = \"{broker}\"\n\
+         [redis]\nurl = \"{redis}\"\n[secrets]\nkeys = [\"{KEY}\"]\n"
+    );
+    let err = refused("mailbox-worker", &text, 78).await;
+    assert!(line(&err, "database.url").contains("no_such_database"), "{err}");
+    assert!(line(&err, "broker.url").contains("no-such-vhost") && err.contains("virtual host"), "{err}");
+    assert!(line(&err, "redis.url").contains("out of range"), "{err}");
+}
+
+/// A user that exists, without the rights of its role.
+#[tokio::test]
+async fn a_broker_user_without_rights_is_refused() {
+    let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq]).await;
+    let (database, vhost) = (TestDatabase::create_on(services).await, TestVhost::create_on(services).await);
+    let broker = vhost.user("powerless", "^$", "^$", "^$").await;
+    let text = format!("[database]\nurl = \"{}\"\n[broker]\nscheduler_url = \"{broker}\"\n", database.url());
+    let err = refused("scheduler", &format!("[startup]\npatience = \"2s\"\n{text}"), 78).await;
+    let told = line(&err, "broker.scheduler_url");
+    assert!(told.contains("scheduler.report") && told.contains("`lockstep broker apply`"), "{err}");
 }

@@ -14,7 +14,7 @@ use crate::process::{get, run};
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
-    _database: TestDatabase,
+    database: TestDatabase,
     _redis: TestRedis,
     vhost: TestVhost,
     settings: NamedTempFile,
@@ -72,7 +72,7 @@ listen = "127.0.0.1:{web}"
         let mut settings = NamedTempFile::new().unwrap();
         settings.write_all(text.as_bytes()).unwrap();
         let management = services.rabbitmq_api_url().to_owned();
-        Self { _database: database, _redis: redis, vhost, settings, management, probes, web }
+        Self { database, _redis: redis, vhost, settings, management, probes, web }
     }
 
     pub(crate) fn settings(&self) -> &Path {
@@ -90,6 +90,10 @@ listen = "127.0.0.1:{web}"
         let mut all = arguments.to_vec();
         all.extend(["--config", self.settings().to_str().unwrap()]);
         run("lockstep", &all, &[("LOCKSTEP_BROKER_API_URL", &self.management), ("NO_PROXY", "127.0.0.1")]).await
+    }
+
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
     }
 
     pub(crate) fn vhost(&self) -> &TestVhost {
