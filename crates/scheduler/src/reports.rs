@@ -18,7 +18,7 @@ use lockstep_model::{
 };
 use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
 use lockstep_store::{
-    alerts::{self, Severity, Subject},
+    alerts::{self, Part, Severity, Subject},
     schedules::{self, BreakerRow, Folded, Schedule},
 };
 use lockstep_wire::{CycleReport, Envelope, Outcome};
@@ -148,7 +148,7 @@ impl Fold {
         )
     }
 
-    /// Raises and resolves the lane's own alerts.
+    /// Raises and resolves the lane's own alerts. Those about other parts of the mailbox, and about its items, stand.
     async fn tell(
         &self,
         tx: &mut lockstep_store::Tx,
@@ -156,7 +156,8 @@ impl Fold {
         report: &CycleReport,
         folded: &Folded,
     ) -> lockstep_store::Result<()> {
-        let subject = Subject::Mailbox(schedule.mailbox);
+        let part = Part::from(schedule.lane);
+        let subject = Subject::Part(schedule.mailbox, part);
         match &report.fault {
             Some(fault) if fault.scope == FaultScope::Mailbox && report.outcome == Outcome::Failed => {
                 let severity = if folded.disabled_code.is_some() { Severity::Error } else { Severity::Warning };
@@ -164,7 +165,7 @@ impl Fold {
                 alerts::raise(tx, &fault.code, severity, subject, parameters).await
             }
             None if folded.succeeded && schedule.fault_code.is_some() => {
-                alerts::resolve_mailbox(tx, schedule.mailbox).await.map(|_| ())
+                alerts::resolve_part(tx, schedule.mailbox, part).await.map(|_| ())
             }
             _ => Ok(()),
         }

@@ -225,10 +225,13 @@ CREATE TABLE remote_items (
     absent_listings integer NOT NULL DEFAULT 0,
     delete_wanted   boolean NOT NULL DEFAULT false,
     attempts        integer NOT NULL DEFAULT 0,
+    deaths          integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
     seen_at         timestamptz NOT NULL,
     PRIMARY KEY (mailbox_id, remote_key)
 );
+COMMENT ON COLUMN remote_items.deaths IS
+    'How often a worker ended without a word while it read this item and nothing else.';
 CREATE INDEX remote_items_by_fingerprint ON remote_items (mailbox_id, fingerprint) WHERE fingerprint IS NOT NULL;
 CREATE INDEX remote_items_to_delete ON remote_items (mailbox_id) WHERE delete_wanted;
 CREATE INDEX remote_items_quarantined ON remote_items (mailbox_id, next_attempt_at) WHERE disposition = 'quarantined';
@@ -408,6 +411,7 @@ CREATE TABLE alerts (
     resolved_at timestamptz
 );
 CREATE UNIQUE INDEX alerts_one_open ON alerts (key) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_open_by_mailbox ON alerts (mailbox_id) WHERE resolved_at IS NULL;
 
 CREATE TABLE feed_entries (
     sequence       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

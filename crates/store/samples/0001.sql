@@ -91,8 +91,8 @@ INSERT INTO operations (id, kind, arguments, state, due_at, generation, requeste
 VALUES ('01930000-0000-7000-8000-000000000090', 'test-and-enable-mailbox', '{"mailbox": "01930000-0000-7000-8000-000000000051"}', 'pending', '2026-11-01 08:30+00', 2, 'administrator', '2026-11-01 08:30+00');
 
 INSERT INTO alerts (id, key, code, severity, scope, mailbox_id, parameters, occurrences, first_at, last_at, resolved_at) VALUES
-    ('01930000-0000-7000-8000-0000000000a0', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{"message": "-ERR no"}', 3, '2026-11-01 08:50+00', '2026-11-01 08:55+00', NULL),
-    ('01930000-0000-7000-8000-0000000000a1', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{}', 1, '2026-11-01 07:50+00', '2026-11-01 07:55+00', '2026-11-01 08:00+00');
+    ('01930000-0000-7000-8000-0000000000a0', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{"message": "-ERR no"}', 3, '2026-11-01 08:50+00', '2026-11-01 08:55+00', NULL),
+    ('01930000-0000-7000-8000-0000000000a1', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{}', 1, '2026-11-01 07:50+00', '2026-11-01 07:55+00', '2026-11-01 08:00+00');
 
 INSERT INTO feed_state (epoch, last_position) VALUES ('01930000-0000-7000-8000-0000000000b0', 1);
 INSERT INTO feed_entries (position, record_kind, record_id, change, fields, record_version, changed_at) VALUES

@@ -1,7 +1,11 @@
 //! Alerts: one open row for each state that needs attention; texts are rendered when read.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{AlertId, EmailId, MailboxId, ProfileId};
+use lockstep_model::{
+    id::{AlertId, EmailId, MailboxId, ProfileId},
+    mailbox::Lane,
+    remote::RemoteKey,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -29,30 +33,70 @@ impl Severity {
     }
 }
 
+/// The part of a mailbox's work that an alert is about, and whose success ends it: that incoming email works says
+/// nothing of outgoing email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Reading email.
+    Incoming,
+    /// Sending email.
+    Outgoing,
+    /// Appointments, contacts and tasks.
+    Act,
+    /// What the server lists.
+    Listing,
+}
+
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+            Self::Act => "act",
+            Self::Listing => "listing",
+        }
+    }
+}
+
+impl From<Lane> for Part {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Incoming => Self::Incoming,
+            Lane::Act => Self::Act,
+        }
+    }
+}
+
 /// What an alert is about. An open alert is one per code and subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum Subject<'a> {
     /// A server.
     Profile(ProfileId),
-    /// A mailbox.
+    /// A mailbox as a whole.
     Mailbox(MailboxId),
+    /// One part of a mailbox's work.
+    Part(MailboxId, Part),
+    /// An item on the server that is no record.
+    Item(MailboxId, &'a RemoteKey),
     /// An email of a mailbox.
     Email(EmailId, MailboxId),
 }
 
-impl Subject {
+impl Subject<'_> {
     fn scope(self) -> &'static str {
         match self {
             Self::Profile(_) => "profile",
-            Self::Mailbox(_) => "mailbox",
-            Self::Email(..) => "item",
+            Self::Mailbox(_) | Self::Part(..) => "mailbox",
+            Self::Item(..) | Self::Email(..) => "item",
         }
     }
 
-    fn key(self, code: &str) -> String {
+    pub(crate) fn key(self, code: &str) -> String {
         match self {
             Self::Profile(id) => format!("{code}/profile/{id}"),
             Self::Mailbox(id) => format!("{code}/mailbox/{id}"),
+            Self::Part(id, part) => format!("{code}/mailbox/{id}/{}", part.as_str()),
+            Self::Item(id, key) => format!("{code}/item/{id}/{}", hex::encode(key.as_bytes())),
             Self::Email(id, _) => format!("{code}/email/{id}"),
         }
     }
@@ -60,7 +104,7 @@ impl Subject {
     fn ids(self) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>) {
         match self {
             Self::Profile(id) => (Some(id.0), None, None),
-            Self::Mailbox(id) => (None, Some(id.0), None),
+            Self::Mailbox(id) | Self::Part(id, _) | Self::Item(id, _) => (None, Some(id.0), None),
             Self::Email(email, mailbox) => (None, Some(mailbox.0), Some(email.0)),
         }
     }
@@ -70,7 +114,7 @@ impl Subject {
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn raise(tx: &mut Tx, code: &str, severity: Severity, subject: Subject, parameters: Value) -> Result<()> {
+pub async fn raise(tx: &mut Tx, code: &str, severity: Severity, subject: Subject<'_>, parameters: Value) -> Result<()> {
     let (profile, mailbox, email) = subject.ids();
     let now = tx.now();
     sqlx::query!(
@@ -100,7 +144,7 @@ pub async fn raise(tx: &mut Tx, code: &str, severity: Severity, subject: Subject
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn resolve(tx: &mut Tx, code: &str, subject: Subject) -> Result<bool> {
+pub async fn resolve(tx: &mut Tx, code: &str, subject: Subject<'_>) -> Result<bool> {
     let now = tx.now();
     let done = sqlx::query!(
         "/* alerts::resolve */ UPDATE alerts SET resolved_at = $2 WHERE key = $1 AND resolved_at IS NULL",
@@ -112,21 +156,45 @@ pub async fn resolve(tx: &mut Tx, code: &str, subject: Subject) -> Result<bool> 
     Ok(done.rows_affected() > 0)
 }
 
-/// Resolves every open mailbox-level alert of this mailbox: its lane works again.
+/// Resolves every open alert about this part of a mailbox's work: it succeeds. Alerts about other parts, about the
+/// mailbox as a whole and about its items stand.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn resolve_mailbox(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
+pub async fn resolve_part(tx: &mut Tx, mailbox: MailboxId, part: Part) -> Result<u64> {
     let now = tx.now();
     let done = sqlx::query!(
-        "/* alerts::resolve_mailbox */ UPDATE alerts SET resolved_at = $2
-         WHERE mailbox_id = $1 AND scope = 'mailbox' AND severity <> 'information' AND resolved_at IS NULL",
+        "/* alerts::resolve_part */ UPDATE alerts SET resolved_at = $3
+         WHERE mailbox_id = $1 AND resolved_at IS NULL AND key = code || '/mailbox/' || $1::uuid || '/' || $2::text",
         mailbox.0,
+        part.as_str(),
         now,
     )
     .execute(tx.connection())
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Resolves the open alerts of one code about these items.
+pub(crate) async fn resolve_items<'k>(
+    tx: &mut Tx,
+    code: &str,
+    mailbox: MailboxId,
+    items: impl IntoIterator<Item = &'k RemoteKey>,
+) -> Result<()> {
+    let keys: Vec<_> = items.into_iter().map(|key| Subject::Item(mailbox, key).key(code)).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    sqlx::query!(
+        "/* alerts::resolve_items */ UPDATE alerts SET resolved_at = $2 WHERE key = ANY($1) AND resolved_at IS NULL",
+        &keys,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// An alert as it is listed.

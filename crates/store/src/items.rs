@@ -8,7 +8,14 @@ use lockstep_model::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Result, Tx, error::json};
+use crate::{
+    Result, Tx,
+    alerts::{self, Subject},
+    error::json,
+};
+
+/// Code of the alert about an item that is set aside. It is resolved here, when the item is anything else or gone.
+pub const QUARANTINED: &str = "ItemQuarantined";
 
 /// What became of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +164,8 @@ pub async fn attempts(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Re
     Ok(rows.into_iter().map(i32::unsigned_abs).collect())
 }
 
-/// Remembers items, in one statement. A quarantined item counts one more attempt.
+/// Remembers items, in one statement. A quarantined item counts one more attempt; about any other the alert ends, and
+/// what it cost before is forgotten.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -188,9 +196,13 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
         })
         .collect();
     let rows = json("remote_items", &rows)?;
+    let healed = items.iter().filter(|item| !matches!(item.disposition, Disposition::Quarantined(_)));
+    let healed: Vec<_> = healed.map(|item| Subject::Item(mailbox, &item.key).key(QUARANTINED)).collect();
     let now = tx.now();
     sqlx::query!(
-        "/* items::put */ INSERT INTO remote_items AS known (mailbox_id, remote_key, weak, fingerprint, size_bytes,
+        "/* items::put */ WITH healed AS (
+             UPDATE alerts SET resolved_at = $3 WHERE key = ANY($4) AND resolved_at IS NULL)
+         INSERT INTO remote_items AS known (mailbox_id, remote_key, weak, fingerprint, size_bytes,
              disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, seen_at)
          SELECT $1, decode(r.remote_key, 'hex'), r.weak, decode(r.fingerprint, 'hex'), r.size_bytes, r.disposition,
              r.reason, r.detail, r.email_id, r.delete_wanted,
@@ -202,11 +214,13 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
              fingerprint = COALESCE(EXCLUDED.fingerprint, known.fingerprint), size_bytes = EXCLUDED.size_bytes,
              disposition = EXCLUDED.disposition, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
              email_id = EXCLUDED.email_id, delete_wanted = EXCLUDED.delete_wanted,
-             attempts = known.attempts + EXCLUDED.attempts, next_attempt_at = EXCLUDED.next_attempt_at,
-             absent_listings = 0",
+             attempts = CASE WHEN EXCLUDED.disposition = 'quarantined' THEN known.attempts + 1 ELSE 0 END,
+             deaths = CASE WHEN EXCLUDED.disposition = 'quarantined' THEN known.deaths ELSE 0 END,
+             next_attempt_at = EXCLUDED.next_attempt_at, absent_listings = 0",
         mailbox.0,
         rows,
         now,
+        &healed,
     )
     .execute(tx.connection())
     .await?;
@@ -224,16 +238,19 @@ pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteK
     }
     let old: Vec<_> = pairs.iter().map(|(old, _)| old.as_bytes().to_vec()).collect();
     let new: Vec<_> = pairs.iter().map(|(_, new)| new.as_bytes().to_vec()).collect();
-    sqlx::query!(
+    let replaced = sqlx::query_scalar!(
         "/* items::rekey */ DELETE FROM remote_items i USING unnest($2::bytea[], $3::bytea[]) AS p(old, new)
          WHERE i.mailbox_id = $1 AND i.remote_key = p.new AND i.disposition = 'quarantined'
-           AND EXISTS (SELECT 1 FROM remote_items o WHERE o.mailbox_id = $1 AND o.remote_key = p.old)",
+           AND EXISTS (SELECT 1 FROM remote_items o WHERE o.mailbox_id = $1 AND o.remote_key = p.old)
+         RETURNING i.remote_key",
         mailbox.0,
         &old,
         &new,
     )
-    .execute(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
+    let replaced: Vec<_> = replaced.into_iter().filter_map(RemoteKey::new).collect();
+    alerts::resolve_items(tx, QUARANTINED, mailbox, &replaced).await?;
     sqlx::query!(
         "/* items::rekey */ WITH pairs AS (SELECT * FROM unnest($2::bytea[], $3::bytea[]) AS p(old, new)), links AS (
              UPDATE email_mailboxes l SET remote_key = p.new FROM pairs p
@@ -246,24 +263,39 @@ pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteK
     )
     .execute(tx.connection())
     .await?;
+    let alert = |key: &RemoteKey| Subject::Item(mailbox, key).key(QUARANTINED);
+    let old: Vec<_> = pairs.iter().map(|(old, _)| alert(old)).collect();
+    let new: Vec<_> = pairs.iter().map(|(_, new)| alert(new)).collect();
+    sqlx::query!(
+        "/* items::rekey */ UPDATE alerts a SET key = p.new
+         FROM unnest($1::text[], $2::text[]) AS p(old, new) WHERE a.key = p.old AND a.resolved_at IS NULL",
+        &old,
+        &new,
+    )
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
 /// Notes which known items a complete listing did not show, and that it did show all others. Items missing from two
-/// listings in a row are forgotten (their records stay).
+/// listings in a row are forgotten (their records stay), and with them the alerts about them.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn note_absent(tx: &mut Tx, mailbox: MailboxId, absent: &[RemoteKey]) -> Result<()> {
     let bytes: Vec<_> = absent.iter().map(|k| k.as_bytes().to_vec()).collect();
-    sqlx::query!(
+    let gone = sqlx::query!(
         "/* items::note_absent */ DELETE FROM remote_items
-         WHERE mailbox_id = $1 AND remote_key = ANY($2) AND absent_listings >= 1",
+         WHERE mailbox_id = $1 AND remote_key = ANY($2) AND absent_listings >= 1
+         RETURNING remote_key, disposition = 'quarantined' AS \"was_quarantined!\"",
         mailbox.0,
         &bytes,
     )
-    .execute(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
+    let gone: Vec<_> = gone.into_iter().filter(|r| r.was_quarantined).collect();
+    let gone: Vec<_> = gone.into_iter().filter_map(|r| RemoteKey::new(r.remote_key)).collect();
+    alerts::resolve_items(tx, QUARANTINED, mailbox, &gone).await?;
     sqlx::query!(
         "/* items::note_absent */ UPDATE remote_items SET
              absent_listings = CASE WHEN remote_key = ANY($2) THEN absent_listings + 1 ELSE 0 END

@@ -88,6 +88,8 @@ pub struct Run {
     pub attempt_due: bool,
     /// Processed items wait for their deletion on the server.
     pub deletions_wanted: bool,
+    /// An earlier listing gave cause for an alert that is still open.
+    pub listing_alert: bool,
     /// The mailbox.
     pub mailbox: Mailbox,
     /// Its owner's choice what becomes a record.
@@ -168,6 +170,8 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
                      AND i.next_attempt_at <= $3) AS \"attempt_due!\",
              EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.delete_wanted)
                  AS \"deletions_wanted!\",
+             EXISTS (SELECT 1 FROM alerts a WHERE a.mailbox_id = l.mailbox_id AND a.resolved_at IS NULL
+                     AND a.key = a.code || '/mailbox/' || l.mailbox_id || '/listing') AS \"listing_alert!\",
              m.process_email_from, p.process_emails_from,
              COALESCE(u.track_option, q.track_option) AS \"track!\"
          FROM lanes l
@@ -196,6 +200,7 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         touching: row.touching.and_then(RemoteKey::new),
         attempt_due: row.attempt_due,
         deletions_wanted: row.deletions_wanted,
+        listing_alert: row.listing_alert,
         track: word("users", "track_option", mailbox.id, &row.track)?,
         process_from: row.process_email_from.max(row.process_emails_from),
         mailbox,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     Result, Tx,
-    alerts::{self, Severity, Subject},
+    alerts::{self, Part, Severity, Subject},
     feed::{self, Change},
     lanes,
 };
@@ -22,6 +22,10 @@ pub enum Tested {
 }
 
 impl Tested {
+    fn worked(&self) -> bool {
+        !matches!(self, Self::Fails(_))
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::NotConfigured => "not-run",
@@ -66,17 +70,18 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
     let Some(version) = version else { return Ok(()) };
     let fields = ["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
     feed::tell(tx, "mailbox", mailbox.0, Change::Updated, &fields, version).await?;
-    let subject = Subject::Mailbox(mailbox);
-    let faults: Vec<_> = [incoming, outgoing]
-        .into_iter()
-        .filter_map(|tested| if let Tested::Fails(fault) = tested { Some(fault) } else { None })
-        .collect();
-    if faults.is_empty() {
-        alerts::resolve_mailbox(tx, mailbox).await?;
-        alerts::raise(tx, "MailboxConnected", Severity::Information, subject, json!({})).await?;
+    for (part, tested) in [(Part::Incoming, incoming), (Part::Outgoing, outgoing)] {
+        if let Tested::Fails(fault) = tested {
+            let parameters = json!({ "message": fault.message });
+            alerts::raise(tx, &fault.code, Severity::Error, Subject::Part(mailbox, part), parameters).await?;
+        } else {
+            // What is not wanted any more cannot be at fault either.
+            alerts::resolve_part(tx, mailbox, part).await?;
+        }
     }
-    for fault in faults {
-        alerts::raise(tx, &fault.code, Severity::Error, subject, json!({ "message": fault.message })).await?;
+    if incoming.worked() && outgoing.worked() {
+        let subject = Subject::Mailbox(mailbox);
+        alerts::raise(tx, "MailboxConnected", Severity::Information, subject, json!({})).await?;
     }
     lanes::realign(tx, &[mailbox]).await
 }

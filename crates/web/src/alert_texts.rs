@@ -83,7 +83,7 @@ const TEXTS: &[(&str, &str, &str, &str)] = &[
     (
         "EmailUnparsable",
         "A message could not be read",
-        "A message does not keep to the rules of email; its raw form was kept: {message}",
+        "A message does not keep to the rules of email; its raw form was kept: {reason}",
         "Open the message in the mailbox itself. Other messages are not affected.",
     ),
     (

@@ -6,10 +6,14 @@ use lockstep_model::{
     clock::{Clock, TimeScale},
     fault::{Fault, FaultClass, FaultScope},
     id::{MessageId, OrganisationId},
+    remote::RemoteKey,
 };
 use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
 use lockstep_scheduler::reports::Fold;
-use lockstep_store::Store;
+use lockstep_store::{
+    Store,
+    alerts::{self, Part, Severity, Subject},
+};
 use lockstep_wire::{Counts, CycleReport, Envelope, Outcome};
 
 use crate::{
@@ -168,6 +172,36 @@ async fn a_success_forgets_the_faults_before_it() {
         assert!(stage.world.open_alerts().await.is_empty(), "after {outcome:?}");
         stage.world.advance(300);
     }
+}
+
+/// M1: a cycle that succeeds ends what was said of this lane, and nothing else.
+#[tokio::test]
+async fn a_success_ends_only_the_alerts_of_its_lane() {
+    let (stage, anna) = stage().await;
+    let bert = stage.world.user_mailbox(stage.world.profile(5).await, "bert").await;
+    let key = RemoteKey::new("k1").unwrap();
+    let mut tx = stage.world.store.begin().await.unwrap();
+    for (code, subject) in [
+        ("Unauthorized", Subject::Part(anna, Part::Outgoing)),
+        ("Unauthorized", Subject::Part(bert, Part::Incoming)),
+        ("UidlReset", Subject::Part(anna, Part::Listing)),
+        ("ItemQuarantined", Subject::Item(anna, &key)),
+    ] {
+        alerts::raise(&mut tx, code, Severity::Warning, subject, serde_json::json!({})).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let others = stage.world.open_alerts().await;
+    for fault in [transient(), Fault::new(FaultScope::Mailbox, FaultClass::Transient, "TimedOut", "late")] {
+        let hints = stage.round().await;
+        let hint = hints.iter().find(|hint| hint.mailbox == anna).unwrap();
+        stage.fold(&[stage.failed(hint, fault)]).await;
+        stage.world.advance(300);
+    }
+    assert_eq!(stage.world.open_alerts().await.len(), others.len() + 2, "both faults of the lane stand");
+    let hints = stage.round().await;
+    let hint = hints.iter().find(|hint| hint.mailbox == anna).unwrap();
+    stage.fold(&[stage.report(hint, Outcome::Completed)]).await;
+    assert_eq!(stage.world.open_alerts().await, others);
 }
 
 /// J6: what cannot heal by itself disables at once, with the server's own words for the owner.

@@ -3,20 +3,21 @@
 use lockstep_model::{
     id::{AlertId, EmailId},
     mailbox::{Owner, TrackOption},
+    remote::RemoteKey,
 };
-use lockstep_store::alerts::{self, Filter, Severity, Subject};
+use lockstep_store::alerts::{self, Filter, Part, Severity, Subject};
 use serde_json::json;
 
 use crate::seed::World;
 
-async fn raise(world: &World, code: &str, severity: Severity, subject: Subject) {
+async fn raise(world: &World, code: &str, severity: Severity, subject: Subject<'_>) {
     let mut tx = world.store.begin().await.unwrap();
     let parameters = json!({ "at": tx.now() });
     alerts::raise(&mut tx, code, severity, subject, parameters).await.unwrap();
     tx.commit().await.unwrap();
 }
 
-async fn resolve(world: &World, code: &str, subject: Subject) -> bool {
+async fn resolve(world: &World, code: &str, subject: Subject<'_>) -> bool {
     let mut tx = world.store.begin().await.unwrap();
     let resolved = alerts::resolve(&mut tx, code, subject).await.unwrap();
     tx.commit().await.unwrap();
@@ -61,24 +62,32 @@ async fn codes_and_subjects_are_told_apart() {
     let profile = world.profile(1).await;
     let (anna, bert) = (world.user_mailbox(profile, "anna").await, world.user_mailbox(profile, "bert").await);
     let email = world.outgoing(anna, &["a@k.example"]).await;
-    for subject in
-        [Subject::Profile(profile), Subject::Mailbox(anna), Subject::Mailbox(bert), Subject::Email(email, anna)]
-    {
+    let key = RemoteKey::new("k1").unwrap();
+    for subject in [
+        Subject::Profile(profile),
+        Subject::Mailbox(anna),
+        Subject::Part(anna, Part::Incoming),
+        Subject::Part(anna, Part::Outgoing),
+        Subject::Part(bert, Part::Incoming),
+        Subject::Item(anna, &key),
+        Subject::Email(email, anna),
+    ] {
         raise(&world, "One", Severity::Error, subject).await;
         raise(&world, "Other", Severity::Warning, subject).await;
     }
-    raise(&world, "MailboxConnected", Severity::Information, Subject::Mailbox(anna)).await;
-    assert_eq!(world.open_alerts().await.len(), 9);
+    assert_eq!(world.open_alerts().await.len(), 14);
     let mut tx = world.store.begin().await.unwrap();
     let count = async |tx: &mut _, filter: Filter<'static>| alerts::list(tx, &filter, None, 100).await.unwrap().len();
-    assert_eq!(count(&mut tx, Filter { severity: Some("warning"), ..Filter::default() }).await, 4);
+    assert_eq!(count(&mut tx, Filter { severity: Some("warning"), ..Filter::default() }).await, 7);
     assert_eq!(count(&mut tx, Filter { scope: Some("profile"), ..Filter::default() }).await, 2);
-    assert_eq!(count(&mut tx, Filter { mailbox: Some(anna), ..Filter::default() }).await, 5, "its own and its emails'");
-    assert_eq!(alerts::resolve_mailbox(&mut tx, anna).await.unwrap(), 2, "not its email's, not the good news");
+    assert_eq!(count(&mut tx, Filter { scope: Some("mailbox"), ..Filter::default() }).await, 8);
+    assert_eq!(count(&mut tx, Filter { mailbox: Some(anna), ..Filter::default() }).await, 10, "and of what is in it");
+    assert_eq!(alerts::resolve_part(&mut tx, anna, Part::Listing).await.unwrap(), 0);
+    assert_eq!(alerts::resolve_part(&mut tx, anna, Part::Incoming).await.unwrap(), 2, "both codes, nothing else");
     assert_eq!(count(&mut tx, Filter { open: Some(false), ..Filter::default() }).await, 2);
     let first = alerts::list(&mut tx, &Filter::default(), None, 4).await.unwrap();
     let then = alerts::list(&mut tx, &Filter::default(), Some(first[3].id), 100).await.unwrap();
-    assert_eq!(then.len(), 5, "page by page");
+    assert_eq!(then.len(), 10, "page by page");
     assert!(!alerts::resolve(&mut tx, "One", Subject::Email(EmailId::new(), anna)).await.unwrap());
 }
 

@@ -9,6 +9,7 @@ use lockstep_model::{
     remote::RemoteKey,
 };
 use lockstep_store::{
+    alerts::{self, Severity, Subject},
     items::{self, Disposition, Item},
     lanes,
 };
@@ -160,6 +161,33 @@ async fn rekeying_onto_a_quarantined_key_replaces_it() {
     tx.commit().await.unwrap();
     let rows = "SELECT convert_from(remote_key, 'UTF8') || ' ' || disposition FROM remote_items";
     assert_eq!(world.texts(rows).await, ["new tracked"]);
+}
+
+/// An alert goes where its item goes: to the new key, or away with the row that the renamed item replaces.
+#[tokio::test]
+async fn alerts_follow_their_items_to_new_keys() {
+    let (world, mailbox) = world().await;
+    let aside = |name: &str| item(name, Disposition::Quarantined(None));
+    put(&world, mailbox, &[aside("a"), aside("b"), item("c", Disposition::Refused), aside("d")]).await;
+    let mut tx = world.store.begin().await.unwrap();
+    for name in ["a", "b", "d"] {
+        let parameters = serde_json::json!({ "item": name });
+        let key = key(name);
+        let subject = Subject::Item(mailbox, &key);
+        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();
+    }
+    items::rekey(&mut tx, mailbox, &[(key("a"), key("z")), (key("c"), key("d"))]).await.unwrap();
+    tx.commit().await.unwrap();
+    let open = "SELECT parameters->>'item' FROM alerts WHERE resolved_at IS NULL ORDER BY 1";
+    assert_eq!(world.texts(open).await, ["a", "b"], "what was d is c now, and c is well");
+    put(&world, mailbox, &[item("z", Disposition::Refused), item("a", Disposition::Refused)]).await;
+    assert_eq!(world.texts(open).await, ["b"], "known as z now");
+    let mut tx = world.store.begin().await.unwrap();
+    for _ in 0..2 {
+        items::note_absent(&mut tx, mailbox, &[key("b")]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert!(world.texts(open).await.is_empty());
 }
 
 /// One listing that shows too little is no proof; two in a row are.

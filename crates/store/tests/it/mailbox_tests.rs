@@ -47,6 +47,24 @@ async fn what_works_is_enabled_and_what_fails_is_not() {
     assert!(!world.open_alerts().await.iter().any(|alert| alert.starts_with("LoginRefused")), "mended");
 }
 
+/// Each workload's alert ends with its own success.
+#[tokio::test]
+async fn a_workload_that_works_ends_its_own_alerts_only() {
+    let world = World::new().await;
+    let mailbox = world.user_mailbox(world.profile(1).await, "anna").await;
+    let fails = || Tested::Fails(Fault::new(FaultScope::Mailbox, FaultClass::Auth, "LoginRefused", "no"));
+    let open =
+        "SELECT split_part(key, '/', 4) FROM alerts WHERE resolved_at IS NULL AND code = 'LoginRefused' ORDER BY 1";
+    record(&world, mailbox, &fails(), &fails()).await;
+    assert_eq!(world.texts(open).await, ["incoming", "outgoing"]);
+    record(&world, mailbox, &Tested::Works, &fails()).await;
+    assert_eq!(world.texts(open).await, ["outgoing"]);
+    record(&world, mailbox, &fails(), &Tested::Works).await;
+    assert_eq!(world.texts(open).await, ["incoming"]);
+    record(&world, mailbox, &Tested::NotConfigured, &Tested::Works).await;
+    assert!(world.texts(open).await.is_empty(), "what is not wanted any more is not at fault");
+}
+
 #[tokio::test]
 async fn a_mailbox_that_has_gone_is_no_error() {
     let world = World::new().await;

@@ -12,7 +12,7 @@ use lockstep_model::{
 };
 use lockstep_store::{
     Error, Tx,
-    alerts::{self, Severity, Subject},
+    alerts::{self, Part, Severity, Subject},
     incoming, items,
     lanes::{self, Run},
 };
@@ -359,7 +359,8 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
     let mailbox = run.mailbox.id;
     if let Some(warning) = &delta.warning {
         let parameters = json!({ "message": warning.message });
-        alerts::raise(tx, &warning.code, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+        let subject = Subject::Part(mailbox, Part::Listing);
+        alerts::raise(tx, &warning.code, Severity::Warning, subject, parameters).await?;
     }
     for planned in planned {
         if let Some(email) = &planned.email
@@ -370,8 +371,11 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
                 .await?;
         }
         if matches!(planned.item.disposition, items::Disposition::Quarantined(_)) {
-            let parameters = json!({ "item": planned.item.key.to_string(), "reason": planned.item.reason });
-            alerts::raise(tx, "ItemQuarantined", Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+            let Planned { item, .. } = planned;
+            let message = item.detail.as_ref().or(item.reason.as_ref());
+            let parameters = json!({ "item": item.key.to_string(), "reason": item.reason, "message": message });
+            let subject = Subject::Item(mailbox, &item.key);
+            alerts::raise(tx, items::QUARANTINED, Severity::Warning, subject, parameters).await?;
         }
     }
     Ok(())

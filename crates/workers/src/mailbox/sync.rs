@@ -6,6 +6,7 @@ use lockstep_connector::{Deadline, Limits, Session};
 use lockstep_engine::budget;
 use lockstep_model::{crashpoint::CrashPoint, fault::Fault, remote::Cursor};
 use lockstep_store::{
+    alerts::{self, Part},
     items,
     lanes::{self, Run},
 };
@@ -113,17 +114,24 @@ async fn pages(
     // A quarantined item whose time has come is found only by looking at the whole listing again.
     let cursor = if run.attempt_due { Cursor::default() } else { run.cursor.clone() };
     let limits = Limits { items: limits.items, bytes: limits.bytes };
+    let mut warned = false;
     loop {
         let store = context.store.clone();
         let known = StoreKnown { store: &store, mailbox: run.mailbox.id };
         let delta = session.pull(&cursor, &known, limits, deadline).await.map_err(Stopped::Remote)?;
-        let more = delta.more;
+        let (more, listed) = (delta.more, delta.cursor.is_some());
+        warned |= delta.warning.is_some();
         if !delta.is_empty() {
             CrashPoint::LISTED.reach();
             let _held = hold(memory, deadline).await?;
             page::work(context, run, session, delta, deadline, cautious, counts).await?;
         }
         if !more {
+            if run.listing_alert && listed && !warned {
+                let mut tx = context.store.begin().await?;
+                alerts::resolve_part(&mut tx, run.mailbox.id, Part::Listing).await?;
+                tx.commit().await?;
+            }
             return Ok(Outcome::Completed);
         }
         if deadline.budget_is_spent(MARGIN) {

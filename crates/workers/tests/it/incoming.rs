@@ -1,7 +1,10 @@
 //! Page by page: what is committed when, and what a next run finds.
 
 use futures::FutureExt;
-use lockstep_model::mailbox::Lane;
+use lockstep_model::{
+    fault::{Fault, FaultClass, FaultScope},
+    mailbox::Lane,
+};
 use lockstep_queue::Outcome as Settled;
 use lockstep_wire::{Outcome, SyncLane};
 
@@ -107,6 +110,55 @@ async fn a_bad_item_is_set_aside_and_tried_again() {
     let report = stage.run(anna).await;
     assert_eq!(report.counts.seen, 0, "given up");
     assert_eq!(stage.world.number("SELECT attempts FROM remote_items WHERE disposition = 'quarantined'").await, 5);
+}
+
+/// An item's alert ends with what was wrong with that very item: it was read, refused, or is gone from the server.
+#[tokio::test]
+async fn the_alert_about_an_item_ends_with_its_cause() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.world.sql("UPDATE organisations SET max_message_bytes = 20000").await;
+    fill(&stage, 4);
+    let open =
+        "SELECT parameters->>'item' FROM alerts WHERE code = 'ItemQuarantined' AND resolved_at IS NULL ORDER BY 1";
+    for key in ["k000", "k001", "k002"] {
+        stage.server.at(Call::Fetch(key.to_owned()), Action::Fail(item_fault()));
+    }
+    stage.run(anna).await;
+    assert_eq!(stage.world.texts(open).await, ["k000", "k001", "k002"], "one an item");
+    let words = "SELECT DISTINCT concat_ws('|', scope, mailbox_id, parameters->>'message') FROM alerts";
+    assert_eq!(stage.world.text(words).await, format!("item|{anna}|-ERR cannot read this one"));
+
+    stage.server.put(ANNA, "k9", plain("k9"));
+    stage.run(anna).await;
+    assert_eq!(stage.world.texts(open).await.len(), 3, "that the others are read ends nothing");
+    stage.world.advance(900);
+    stage.server.at(Call::Fetch("k000".to_owned()), Action::Fail(item_fault()));
+    stage.server.change(ANNA, "k001", |m| m.announced = Some(50_000));
+    stage.server.remove(ANNA, "k002");
+    stage.run(anna).await;
+    assert_eq!(stage.items(anna).await[..2], ["k000 quarantined ItemUnavailable", "k001 refused TooLarge"]);
+    assert_eq!(stage.world.texts(open).await, ["k000", "k002"], "k001 is refused");
+    stage.world.advance(900);
+    stage.run(anna).await;
+    assert!(stage.world.texts(open).await.is_empty(), "k000 was read, and k002 is gone for good");
+    assert_eq!(stage.world.number("SELECT max(occurrences) FROM alerts").await, 2);
+}
+
+/// What a listing warns of stands until a later listing is without it.
+#[tokio::test]
+async fn a_warning_of_the_listing_ends_with_a_listing_without_it() {
+    let (stage, anna) = Stage::with_anna().await;
+    fill(&stage, 60);
+    let reset = Fault::new(FaultScope::Mailbox, FaultClass::Transient, "UidlReset", "renamed");
+    stage.server.warn(Some(reset));
+    assert_eq!(stage.run(anna).await.counts.tracked, 60);
+    assert_eq!(stage.world.open_alerts().await, ["UidlReset warning ×1"], "pages after the first say nothing of it");
+    stage.server.warn(None);
+    stage.run(anna).await;
+    assert_eq!(stage.world.open_alerts().await, ["UidlReset warning ×1"], "nothing was listed");
+    stage.server.put(ANNA, "new", plain("new"));
+    stage.run(anna).await;
+    assert!(stage.world.open_alerts().await.is_empty());
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ struct State {
     connections: usize,
     hanging: usize,
     forgets_a_header: bool,
+    warning: Option<Fault>,
 }
 
 /// The server; clones share it.
@@ -129,6 +130,11 @@ impl Server {
     /// Asked for headers, it gives one too few.
     pub(crate) fn forget_a_header(&self, forgets: bool) {
         self.state().forgets_a_header = forgets;
+    }
+
+    /// What every listing warns of from now on.
+    pub(crate) fn warn(&self, warning: Option<Fault>) {
+        self.state().warning = warning;
     }
 
     /// What this recipient is answered from now on; `None`: accepted again.
@@ -273,9 +279,11 @@ impl Session for Conversation {
     ) -> Result<Delta, Fault> {
         self.server.note("pull");
         self.server.happen(Call::Pull, deadline).await?;
-        if self.page.is_none() && self.list(cursor, known).await?.is_none() {
+        let first = self.page.is_none();
+        if first && self.list(cursor, known).await?.is_none() {
             return Ok(Delta::default());
         }
+        let warning = self.server.state().warning.clone().filter(|_| first);
         let Some((new, absent, next)) = &mut self.page else { return Ok(Delta::default()) };
         let mut bytes = 0;
         let fits = |head: &&RemoteHead| {
@@ -286,7 +294,7 @@ impl Session for Conversation {
         let heads: Vec<_> = new.drain(..count).collect();
         let more = !new.is_empty();
         let absent = if more { Vec::new() } else { std::mem::take(absent) };
-        Ok(Delta { heads, absent, more, cursor: (!more).then(|| next.clone()), ..Delta::default() })
+        Ok(Delta { heads, absent, more, cursor: (!more).then(|| next.clone()), warning, ..Delta::default() })
     }
 
     async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault> {
