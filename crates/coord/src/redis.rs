@@ -62,7 +62,7 @@ impl RedisCoord {
     /// [`Error::Config`] when the address cannot be used.
     pub fn connect(config: &Config, organisation: OrganisationId) -> Result<Self, Error> {
         let bad = |e: RedisError| Error::Config(e.category().to_owned());
-        let client = Client::open(config.url.expose()).map_err(bad)?;
+        let client = Client::open(config.url.expose().as_str()).map_err(bad)?;
         // One quick second try for each reconnect: whoever waits longer is better told that Redis is away.
         let manager = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(config.connect_timeout()))

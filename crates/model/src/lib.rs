@@ -1,8 +1,8 @@
 //! What things are: plain data shared by every crate of Lockstep.
 //!
 //! Knows ids, instants, addresses, mailboxes, profiles, emails and faults. Does not know sockets, databases, async
-//! runtimes or serialisation formats (serde is used on ids and small enums only, because they cross the queue and
-//! the API).
+//! runtimes or serialisation formats (serde is used on ids, small enums and secret addresses only, because they cross the
+//! queue, the API and the settings).
 
 pub mod address;
 pub mod clock;
@@ -14,4 +14,5 @@ pub mod mailbox;
 pub mod profile;
 pub mod protocol;
 pub mod remote;
+pub mod secret;
 pub mod text;

@@ -1,37 +1,9 @@
 //! Settings of the broker connection.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use lockstep_model::secret::SecretUrl;
 use serde::Deserialize;
-
-/// An address that holds a password; not shown by `Debug`.
-#[derive(Clone, Deserialize)]
-#[serde(rename = "lockstep::secret")]
-pub struct SecretUrl(String);
-
-impl SecretUrl {
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for SecretUrl {
-    fn from(url: &str) -> Self {
-        Self(url.to_owned())
-    }
-}
-
-impl From<String> for SecretUrl {
-    fn from(url: String) -> Self {
-        Self(url)
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
 
 /// How RabbitMQ is reached, and the bounds of what is sent to it.
 #[derive(Clone, Debug, Deserialize)]
@@ -79,9 +51,9 @@ fn default_max_length() -> u32 {
 
 impl Config {
     /// The defaults with an address.
-    pub fn new(url: impl Into<SecretUrl>) -> Self {
+    pub fn new(url: SecretUrl) -> Self {
         Self {
-            url: url.into(),
+            url,
             connect_timeout_ms: default_connect_timeout_ms(),
             publish_timeout_ms: default_publish_timeout_ms(),
             heartbeat_s: default_heartbeat_s(),

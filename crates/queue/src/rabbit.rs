@@ -86,7 +86,7 @@ impl Broker {
         metrics: Metrics,
         cancellation: CancellationToken,
     ) -> Result<Self, Error> {
-        let mut uri: AMQPUri = config.url.expose().parse().map_err(|_| {
+        let mut uri: AMQPUri = config.url.expose().as_str().parse().map_err(|_| {
             Error::Config("the address is not one like amqp://user:password@host:5672/vhost".to_owned())
         })?;
         uri.query.heartbeat = Some(config.heartbeat_s);

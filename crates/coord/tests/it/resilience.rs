@@ -133,7 +133,7 @@ async fn back_with_the_cap_reached_a_local_holder_has_to_close() {
 #[tokio::test]
 async fn a_redis_that_is_not_there_is_unavailable_in_bounded_time() {
     // Nothing listens on the discard port of this machine.
-    let mut config = Config::new("redis://127.0.0.1:9");
+    let mut config = Config::new("redis://127.0.0.1:9".parse().unwrap());
     config.connect_timeout_ms = 500;
     let coord = RedisCoord::connect(&config, OrganisationId::new()).unwrap();
     let begun = std::time::Instant::now();
@@ -145,7 +145,8 @@ async fn a_redis_that_is_not_there_is_unavailable_in_bounded_time() {
 
 #[test]
 fn a_bad_address_is_a_configuration_error_that_hides_it() {
-    let error = RedisCoord::connect(&Config::new("http://user:hunter2@host"), OrganisationId::new()).unwrap_err();
+    let config = Config::new("http://user:hunter2@host".parse().unwrap());
+    let error = RedisCoord::connect(&config, OrganisationId::new()).unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
 
@@ -154,7 +155,7 @@ fn a_bad_address_is_a_configuration_error_that_hides_it() {
 async fn n2_redis_goes_silent_then_away_then_comes_back() {
     let redis = TestRedis::create().await;
     let (proxy, url) = ChaosProxy::in_front_of_url(redis.url(), 6379).await;
-    let mut config = Config::new(url);
+    let mut config = Config::new(url.parse().unwrap());
     (config.connect_timeout_ms, config.response_timeout_ms) = (500, 500);
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let inner = RedisCoord::connect(&config, OrganisationId::new()).unwrap();

@@ -58,7 +58,7 @@ pub(crate) struct Real {
 impl Real {
     pub(crate) async fn start() -> Self {
         let redis = TestRedis::create().await;
-        let mut config = Config::new(redis.url());
+        let mut config = Config::new(redis.url().parse().unwrap());
         // The test machine may be busy.
         config.response_timeout_ms = 10_000;
         let coord = RedisCoord::connect(&config, OrganisationId::new()).unwrap();

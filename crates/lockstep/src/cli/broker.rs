@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use futures::StreamExt;
 use lockstep_queue::topology::{all_permissions, permissions};
+use lockstep_service::config::SecretUrl;
 use lockstep_wire::{Queue, Role};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -41,22 +42,12 @@ pub(super) enum Command {
 pub(super) struct Management {
     /// Address with an administrator's name and password, such as `http://admin:password@host:15672`.
     #[arg(long, env = "LOCKSTEP_BROKER_API_URL", hide_env_values = true, value_name = "URL", value_parser = address)]
-    api_url: Address,
+    api_url: SecretUrl,
 }
 
-/// An address that may hold a password.
-#[derive(Clone)]
-pub(super) struct Address(Url);
-
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-fn address(text: &str) -> std::result::Result<Address, String> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Address(url)),
+fn address(text: &str) -> std::result::Result<SecretUrl, String> {
+    match SecretUrl::parse(text) {
+        Ok(url) if matches!(url.expose().scheme(), "http" | "https") && url.expose().has_host() => Ok(url),
         // Clap quotes the value it was given; what it says must at least not come from here.
         _ => Err("expected an address such as http://admin:password@host:15672".to_owned()),
     }
@@ -248,7 +239,7 @@ impl Api {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::new(format!("the HTTP client cannot start: {error}")))?;
-        Ok(Self { client, base: management.api_url.0.clone() })
+        Ok(Self { client, base: management.api_url.expose().clone() })
     }
 
     /// One request that must succeed; `Null` without an answer's body.

@@ -137,7 +137,7 @@ impl Broker {
 
     /// As the queue takes it, for one role; `None` without an address.
     pub fn queue(&self, role: Role) -> Option<lockstep_queue::Config> {
-        let mut config = lockstep_queue::Config::new(self.url(role)?.expose().as_str());
+        let mut config = lockstep_queue::Config::new(self.url(role)?.clone());
         config.connect_timeout_ms = self.connect_timeout_ms;
         config.publish_timeout_ms = self.publish_timeout_ms;
         config.heartbeat_s = self.heartbeat_s;
@@ -172,7 +172,7 @@ fn default_redis_response_ms() -> u64 {
 impl Redis {
     /// As coordination takes it.
     pub fn coord(&self) -> lockstep_coord::Config {
-        let mut config = lockstep_coord::Config::new(self.url.expose().as_str());
+        let mut config = lockstep_coord::Config::new(self.url.clone());
         config.connect_timeout_ms = self.connect_timeout_ms;
         config.response_timeout_ms = self.response_timeout_ms;
         config

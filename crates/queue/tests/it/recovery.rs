@@ -72,7 +72,7 @@ async fn a_deleted_queue_is_declared_again_and_consumed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_a_role_starts_and_says_so_and_publishing_fails_at_once() {
     // Nothing listens on the discard port of this machine.
-    let config = Config::new("amqp://user:hunter2@127.0.0.1:9/%2f");
+    let config = Config::new("amqp://user:hunter2@127.0.0.1:9/%2f".parse().unwrap());
     let cancellation = CancellationToken::new();
     let broker = Broker::connect_supervised(config, Role::Scheduler, metrics(), cancellation.clone()).unwrap();
     assert!(!broker.is_connected());
@@ -82,7 +82,8 @@ async fn without_a_broker_a_role_starts_and_says_so_and_publishing_fails_at_once
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(!format!("{broker:?}").contains("hunter2"));
     cancellation.cancel();
-    let bad = Broker::connect_supervised(Config::new("hunter2"), Role::Scheduler, metrics(), cancellation);
+    let config = Config::new("http://user:hunter2@127.0.0.1:9/".parse().unwrap());
+    let bad = Broker::connect_supervised(config, Role::Scheduler, metrics(), cancellation);
     assert!(!bad.unwrap_err().to_string().contains("hunter2"));
 }
 
@@ -103,7 +104,7 @@ async fn a_full_queue_refuses_further_messages() {
     let vhost = TestVhost::create().await;
     let cancellation = CancellationToken::new();
     let scheduler = connect(&vhost, Role::Scheduler, &cancellation).await;
-    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await);
+    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await.parse().unwrap());
     config.max_length = 3;
     let worker = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
     connected(&worker).await;
@@ -120,7 +121,7 @@ async fn a_silent_broker_costs_a_time_out_and_publishing_goes_on_afterwards() {
     let cancellation = CancellationToken::new();
     let _worker = connect(&vhost, Role::MailboxWorker, &cancellation).await;
     let (proxy, url) = ChaosProxy::in_front_of_url(&user(&vhost, Role::Scheduler).await, 5672).await;
-    let mut config = Config::new(url);
+    let mut config = Config::new(url.parse().unwrap());
     config.publish_timeout_ms = 500;
     let scheduler = Broker::connect_supervised(config, Role::Scheduler, metrics(), cancellation.clone()).unwrap();
     connected(&scheduler).await;
@@ -148,7 +149,7 @@ async fn a_queue_with_other_arguments_keeps_the_role_from_being_ready() {
     let vhost = TestVhost::create().await;
     let cancellation = CancellationToken::new();
     let _worker = connect(&vhost, Role::MailboxWorker, &cancellation).await;
-    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await);
+    let mut config = Config::new(user(&vhost, Role::MailboxWorker).await.parse().unwrap());
     config.max_length = 7;
     let other = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
     let refused = async || match other.problem() {
@@ -171,7 +172,7 @@ async fn a_wrong_password_or_virtual_host_is_told_as_a_refused_login() {
     place.set_path("/no-such-vhost");
     for (url, reason) in [(password, "ACCESS_REFUSED"), (place, "no-such-vhost")] {
         let cancellation = CancellationToken::new();
-        let config = Config::new(url.to_string());
+        let config = Config::new(url.as_str().parse().unwrap());
         let broker = Broker::connect_supervised(config, Role::MailboxWorker, metrics(), cancellation.clone()).unwrap();
         let mut problems = broker.problems();
         let told = problems.wait_for(|problem| matches!(problem, Some(Error::LoginRefused(_))));

@@ -61,7 +61,7 @@ pub(crate) async fn user(vhost: &TestVhost, role: Role) -> String {
 
 /// A role connected with its own rights.
 pub(crate) async fn connect(vhost: &TestVhost, role: Role, cancellation: &CancellationToken) -> Broker {
-    let config = Config::new(user(vhost, role).await);
+    let config = Config::new(user(vhost, role).await.parse().unwrap());
     let broker = Broker::connect_supervised(config, role, metrics(), cancellation.clone()).unwrap();
     connected(&broker).await;
     broker
@@ -85,7 +85,7 @@ impl World {
             let mut url: Url = user(&vhost, role).await.parse().unwrap();
             url.set_host(Some("127.0.0.1")).unwrap();
             url.set_port(Some(proxy.port())).unwrap();
-            let config = Config::new(url.to_string());
+            let config = Config::new(url.as_str().parse().unwrap());
             let broker = Broker::connect_supervised(config, role, metrics(), cancellation.clone()).unwrap();
             connected(&broker).await;
             broker

@@ -9,10 +9,10 @@ use std::fmt::{self, Display};
 
 use serde::de::{self, DeserializeOwned, Expected, Unexpected};
 
+use super::ConfigSource;
 use super::access::ValueDe;
 use super::error::{ConfigError, Origin, Problem};
 use super::tree::{Node, join};
-use super::{ConfigSource, values};
 
 /// Bounds the work on a hopeless file; nobody reads more problems than this at once.
 const MAX_ROUNDS: usize = 400;
@@ -265,5 +265,5 @@ impl de::Error for Error {
 
 /// The serde name that marks secrets.
 pub(super) fn is_secret(name: &str) -> bool {
-    name == values::SECRET_MARK
+    name == lockstep_model::secret::MARK
 }

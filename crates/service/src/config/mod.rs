@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{ConfigError, Problem};
-pub use values::{HumanDuration, Listen, Secret, SecretUrl};
+pub use lockstep_model::secret::SecretUrl;
+pub use values::{HumanDuration, Listen, Secret};
 
 /// The prefix of Lockstep's environment variables.
 pub const ENV_PREFIX: &str = "LOCKSTEP";

@@ -4,37 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lockstep_model::secret::{self, HIDDEN};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use url::Url;
-
-/// What is shown in the place of a secret.
-const HIDDEN: &str = "[secret]";
-
-/// Types read under this serde name keep what was found out of error messages.
-pub(super) const SECRET_MARK: &str = "lockstep::secret";
-
-/// Reads a text, telling our own deserializer that no error may quote it.
-fn secret_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    struct Text;
-    impl<'de> Visitor<'de> for Text {
-        type Value = String;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text (in TOML: in quotes)")
-        }
-        fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-            deserializer.deserialize_string(self)
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-            Ok(text.to_owned())
-        }
-        fn visit_string<E: de::Error>(self, text: String) -> Result<String, E> {
-            Ok(text)
-        }
-    }
-    deserializer.deserialize_newtype_struct(SECRET_MARK, Text)
-}
 
 /// A secret text: wiped when dropped, shown as `[secret]` by `Debug`, `Display` and serialization.
 #[derive(Clone)]
@@ -67,81 +40,13 @@ impl fmt::Display for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        secret_text(deserializer).map(Self::new)
+        secret::text(deserializer).map(Self::new)
     }
 }
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(HIDDEN)
-    }
-}
-
-/// A URL that may hold a password: `Debug`, `Display` and serialization hide it, and credentials in the query.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(Url);
-
-impl SecretUrl {
-    /// Parses a URL.
-    ///
-    /// # Errors
-    /// What the parser says; it does not quote the text.
-    pub fn parse(text: &str) -> Result<Self, url::ParseError> {
-        Url::parse(text).map(Self)
-    }
-
-    /// The URL with its password. Never log it, never put it into an error.
-    #[must_use]
-    pub fn expose(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl fmt::Display for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = &self.0;
-        if !url.has_authority() {
-            return write!(f, "{}:{HIDDEN}", url.scheme());
-        }
-        write!(f, "{}://", url.scheme())?;
-        match (url.username(), url.password()) {
-            ("", None) => {}
-            // A lone user name in a web address is a token more often than a name.
-            (_, None) if matches!(url.scheme(), "http" | "https") => write!(f, "{HIDDEN}@")?,
-            (user, None) => write!(f, "{user}@")?,
-            (user, Some(_)) => write!(f, "{user}:{HIDDEN}@")?,
-        }
-        f.write_str(url.host_str().unwrap_or_default())?;
-        if let Some(port) = url.port() {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(url.path())?;
-        for (i, (name, value)) in url.query_pairs().enumerate() {
-            let shown =
-                if matches!(name.as_ref(), "sslmode" | "heartbeat" | "application_name") { &value } else { HIDDEN };
-            write!(f, "{}{name}={shown}", if i == 0 { '?' } else { '&' })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = secret_text(deserializer)?;
-        Self::parse(&text)
-            .map_err(|e| de::Error::custom(format!("must be a URL such as scheme://user:password@host:port/path: {e}")))
-    }
-}
-
-impl Serialize for SecretUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
