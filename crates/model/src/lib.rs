@@ -5,6 +5,7 @@
 //! queue, the API and the settings).
 
 pub mod address;
+pub mod catalogue;
 pub mod clock;
 pub mod crashpoint;
 pub mod email;

@@ -1,0 +1,78 @@
+//! The catalogue of everything an alert can be about: one table, from which alerts are worded and documented.
+
+mod items;
+mod mailboxes;
+
+use crate::{fault::FaultScope, mailbox::words};
+
+words! {
+    /// How much an alert matters.
+    Level {
+        /// Something has stopped until a person acts.
+        Error = "error",
+        /// It goes on, or is tried again by itself.
+        Warning = "warning",
+        /// Good to know.
+        Information = "information",
+    }
+}
+
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Stable name, `UpperCamelCase`; the reference's where it has one.
+    pub code: &'static str,
+    /// What it can stop.
+    pub scopes: &'static [FaultScope],
+    /// The level it is raised with. A warning that outlives its retries is raised again, under the same code, as an
+    /// error.
+    pub level: Level,
+    /// A headline.
+    pub title: &'static str,
+    /// What happened. `{name}` stands for a parameter of the alert.
+    pub text: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl Entry {
+    /// The part of the documentation that tells more, relative to its beginning.
+    pub fn link(&self) -> String {
+        format!("docs/alerts.md#{}", self.code.to_ascii_lowercase())
+    }
+}
+
+/// Every entry, in the order of the documentation: servers and mailboxes, then single emails.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    mailboxes::ENTRIES.iter().chain(items::ENTRIES)
+}
+
+/// The entry of a code.
+pub fn find(code: &str) -> Option<&'static Entry> {
+    entries().find(|entry| entry.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// M8: codes are unique names; every entry says what happened and what to do.
+    #[test]
+    fn m8_entries_are_complete() {
+        let codes: BTreeSet<_> = entries().map(|entry| entry.code).collect();
+        assert_eq!(codes.len(), entries().count(), "a code stands twice");
+        for entry in entries() {
+            let name = entry.code;
+            assert!(name.starts_with(|c: char| c.is_ascii_uppercase()), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()), "{name}");
+            assert!(!entry.scopes.is_empty(), "{name}");
+            assert!(!entry.title.ends_with('.'), "{name}: a title has no full stop");
+            assert!(entry.remedy.ends_with('.'), "{name}");
+            assert_eq!(entry.text.matches('{').count(), entry.text.matches('}').count(), "{name}");
+            assert_eq!(find(name), Some(entry));
+        }
+        assert_eq!(find("NoSuchCode"), None);
+    }
+}

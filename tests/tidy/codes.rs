@@ -1,0 +1,110 @@
+//! Every code that can be raised stands in the catalogue, and the catalogue in the documentation.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lockstep_model::{catalogue, fault::FaultScope};
+
+use crate::root;
+
+/// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's.
+const NO_ALERTS: &[&str] = &[
+    "GateShut",
+    "InvalidArguments",
+    "MailboxGone",
+    "NoCorrelationMatch",
+    "NoRecipientMatch",
+    "OwnMessage",
+    "TooLarge",
+    "TooOld",
+    "UnknownOperation",
+];
+
+/// The crates in which faults are made and alerts raised.
+const RAISING: &[&str] = &["connector", "protocols/pop3", "protocols/smtp", "workers", "scheduler", "store", "engine"];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// String literals of two or more humps, outside the tests at the end of a file.
+fn names(source: &str) -> impl Iterator<Item = &str> {
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    code.split('"').skip(1).step_by(2).filter(|literal| {
+        let humps = literal.bytes().filter(u8::is_ascii_uppercase).count();
+        humps >= 2
+            && literal.bytes().all(|b| b.is_ascii_alphanumeric())
+            && literal.starts_with(|c: char| c.is_ascii_uppercase())
+            && literal.bytes().any(|b| b.is_ascii_lowercase())
+    })
+}
+
+/// M8: what is raised can be looked up, and what can be looked up is raised.
+#[test]
+fn m8_raised_codes_and_the_catalogue_agree() {
+    let mut raised: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for name in RAISING {
+        let mut files = Vec::new();
+        sources(&root().join("crates").join(name).join("src"), &mut files);
+        assert!(!files.is_empty(), "{name}");
+        for file in files {
+            let source = fs::read_to_string(&file).unwrap();
+            raised.extend(names(&source).map(|name| (name.to_owned(), file.clone())));
+        }
+    }
+    let known: BTreeSet<&str> = catalogue::entries().map(|entry| entry.code).collect();
+    for (code, file) in &raised {
+        let fine = known.contains(code.as_str()) || NO_ALERTS.contains(&code.as_str());
+        assert!(fine, "{} raises {code}, which is not in the catalogue", file.display());
+    }
+    // Names of one hump cannot be told from other words.
+    for code in known.iter().filter(|code| code.bytes().filter(u8::is_ascii_uppercase).count() > 1) {
+        assert!(raised.contains_key(*code), "nothing raises {code}");
+    }
+}
+
+fn documented() -> String {
+    let mut text = String::from(
+        "# Alerts\n\nWhat an alert can be about, what it stops, and what to do. A warning is tried again by itself; an error \
+         waits for a person. A warning that outlives its retries comes again, under the same code, as an error.\n",
+    );
+    for entry in catalogue::entries() {
+        let scope = |scope: &FaultScope| match scope {
+            FaultScope::Item => "one message",
+            FaultScope::Mailbox => "one mailbox",
+            FaultScope::Profile => "every mailbox of a profile",
+        };
+        let scopes: Vec<_> = entry.scopes.iter().map(scope).collect();
+        text.push_str(&format!(
+            "\n## {}\n\n**{}** ({}; concerns {})\n\n{}\n\n{}\n",
+            entry.code,
+            entry.title,
+            entry.level,
+            scopes.join(" or "),
+            entry.text.replace("{message}", "*the server's words*").replace("{address}", "*the address*"),
+            entry.remedy,
+        ));
+    }
+    text
+}
+
+/// M8: `docs/alerts.md` is the catalogue. With `LOCKSTEP_WRITE_DOCS` set, it is written instead of compared.
+#[test]
+fn m8_documentation_is_the_catalogue() {
+    let file = root().join("docs/alerts.md");
+    if std::env::var_os("LOCKSTEP_WRITE_DOCS").is_some() {
+        fs::write(&file, documented()).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == documented(), "docs/alerts.md is behind: run LOCKSTEP_WRITE_DOCS=1 cargo test --test tidy");
+}
