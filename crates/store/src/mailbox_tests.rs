@@ -10,6 +10,9 @@ use crate::{
     lanes,
 };
 
+/// Code of the news that a mailbox works, and in which directions.
+const CONNECTED: &str = "MailboxConnected";
+
 /// Result of the test of one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tested {
@@ -22,10 +25,6 @@ pub enum Tested {
 }
 
 impl Tested {
-    fn worked(&self) -> bool {
-        !matches!(self, Self::Fails(_))
-    }
-
     fn word(&self) -> &'static str {
         match self {
             Self::NotConfigured => "not-run",
@@ -55,11 +54,11 @@ pub async fn methods(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(bool, bo
 /// [`crate::Error::Unavailable`].
 pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing: &Tested) -> Result<()> {
     let now = tx.now();
-    let version = sqlx::query_scalar!(
+    let row = sqlx::query!(
         "/* mailbox_tests::record */ UPDATE mailboxes SET incoming_test = $2, outgoing_test = $3,
              incoming_enabled = ($2 = 'success'), outgoing_enabled = ($3 = 'success'), tested_at = $4, updated_at = $4,
              version = version + 1
-         WHERE id = $1 RETURNING version",
+         WHERE id = $1 RETURNING version, address",
         mailbox.0,
         incoming.word(),
         outgoing.word(),
@@ -67,7 +66,7 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
     )
     .fetch_optional(tx.connection())
     .await?;
-    let Some(version) = version else { return Ok(()) };
+    let Some((version, address)) = row.map(|row| (row.version, row.address)) else { return Ok(()) };
     let fields = ["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
     feed::tell(tx, "mailbox", mailbox.0, Change::Updated, &fields, version).await?;
     for (part, tested) in [(Part::Incoming, incoming), (Part::Outgoing, outgoing)] {
@@ -79,9 +78,14 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
             alerts::resolve_part(tx, mailbox, part).await?;
         }
     }
-    if incoming.worked() && outgoing.worked() {
-        let subject = Subject::Mailbox(mailbox);
-        alerts::raise(tx, "MailboxConnected", Severity::Information, subject, json!({})).await?;
+    let working = [("incoming", incoming), ("outgoing", outgoing)].into_iter().filter(|(_, t)| **t == Tested::Works);
+    let working: Vec<_> = working.map(|(method, _)| method).collect();
+    let subject = Subject::Mailbox(mailbox);
+    if working.is_empty() {
+        alerts::resolve(tx, CONNECTED, subject).await?;
+    } else {
+        let parameters = json!({ "address": address, "methods": working });
+        alerts::raise(tx, CONNECTED, Severity::Information, subject, parameters).await?;
     }
     lanes::realign(tx, &[mailbox]).await
 }

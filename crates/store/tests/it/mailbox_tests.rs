@@ -65,6 +65,31 @@ async fn a_workload_that_works_ends_its_own_alerts_only() {
     assert!(world.texts(open).await.is_empty(), "what is not wanted any more is not at fault");
 }
 
+/// A mailbox is connected in the directions that were tested and work, and in no other.
+#[tokio::test]
+async fn only_what_was_enabled_is_connected() {
+    let world = World::new().await;
+    let mailbox = world.user_mailbox(world.profile(1).await, "anna").await;
+    let fails = || Tested::Fails(Fault::new(FaultScope::Mailbox, FaultClass::Auth, "LoginRefused", "no"));
+    let connected = async || {
+        let open = "SELECT parameters::text FROM alerts WHERE code = 'MailboxConnected' AND resolved_at IS NULL";
+        world.text(open).await
+    };
+    record(&world, mailbox, &Tested::NotConfigured, &Tested::NotConfigured).await;
+    assert_eq!(connected().await, "", "nothing was enabled");
+    for (incoming, outgoing, methods) in [
+        (Tested::Works, Tested::Works, r#"["incoming", "outgoing"]"#),
+        (Tested::Works, Tested::NotConfigured, r#"["incoming"]"#),
+        (fails(), Tested::Works, r#"["outgoing"]"#),
+    ] {
+        record(&world, mailbox, &incoming, &outgoing).await;
+        let expected = format!(r#"{{"address": "anna@muster.example", "methods": {methods}}}"#);
+        assert_eq!(connected().await, expected);
+    }
+    record(&world, mailbox, &fails(), &fails()).await;
+    assert_eq!(connected().await, "", "nor is it any more");
+}
+
 #[tokio::test]
 async fn a_mailbox_that_has_gone_is_no_error() {
     let world = World::new().await;
