@@ -29,7 +29,7 @@ impl Registry {
         self.connectors.get(name).ok_or_else(|| {
             let known = self.connectors.keys().map(ProtocolName::as_str).collect::<Vec<_>>().join(", ");
             let message = format!("there is no connector for {name}; this installation has: {known}");
-            Fault::new(FaultScope::Profile, FaultClass::Refused, "UnknownProtocol", message)
+            Fault::new(FaultScope::Profile, FaultClass::Refused, "UnknownProtocol", message).local()
         })
     }
 

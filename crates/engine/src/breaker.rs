@@ -78,8 +78,8 @@ impl Breaker {
         }
     }
 
-    /// Folds in how a run at the profile ended. Whatever is not a fault of the profile shows that its server answers,
-    /// and so does its asking for less.
+    /// Folds in how a run at the profile ended. What came up on our own side says nothing. Of the rest, whatever is not
+    /// a fault of the profile shows that its server answers, and so does its asking for less.
     #[must_use]
     pub fn observe(
         self,
@@ -89,6 +89,7 @@ impl Breaker {
         jitter: f64,
     ) -> (Self, Transition) {
         match fault {
+            Some(fault) if fault.local => (self, Transition::None),
             Some(fault) if fault.scope == FaultScope::Profile && fault.class != FaultClass::Throttled => {
                 self.on_failure(now, fault.retry_after, settings, jitter)
             }

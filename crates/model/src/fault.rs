@@ -58,6 +58,9 @@ pub struct Fault {
     /// How long the server asked us to wait, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// It came up on our own side, so it says nothing of the server: neither that it fails nor that it answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 impl Fault {
@@ -69,6 +72,7 @@ impl Fault {
             code: code.to_owned(),
             message: text::line(message.as_ref(), MAX_FAULT_TEXT),
             retry_after: None,
+            local: false,
         }
     }
 
@@ -76,6 +80,13 @@ impl Fault {
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// The same fault, come up on our own side.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
         self
     }
 

@@ -159,7 +159,8 @@ impl Fold {
         let part = Part::from(schedule.lane);
         let subject = Subject::Part(schedule.mailbox, part);
         match &report.fault {
-            Some(fault) if fault.scope == FaultScope::Mailbox && report.outcome == Outcome::Failed => {
+            // A fault of the server is told of once, by its breaker; one of our own has nobody else to tell of it.
+            Some(fault) if (fault.scope == FaultScope::Mailbox || fault.local) && report.outcome == Outcome::Failed => {
                 let severity = if folded.disabled_code.is_some() { Severity::Error } else { Severity::Warning };
                 let parameters = json!({ "message": fault.message, "failures": folded.transient_failures });
                 alerts::raise(tx, &fault.code, severity, subject, parameters).await
@@ -242,9 +243,10 @@ fn one_an_occasion(reports: Vec<&CycleReport>) -> BTreeMap<(MailboxId, Lane, i64
     kept
 }
 
-/// Whether a report tells anything of the server: a run that never connected does not.
+/// Whether a report tells anything of the server: a run that never connected does not, nor does one that was ended by
+/// something on our own side.
 fn speaks_of_the_server(report: &CycleReport) -> bool {
-    matches!(report.outcome, Outcome::Completed | Outcome::Yielded | Outcome::Failed)
+    speaks_of_the_mailbox(report) && !report.fault.as_ref().is_some_and(|fault| fault.local)
 }
 
 /// The breaker that a row stores.

@@ -160,7 +160,7 @@ async fn renew(context: Context, admission: Admission, deadline: Deadline, held_
             Ok(renewed) => {
                 let what = if renewed.permit_held { "lease" } else { "permit" };
                 let message = format!("the {what} of this run has lapsed");
-                deadline.cancel(Fault::new(FaultScope::Mailbox, FaultClass::Transient, "LeaseLost", message));
+                deadline.cancel(Fault::new(FaultScope::Mailbox, FaultClass::Transient, "LeaseLost", message).local());
                 return;
             }
             Err(error) => tracing::warn!(%error, "permit and lease could not be renewed"),

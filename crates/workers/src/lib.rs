@@ -53,11 +53,11 @@ pub struct Context {
 pub(crate) fn target(context: &Context, access: &Access, endpoint: &Endpoint) -> Result<Target, Fault> {
     let opened = access.credentials(&context.store).map_err(|error| {
         let message = format!("the stored password cannot be opened: {error}");
-        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsUnreadable", message)
+        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsUnreadable", message).local()
     })?;
     let (login, secret) = opened.ok_or_else(|| {
         let message = "no user name and password are stored where the profile says they come from";
-        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsMissing", message)
+        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsMissing", message).local()
     })?;
     Ok(Target {
         endpoint: endpoint.clone(),

@@ -70,6 +70,13 @@ fn what_counts_as_the_servers_fault() {
             assert_eq!(transition == Transition::Opened, opens, "{scope} {class}");
         }
     }
+    for (scope, class) in FaultScope::ALL.iter().flat_map(|s| FaultClass::ALL.iter().map(move |c| (*s, *c))) {
+        for breaker in [ready, Breaker::Open { until: at(0), opened_at: at(0), step: 3 }.at(at(0))] {
+            let (after, transition) =
+                breaker.observe(Some(&fault(scope, class).local()), at(0), &Settings::default(), 0.0);
+            assert_eq!((after, transition), (breaker, Transition::None), "our own {scope} {class} says nothing");
+        }
+    }
     assert_eq!(ready.observe(None, at(0), &Settings::default(), 0.0), (Breaker::default(), Transition::None));
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn check(credentials: &Credentials) -> Result<(), Fault> {
     for (what, value) in [("user name", credentials.user.as_str()), ("password", credentials.expose())] {
         if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0 | 1)) || value.len() > MAX_TEXT {
             let message = format!("the {what} holds a line break or another control character, or is far too long");
-            return Err(fault::mailbox(FaultClass::Auth, "UnusableCredentials", message));
+            return Err(fault::mailbox(FaultClass::Auth, "UnusableCredentials", message).local());
         }
     }
     Ok(())

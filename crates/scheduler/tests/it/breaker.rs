@@ -81,6 +81,27 @@ async fn deferrals_neither_close_nor_open() {
     assert_eq!(stage.world.open_alerts().await, ["ServerUnreachable error ×1"]);
 }
 
+/// Neither does what went wrong on our own side, and it is told of with the mailbox.
+#[tokio::test]
+async fn our_own_faults_neither_close_nor_open() {
+    let stage = stage(6).await;
+    let hints = stage.round().await;
+    let missing = Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsMissing", "none stored").local();
+    let unknown = Fault::new(FaultScope::Profile, FaultClass::Refused, "UnknownProtocol", "no such connector").local();
+    stage.fold(&all_failed(&stage, &hints[..2])).await;
+    stage.fold(&[stage.failed(&hints[2], missing.clone()), stage.failed(&hints[3], unknown)]).await;
+    assert_eq!(stage.world.open_alerts().await, ["CredentialsMissing error ×1", "UnknownProtocol warning ×1"]);
+    stage.fold(&all_failed(&stage, &hints[4..5])).await;
+    let open = stage.world.open_alerts().await;
+    assert!(open.contains(&"ServerUnreachable error ×1".to_owned()), "the third in a row: {open:?}");
+
+    stage.world.advance(600);
+    stage.fold(&[stage.failed(&hints[5], missing)]).await;
+    let open = stage.world.open_alerts().await;
+    assert!(open.contains(&"ServerUnreachable error ×1".to_owned()), "no probe has come through: {open:?}");
+    assert_eq!(stage.round().await.len(), 1, "still one probe at a time");
+}
+
 #[tokio::test]
 async fn a_busy_server_is_not_a_failed_one() {
     let stage = stage(5).await;

@@ -95,7 +95,7 @@ impl Handles<SyncLane> for Handler {
                 tracing::error!(%error, mailbox.id = %lane.mailbox, "a run failed on our side");
                 use lockstep_model::fault::{Fault, FaultClass, FaultScope};
                 let fault = Fault::new(FaultScope::Mailbox, FaultClass::Bug, "InternalError", "see the worker's log");
-                Ended::failed(fault, lockstep_wire::Counts::default())
+                Ended::failed(fault.local(), lockstep_wire::Counts::default())
             }
         };
         self.count(&ended, begun);

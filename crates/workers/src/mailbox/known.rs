@@ -54,5 +54,5 @@ impl Known for StoreKnown<'_> {
 }
 
 fn away(error: lockstep_store::Error) -> Fault {
-    Fault::new(FaultScope::Mailbox, FaultClass::Transient, DATABASE_AWAY, error.to_string())
+    Fault::new(FaultScope::Mailbox, FaultClass::Transient, DATABASE_AWAY, error.to_string()).local()
 }
