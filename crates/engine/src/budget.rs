@@ -31,8 +31,10 @@ pub struct PageLimits {
     pub bytes: u64,
 }
 
-/// The limits of the next page. After [`SILENT_EXPIRIES`] a page is one item, whose id is committed before it is
-/// touched, so that the next run knows which one to set aside.
-pub fn page_limits(silent_expiries: u32) -> PageLimits {
-    PageLimits { items: if silent_expiries >= SILENT_EXPIRIES { 1 } else { PAGE_ITEMS }, bytes: PAGE_BYTES }
+/// The limits of the next page. After [`SILENT_EXPIRIES`], and while an item is due over which a worker has died
+/// before (`suspect`), a page is one item, whose id is committed before it is touched, so that the next run knows
+/// which one it was.
+pub fn page_limits(silent_expiries: u32, suspect: bool) -> PageLimits {
+    let cautious = suspect || silent_expiries >= SILENT_EXPIRIES;
+    PageLimits { items: if cautious { 1 } else { PAGE_ITEMS }, bytes: PAGE_BYTES }
 }

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod outage;
 pub mod outgoing;
 pub mod ownership;
+pub mod quarantine;
 pub mod queue_items;
 pub mod resolution;
 pub mod retry;

@@ -164,6 +164,52 @@ pub async fn attempts(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Re
     Ok(rows.into_iter().map(i32::unsigned_abs).collect())
 }
 
+/// How often a worker has ended over an item, this time not included.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn deaths(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<u32> {
+    let deaths = sqlx::query_scalar!(
+        "/* items::deaths */ SELECT deaths FROM remote_items WHERE mailbox_id = $1 AND remote_key = $2",
+        mailbox.0,
+        key.as_bytes(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(deaths.unwrap_or_default().unsigned_abs())
+}
+
+/// Notes that a worker has ended over an item, and when it is read again. Not one of the item's own failed attempts.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn note_death(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    key: &RemoteKey,
+    (reason, detail): (&str, &str),
+    next_attempt_at: DateTime<Utc>,
+) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "/* items::note_death */ INSERT INTO remote_items AS known
+             (mailbox_id, remote_key, disposition, reason, detail, deaths, next_attempt_at, seen_at)
+         VALUES ($1, $2, 'quarantined', $3, $4, 1, $5, $6)
+         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET deaths = known.deaths + 1, reason = EXCLUDED.reason,
+             detail = EXCLUDED.detail, next_attempt_at = EXCLUDED.next_attempt_at
+         WHERE known.disposition = 'quarantined'",
+        mailbox.0,
+        key.as_bytes(),
+        reason,
+        detail,
+        next_attempt_at,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Remembers items, in one statement. A quarantined item counts one more attempt; about any other the alert ends, and
 /// what it cost before is forgotten.
 ///

@@ -86,6 +86,8 @@ pub struct Run {
     pub touching: Option<RemoteKey>,
     /// A quarantined item is due for another attempt, so the whole listing has to be looked at.
     pub attempt_due: bool,
+    /// A worker has died over an item that is due for another attempt.
+    pub suspect_due: bool,
     /// Processed items wait for their deletion on the server.
     pub deletions_wanted: bool,
     /// An earlier listing gave cause for an alert that is still open.
@@ -96,6 +98,8 @@ pub struct Run {
     pub track: TrackOption,
     /// Mail received before this instant is not processed: the later of the profile's and the mailbox's.
     pub process_from: Option<DateTime<Utc>>,
+    /// Code page of text that names none; `None`: the parser's own choice.
+    pub code_page: Option<String>,
     /// How to reach the server.
     pub access: Access,
     /// Limits of the organisation.
@@ -166,13 +170,13 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
     let row = sqlx::query!(
         "/* lanes::open */ SELECT o.id AS organisation_id, o.max_attachment_bytes, o.max_message_bytes,
              o.max_body_bytes, o.blocked_extensions, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
-             EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.disposition = 'quarantined'
-                     AND i.next_attempt_at <= $3) AS \"attempt_due!\",
+             (SELECT max(i.deaths) FROM remote_items i WHERE i.mailbox_id = l.mailbox_id
+                 AND i.disposition = 'quarantined' AND i.next_attempt_at <= $3) AS attempt_due,
              EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.delete_wanted)
                  AS \"deletions_wanted!\",
              EXISTS (SELECT 1 FROM alerts a WHERE a.mailbox_id = l.mailbox_id AND a.resolved_at IS NULL
                      AND a.key = a.code || '/mailbox/' || l.mailbox_id || '/listing') AS \"listing_alert!\",
-             m.process_email_from, p.process_emails_from,
+             m.process_email_from, p.process_emails_from, p.encoding_code_page,
              COALESCE(u.track_option, q.track_option) AS \"track!\"
          FROM lanes l
          JOIN lane_schedules s ON s.mailbox_id = l.mailbox_id AND s.lane = l.lane
@@ -198,11 +202,13 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         claims: row.claims.unsigned_abs(),
         cursor: Cursor(row.cursor),
         touching: row.touching.and_then(RemoteKey::new),
-        attempt_due: row.attempt_due,
+        attempt_due: row.attempt_due.is_some(),
+        suspect_due: row.attempt_due.is_some_and(|deaths| deaths > 0),
         deletions_wanted: row.deletions_wanted,
         listing_alert: row.listing_alert,
         track: word("users", "track_option", mailbox.id, &row.track)?,
         process_from: row.process_email_from.max(row.process_emails_from),
+        code_page: Some(row.encoding_code_page).filter(|name| !name.trim().is_empty()),
         mailbox,
         access,
         limits: OrganisationLimits {

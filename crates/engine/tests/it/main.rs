@@ -13,6 +13,7 @@ mod health;
 mod identity;
 mod incoming_rules;
 mod outgoing;
+mod quarantine;
 mod resolution;
 mod retry;
 mod sending_rules;

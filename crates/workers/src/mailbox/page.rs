@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use lockstep_connector::{Deadline, Delta, RemoteHead, Session, fingerprint};
-use lockstep_engine::acceptance::{self, Decision, Reason};
+use lockstep_engine::{
+    acceptance::{self, Decision, Reason},
+    quarantine,
+};
 use lockstep_mime::{Limits, header::Headers};
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
-    remote::Fingerprint,
+    id::MailboxId,
+    remote::{Fingerprint, RemoteKey},
 };
 use lockstep_store::{
     Error, Tx,
@@ -29,6 +33,9 @@ use crate::{
 
 /// Attempts at a page that collides with somebody else's.
 const ATTEMPTS: u32 = 3;
+
+/// Why an item is set aside whose reader ended without a word.
+const WORKER_DIED: &str = "WorkerDied";
 
 /// What ended a page early.
 pub(crate) enum Stopped {
@@ -146,7 +153,7 @@ async fn sift(
         let message = format!("asked for {} headers, got {}", heads.len(), blocks.len());
         return Ok(Err(Fault::new(FaultScope::Mailbox, FaultClass::Bug, "HeadersMissing", message)));
     }
-    let limits = Limits::default();
+    let limits = mime_limits(run);
     let mut parsed = Vec::with_capacity(heads.len());
     let mut questions = Questions::default();
     for (head, block) in heads.into_iter().zip(blocks) {
@@ -176,6 +183,11 @@ async fn sift(
     Ok(Ok(accepted))
 }
 
+/// The bounds a message is read within, and the code page of what names none (B27).
+fn mime_limits(run: &Run) -> Limits {
+    Limits { body_bytes: run.limits.max_body_bytes, default_charset: run.code_page.clone(), ..Limits::default() }
+}
+
 async fn fetch(
     context: &Context,
     run: &Run,
@@ -184,7 +196,7 @@ async fn fetch(
     deadline: &Deadline,
 ) -> Result<Received, Trouble> {
     let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
-    let mut received = receive::receive(&context.store, body, &run.limits).await?;
+    let mut received = receive::receive(&context.store, body, &run.limits, mime_limits(run)).await?;
     let message = &received.message;
     let meant_raw = message.unparsable.is_some() || message.is_signed || message.is_encrypted;
     // Known only now: a signature inside another part, or nothing to be understood at all.
@@ -273,7 +285,8 @@ async fn write(
         FaultClass::Transient,
         "PageCollided",
         "the page met other writers three times in a row",
-    );
+    )
+    .local();
     Err(Stopped::Remote(fault))
 }
 
@@ -371,11 +384,9 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
                 .await?;
         }
         if matches!(planned.item.disposition, items::Disposition::Quarantined(_)) {
-            let Planned { item, .. } = planned;
-            let message = item.detail.as_ref().or(item.reason.as_ref());
-            let parameters = json!({ "item": item.key.to_string(), "reason": item.reason, "message": message });
-            let subject = Subject::Item(mailbox, &item.key);
-            alerts::raise(tx, items::QUARANTINED, Severity::Warning, subject, parameters).await?;
+            let item = &planned.item;
+            let reason = item.reason.as_deref().unwrap_or_default();
+            tell_set_aside(tx, mailbox, &item.key, reason, item.detail.as_deref().unwrap_or(reason)).await?;
         }
     }
     Ok(())
@@ -393,13 +404,43 @@ fn count(planned: &[Planned]) -> Counts {
     counts
 }
 
-/// Sets aside the item that the runs before this one did not live to tell of.
-pub(crate) async fn set_aside(context: &Context, run: &mut Run) -> Result<(), Stopped> {
+/// Notes what a cautious run before this one left behind: the item it was about to touch. Where its claim has run out,
+/// its worker died over that item, and the item is read again now or later; where it has reported, it lived, whatever
+/// else ended it.
+pub(crate) async fn note_death(context: &Context, run: &mut Run) -> Result<(), Stopped> {
     let Some(key) = run.touching.take() else { return Ok(()) };
-    let head = RemoteHead { key, handle: 0, size: 0, weak: false };
-    // May heal: the worker may have died of something else, such as another mailbox's message or its machine.
-    let message = "the worker ended without a word each time it read this item";
-    let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
-    let mut counts = Counts::default();
-    write(context, run, &Delta::default(), &[(head, Looked::Failed(fault))], false, &mut counts).await
+    let mailbox = run.mailbox.id;
+    let mut tx = context.store.begin().await?;
+    if !lanes::fence(&mut tx, mailbox, lane(), run.version, None).await? {
+        context.metrics.fenced.inc();
+        return Err(Stopped::Fenced);
+    }
+    if run.claims > 1 {
+        let deaths = items::deaths(&mut tx, mailbox, &key).await? + 1;
+        let wait = quarantine::after_death(deaths, rand::random());
+        let next = tx.now() + context.scale.apply(wait.unwrap_or_default());
+        let message = "the worker ended without a word while it read this item";
+        items::note_death(&mut tx, mailbox, &key, (WORKER_DIED, message), next).await?;
+        tracing::warn!(item = %key, deaths, set_aside = wait.is_some(), "a worker ended over an item");
+        if wait.is_some() {
+            tell_set_aside(&mut tx, mailbox, &key, WORKER_DIED, message).await?;
+        } else {
+            run.attempt_due = true;
+        }
+    }
+    tx.commit().await?;
+    run.version += 1;
+    Ok(())
+}
+
+async fn tell_set_aside(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    key: &RemoteKey,
+    reason: &str,
+    message: &str,
+) -> Result<(), Error> {
+    let parameters = json!({ "item": key.to_string(), "reason": reason, "message": message });
+    let subject = Subject::Item(mailbox, key);
+    alerts::raise(tx, items::QUARANTINED, Severity::Warning, subject, parameters).await
 }

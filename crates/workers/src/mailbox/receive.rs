@@ -60,8 +60,8 @@ pub(crate) async fn receive(
     store: &Store,
     mut body: BodyReader<'_>,
     limits: &OrganisationLimits,
+    mime_limits: Limits,
 ) -> Result<Received, Trouble> {
-    let mime_limits = Limits { body_bytes: limits.max_body_bytes, ..Limits::default() };
     let mut splitter = Splitter::new(mime_limits.clone());
     let mut collector = Collector::new(mime_limits, Pending { limits, events: Vec::new() });
     let mut files = Files { store, limits, open: None, done: Vec::new() };

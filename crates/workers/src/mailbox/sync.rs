@@ -108,9 +108,9 @@ async fn pages(
     counts: &mut Counts,
 ) -> Result<Outcome, Stopped> {
     let silent = run.claims.saturating_sub(1);
-    let limits = budget::page_limits(silent);
+    page::note_death(context, run).await?;
+    let limits = budget::page_limits(silent, run.suspect_due);
     let cautious = limits.items == 1;
-    page::set_aside(context, run).await?;
     // A quarantined item whose time has come is found only by looking at the whole listing again.
     let cursor = if run.attempt_due { Cursor::default() } else { run.cursor.clone() };
     let limits = Limits { items: limits.items, bytes: limits.bytes };
@@ -149,7 +149,7 @@ async fn hold(memory: &Arc<Semaphore>, deadline: &Deadline) -> Result<tokio::syn
 
 fn closed() -> Fault {
     use lockstep_model::fault::{FaultClass, FaultScope};
-    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "ShuttingDown", "the process is about to end")
+    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "ShuttingDown", "the process is about to end").local()
 }
 
 /// Deletes processed items on the server: those of this run, and those an earlier run did not hear confirmed.

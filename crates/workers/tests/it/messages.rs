@@ -200,3 +200,30 @@ async fn many_parts_and_recipients() {
         200
     );
 }
+
+/// B27: 8-bit text that names no charset is read by the profile's code page; without one as western European.
+#[tokio::test]
+async fn b27_undeclared_text_is_read_by_the_profiles_code_page() {
+    let russian = b"\xcf\xf0\xe8\xe2\xe5\xf2, \xec\xe8\xf0".as_slice();
+    let japanese = b"\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd".as_slice();
+    for (code_page, bytes, text) in [
+        ("windows-1251", russian, "Привет, мир"),
+        ("", russian, "Ïðèâåò, ìèð"),
+        ("no-such-code-page", russian, "Ïðèâåò, ìèð"),
+        ("shift_jis", japanese, "こんにちは"),
+    ] {
+        // A queue for customers only is judged by headers before bodies are read.
+        for track in [TrackOption::All, TrackOption::FromCustomers] {
+            let stage = Stage::new().await;
+            stage.world.contact("Kunde", "c@kunde.example").await;
+            stage.world.sql(&format!("UPDATE email_server_profiles SET encoding_code_page = '{code_page}'")).await;
+            let anna = stage.user("anna", track).await;
+            let head =
+                b"Message-ID: <m@kunde.example>\r\nFrom: c@kunde.example\r\nTo: anna@muster.example\r\nSubject: ";
+            stage.server.put(ANNA, "k0", [head.as_slice(), bytes, b"\r\n\r\n", bytes, b"\r\n"].concat());
+            assert_eq!(stage.run(anna).await.counts.tracked, 1);
+            let stored = stage.world.text("SELECT subject || '|' || trim(body_text, E'\\r\\n') FROM emails").await;
+            assert_eq!(stored, format!("{text}|{text}"), "{code_page:?} {track}");
+        }
+    }
+}
