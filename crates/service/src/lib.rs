@@ -4,6 +4,7 @@
 //! and no role: a role is a closure that gets a [`Context`], and what a role needs comes to it as library types
 //! (cancellation tokens, a metrics registry).
 
+mod bounded;
 mod common;
 pub mod config;
 mod exit;
@@ -12,6 +13,7 @@ pub mod probes;
 mod run;
 pub mod telemetry;
 
+pub use bounded::{BoundedListener, BoundedStream, Bounds};
 pub use common::{CommonConfig, LogFilter, LogFormat, ProbesConfig, ShutdownConfig, TelemetryConfig};
 pub use exit::{Exit, Failure};
 pub use lifecycle::{Drained, Lifecycle};

@@ -40,11 +40,19 @@ pub struct RequestLimits {
     pub upload_timeout_seconds: u64,
     /// Requests at one time; more are answered 503.
     pub max_concurrent: usize,
+    /// Connections at one time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Longest time for the head of a request, and longest silence between two requests of a connection, in seconds.
+    pub head_timeout_seconds: u64,
 }
 
 impl RequestLimits {
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
+    }
+
+    pub(crate) fn head_timeout(&self) -> Duration {
+        Duration::from_secs(self.head_timeout_seconds.max(1))
     }
 
     pub(crate) fn upload_timeout(&self) -> Duration {
@@ -60,6 +68,8 @@ impl Default for RequestLimits {
             timeout_seconds: 30,
             upload_timeout_seconds: 600,
             max_concurrent: 256,
+            max_connections: 1024,
+            head_timeout_seconds: 30,
         }
     }
 }

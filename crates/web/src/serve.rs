@@ -2,8 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use axum::{Router, serve::Listener};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{api, config::WebConfig, state::AppState};
 
@@ -21,9 +27,6 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// Accepting connections failed for good.
-    #[error("serving failed: {0}")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Listens at the configured address; from then on connections wait for [`serve`].
@@ -34,21 +37,51 @@ pub async fn listen(config: &WebConfig) -> Result<TcpListener, ServeError> {
     TcpListener::bind(config.listen).await.map_err(|source| ServeError::Listen { address: config.listen, source })
 }
 
-/// Answers until `shutdown`, and then for as long as answers in progress need, but not above 20 seconds.
-///
-/// # Errors
-/// [`ServeError::Serve`].
-pub async fn serve(listener: TcpListener, state: Arc<AppState>, shutdown: CancellationToken) -> Result<(), ServeError> {
-    let router = api::router(state);
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-    let serving = serving.into_future();
-    let cut_off = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+/// Answers until `shutdown`, and then for as long as answers in progress need, but not above 20 seconds. HTTP/1.1 only:
+/// the proxy before it may speak what it likes. The listener bounds how many connections there are; each of them has
+/// [`crate::RequestLimits::head_timeout_seconds`] for every request's head, the first one and the next ones.
+pub async fn serve(mut listener: impl Listener, state: Arc<AppState>, shutdown: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(state.limits.head_timeout());
+    let service = TowerToHyperService::new(api::router(state));
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    let _cut_at_the_end = cut.clone().drop_guard();
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            (stream, _) = listener.accept() => stream,
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let (shutdown, cut) = (shutdown.clone(), cut.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                () = answer(connection, shutdown) => {}
+            }
+        });
+    }
+    // Nobody is accepted any more, not even by the kernel.
+    drop(listener);
+    connections.close();
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "answers in progress are cut off");
+    }
+}
+
+/// One connection to its end; the answer in progress is its last one once `shutdown` is asked for.
+async fn answer<S>(connection: http1::Connection<TokioIo<S>, TowerToHyperService<Router>>, shutdown: CancellationToken)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
-    tokio::select! {
-        done = serving => done.map_err(ServeError::Serve),
-        () = cut_off => Ok(()),
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
     }
 }

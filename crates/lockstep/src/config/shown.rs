@@ -58,6 +58,8 @@ struct Limits {
     timeout_seconds: u64,
     upload_timeout_seconds: u64,
     max_concurrent: usize,
+    max_connections: usize,
+    head_timeout_seconds: u64,
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The web role: the REST API.
 
-use lockstep_service::{CommonConfig, Context, Failure};
-use lockstep_web::{AppState, ServeError};
+use std::time::Duration;
+
+use lockstep_service::{BoundedListener, Bounds, CommonConfig, Context, Failure};
+use lockstep_web::AppState;
 
 use super::{RoleSettings, base::Base};
 use crate::{
@@ -40,20 +42,16 @@ impl RoleSettings for WebSettings {
             let descriptors = connectors::registry(&trust, self.network.ehlo_name.as_str()).descriptors();
             let state =
                 AppState::new(base.store.clone(), descriptors, &self.web, &base.registry).map_err(Failure::internal)?;
-            let listener = lockstep_web::listen(&self.web).await.map_err(failed)?;
+            let listener = lockstep_web::listen(&self.web).await.map_err(|error| {
+                Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
+            })?;
             listening.set(true, self.web.listen.to_string());
-            lockstep_web::serve(listener, state, context.lifecycle.soft.clone()).await.map_err(failed)?;
+            let bounds =
+                Bounds { connections: self.web.limits.max_connections, life: None, stall: Duration::from_secs(60) };
+            let listener = BoundedListener::new(listener, bounds);
+            lockstep_web::serve(listener, state, context.lifecycle.soft.clone()).await;
         }
         base.close().await;
         Ok(())
-    }
-}
-
-fn failed(error: ServeError) -> Failure {
-    match error {
-        ServeError::Listen { .. } => {
-            Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
-        }
-        ServeError::Serve(_) => Failure::internal(error),
     }
 }

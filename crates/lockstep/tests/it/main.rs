@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api;
+mod connections;
 mod life;
 mod mailbox;
 mod process;

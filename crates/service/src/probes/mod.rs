@@ -1,7 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics` on a port and a thread of their own, so that they answer truthfully when the
 //! role's runtime is stuck.
 
-mod bounded;
 mod pulse;
 mod readiness;
 
@@ -17,6 +16,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 use tokio_util::sync::CancellationToken;
 
+use crate::bounded::{BoundedListener, Bounds};
 use crate::exit::Failure;
 
 pub use pulse::Pulse;
@@ -24,6 +24,10 @@ pub use readiness::{Condition, ConditionHandle, Readiness, Report};
 
 /// A runtime that has not ticked for this long is reported as dead.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// Probes and scrapers are few. However busy a connection is, it ends: slow senders cannot hold a place, and scrapers
+/// connect again.
+const BOUNDS: Bounds = Bounds { connections: 64, life: Some(Duration::from_secs(60)), stall: Duration::from_secs(60) };
 
 #[derive(Clone)]
 struct Shared {
@@ -66,7 +70,7 @@ impl Probes {
         let router = router(Shared { registry, readiness, pulse });
         let listener = {
             let _inside = runtime.enter();
-            bounded::BoundedListener::new(tokio::net::TcpListener::from_std(listener).map_err(failed)?)
+            BoundedListener::new(tokio::net::TcpListener::from_std(listener).map_err(failed)?, BOUNDS)
         };
         let thread = std::thread::Builder::new()
             .name("probes".to_owned())

@@ -26,6 +26,6 @@ async fn serves_until_it_is_told_to_stop() {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
 
     stop.cancel();
-    timeout(Duration::from_secs(25), serving).await.unwrap().unwrap().unwrap();
+    timeout(Duration::from_secs(25), serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
