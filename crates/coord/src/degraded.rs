@@ -2,12 +2,12 @@
 //!
 //! The rule: for one permit lifetime after Redis was lost nothing new is granted, so that whatever other replicas hold is either
 //! renewed by them under this same rule or has lapsed. After that a process keeps to `floor(cap / live replicas)` permits of an
-//! account. Whoever held a permit before the loss keeps it as long as the share has room for it; holders beyond
+//! account, where the live replicas are those of every role that opens connections: roles share accounts. Whoever held a permit before the loss keeps it as long as the share has room for it; holders beyond
 //! the share may renew only during the first two thirds of the lifetime, so that, renewing at least three times a lifetime, they
 //! have learned of their loss when the others begin to use their shares.
 //!
-//! The bound: replicas that all lost Redis together never exceed the cap by more than the rounding of heartbeats
-//! (`live` too small for one heartbeat period). A replica that alone lost Redis adds at most its share to what the others hold.
+//! The bound: the shares of replicas that all lost Redis together never add up to more than the cap, but for a `live` that
+//! is too small for one heartbeat period. While it is not known (0), a share is nothing. A replica that alone lost Redis adds at most its share to what the others hold.
 //! When Redis is back, local holders ask it again at their next renewal; until then newcomers elsewhere may be granted what
 //! they occupy, for at most one renewal interval.
 //!
@@ -171,7 +171,7 @@ impl DegradedShare {
 
 /// One replica's part of a limit.
 fn share(limit: u32, live: u32) -> u32 {
-    limit / live.max(1)
+    limit.checked_div(live).unwrap_or(0)
 }
 
 #[cfg(test)]

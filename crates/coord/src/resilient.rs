@@ -51,8 +51,8 @@ impl<C: fmt::Debug> fmt::Debug for Resilient<C> {
 }
 
 impl<C: Coord> Resilient<C> {
-    /// Wraps `inner`. The caller keeps `live_replicas` up to date from the heartbeats in the database; it counts
-    /// this process too.
+    /// Wraps `inner`. The caller keeps `live_replicas` up to date from the heartbeats in the database; it counts all who
+    /// share the caps, whatever their role, and this process too. 0 as long as it is not known.
     pub fn new(inner: C, live_replicas: Arc<AtomicU32>, metrics: Metrics) -> Self {
         Self { inner, live_replicas, metrics, state: Mutex::default() }
     }
@@ -67,7 +67,7 @@ impl<C: Coord> Resilient<C> {
     }
 
     fn live(&self) -> u32 {
-        self.live_replicas.load(Ordering::Relaxed).max(1)
+        self.live_replicas.load(Ordering::Relaxed)
     }
 
     /// Whether this call goes to the service: always while it is there, once in a while when it is not.

@@ -26,6 +26,7 @@ pub mod queues;
 pub mod replicas;
 pub mod schedules;
 pub mod schema;
+pub mod shares;
 pub mod users;
 pub mod vault;
 

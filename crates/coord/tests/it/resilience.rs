@@ -103,6 +103,41 @@ async fn n2_nothing_new_for_a_lifetime_then_a_share_then_back() {
     assert_eq!(service.twin.usage(asking.profile, &Account::of_profile()).await.unwrap(), 2);
 }
 
+/// B20: whatever roles the replicas play, on one account they stay within its cap together.
+#[tokio::test(start_paused = true)]
+async fn b20_the_shares_of_all_replicas_never_add_up_to_more_than_the_cap() {
+    for cap in 1..=11 {
+        for live in 1..=5_u32 {
+            let replicas: Vec<_> = (0..live).map(|_| resilient(live)).collect();
+            let asking = Asking::with_cap(cap);
+            let mut out = 0;
+            for (service, coord) in &replicas {
+                service.away.store(true, Ordering::Relaxed);
+                assert!(matches!(coord.admit(&asking.run()).await.unwrap(), Admitted::NoPermit { .. }));
+            }
+            advance(asking.ttl).await;
+            for (_, coord) in &replicas {
+                for _ in 0..=cap {
+                    // As those who send do: the account's last permit is open to them.
+                    let run = Admission { reserve: true, ..asking.run() };
+                    out += u32::from(coord.admit(&run).await.unwrap() == Admitted::Granted);
+                }
+            }
+            assert_eq!(out, cap / live * live, "cap {cap}, {live} replicas");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_heartbeat_nothing_is_granted_locally() {
+    let (service, coord) = resilient(0);
+    let asking = Asking::with_cap(5);
+    service.away.store(true, Ordering::Relaxed);
+    assert!(matches!(coord.admit(&asking.run()).await.unwrap(), Admitted::NoPermit { .. }));
+    advance(asking.ttl * 2).await;
+    assert!(matches!(coord.admit(&asking.run()).await.unwrap(), Admitted::NoPermit { .. }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_that_lapsed_while_redis_was_there_is_not_put_back() {
     let (_, coord) = resilient(1);

@@ -16,7 +16,7 @@ use lockstep_model::{
 };
 use lockstep_queue::{Broker as Connection, Stop};
 use lockstep_service::{Context, Failure, probes::ConditionHandle};
-use lockstep_store::{Store, Vault, replicas};
+use lockstep_store::{Store, Vault, replicas, shares};
 use lockstep_wire::Role;
 use prometheus::{
     IntGaugeVec, Opts, Registry,
@@ -49,6 +49,8 @@ const STEP_WITHIN: Duration = Duration::from_secs(1);
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// A replica not heard of for so long counts as gone.
 const REPLICA_LIFETIME: Duration = Duration::from_secs(20);
+/// Roles that open connections to mail servers. An account's cap is for all of them together.
+const CONNECTING: [Role; 3] = [Role::MailboxWorker, Role::OutgoingWorker, Role::AsyncWorker];
 /// While something is missing, it is said this often.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
 /// Longest wait for a service at the end of a role.
@@ -66,6 +68,7 @@ pub(super) struct Base {
     pulse: Store,
     holds: IntGaugeVec,
     replica: ReplicaId,
+    /// Replicas that share the connection caps; 0 until the first heartbeat.
     live: Arc<AtomicU32>,
     work: TaskTracker,
     /// Background tasks outlive the soft stop: handlers that still run need what they keep.
@@ -101,7 +104,7 @@ impl Base {
             pulse,
             holds,
             replica: ReplicaId::new(),
-            live: Arc::new(AtomicU32::new(1)),
+            live: Arc::default(),
             work: TaskTracker::new(),
             _done_at_the_end: done.clone().drop_guard(),
             done,
@@ -138,9 +141,9 @@ impl Base {
                 // Only with the database's time: a beat by a wrong clock would count wrongly.
                 if stepped.is_some() && is_due(beaten, BEAT_EVERY) {
                     match timeout(ANSWER_WITHIN, beat(&pulse, replica, role)).await {
-                        Ok(Ok(alive)) => {
+                        Ok(Ok(sharing)) => {
                             beaten = Some(Instant::now());
-                            live.store(alive, Ordering::Relaxed);
+                            live.store(sharing, Ordering::Relaxed);
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "no heartbeat"),
                         Err(_) => tracing::debug!("no heartbeat in time"),
@@ -337,11 +340,13 @@ async fn step(store: &Store, clock: &SystemClock, adjust: bool) -> Result<bool, 
     }
 }
 
+/// Notes that this replica is alive, and counts those who share the connection caps.
 async fn beat(store: &Store, replica: ReplicaId, role: &str) -> lockstep_store::Result<u32> {
     let mut tx = store.begin().await?;
-    let alive = replicas::beat(&mut tx, replica, role, REPLICA_LIFETIME).await?;
+    replicas::beat(&mut tx, replica, role, REPLICA_LIFETIME).await?;
+    let sharing = shares::live(&mut tx, &CONNECTING.map(Role::name), REPLICA_LIFETIME).await?;
     tx.commit().await?;
-    Ok(alive)
+    Ok(sharing)
 }
 
 /// A registry whose figures carry the role's name, served with the others of the process.
@@ -365,5 +370,48 @@ impl Collector for RoleMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.registry.gather()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_service::{Lifecycle, probes::Readiness};
+    use lockstep_test_support::{eventually, postgres::TestDatabase};
+
+    use super::*;
+    use crate::{config::*, roles::RoleSettings, startup::no_vault};
+
+    fn open<S: RoleSettings>(database: &Database) -> Base {
+        let context = Context {
+            name: S::NAME,
+            lifecycle: Lifecycle::new(),
+            registry: Registry::new(),
+            readiness: Readiness::default(),
+            probes: ([127, 0, 0, 1], 0).into(),
+        };
+        Base::open(&context, S::NAME, database, no_vault().unwrap()).unwrap()
+    }
+
+    /// B20: workers of different roles divide a cap by all of them, not by their own kind.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn b20_replicas_of_every_role_that_connects_share_the_caps() {
+        let database = TestDatabase::create().await;
+        let settings: Database = serde_json::from_value(serde_json::json!({ "url": database.url() })).unwrap();
+        open_store(&settings, "migrate", 1, Arc::default(), no_vault().unwrap()).unwrap().migrate().await.unwrap();
+        let others = [open::<SchedulerSettings>(&settings), open::<WebSettings>(&settings)];
+        let sharing = [
+            open::<MailboxWorkerSettings>(&settings),
+            open::<MailboxWorkerSettings>(&settings),
+            open::<OutgoingWorkerSettings>(&settings),
+            open::<AsyncWorkerSettings>(&settings),
+        ];
+        let counted = async || {
+            let counts: Vec<u32> = sharing.iter().map(|base| base.live.load(Ordering::Relaxed)).collect();
+            if counts.iter().all(|count| *count == 4) { Ok(()) } else { Err(counts) }
+        };
+        eventually(Duration::from_secs(60), counted, "every worker counts all of them").await;
+        for base in sharing.into_iter().chain(others) {
+            base.close().await;
+        }
     }
 }

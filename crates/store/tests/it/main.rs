@@ -16,4 +16,5 @@ mod replicas;
 mod schedules;
 mod schema;
 mod seed;
+mod shares;
 mod vault;
