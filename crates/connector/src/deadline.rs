@@ -110,7 +110,8 @@ async fn until_cancelled(cancelled: &mut watch::Receiver<Option<Fault>>) -> Faul
 }
 
 fn exceeded() -> Fault {
-    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "DeadlineExceeded", "the time given to this run is over").local()
+    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "DeadlineExceeded", "the time given to this run is over")
+        .local()
 }
 
 fn timed_out(at_most: Duration) -> Fault {

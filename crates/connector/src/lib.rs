@@ -21,7 +21,7 @@ pub use credentials::Credentials;
 pub use deadline::Deadline;
 pub use delta::{Delta, Known, Limits, RemoteHead};
 pub use descriptor::Descriptor;
-pub use net::tls::TlsTrust;
+pub use net::{address::AddressRules, tls::TlsTrust};
 pub use registry::Registry;
 pub use send::{Envelope, PointOfNoReturn, RecipientReply, SendReceipt};
 pub use session::{BodyReader, Connector, Session, Target};

@@ -1,14 +1,16 @@
-//! Which hosts a mail server may have. Addresses that lead back into the deployment's own plumbing are refused:
-//! link-local ones (where clouds keep their metadata), unspecified, broadcast and multicast ones.
+//! Which hosts a mail server may have, as far as their text tells. What a name resolves to is judged by the same rules
+//! when it is connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use lockstep_connector::AddressRules;
 
 /// What is wrong with a host, as a remedy; `None` when it may be used.
 pub(crate) fn refuse(host: &str) -> Option<&'static str> {
     const FORM: &str = "a host name or IP address, without scheme, port, path or spaces, at most 253 characters";
-    const RANGE: &str = "an address outside the link-local, unspecified, broadcast and multicast ranges";
+    const RANGE: &str = "an address outside the link-local, metadata, unspecified, broadcast and multicast ranges";
     if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return refused_address(address).then_some(RANGE);
+        return AddressRules::default().refuse(address).map(|_| RANGE);
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     let label_fits = |label: &str| {
@@ -29,38 +31,6 @@ pub(crate) fn refuse(host: &str) -> Option<&'static str> {
     }
     matches!(name.to_ascii_lowercase().as_str(), "metadata.google.internal" | "metadata.goog" | "instance-data")
         .then_some(RANGE)
-}
-
-fn refused_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => refused_v4(v4),
-        IpAddr::V6(v6) => match embedded_v4(v6) {
-            Some(v4) => refused_v4(v4),
-            None => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6 == AWS_METADATA,
-        },
-    }
-}
-
-const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-
-fn refused_v4(v4: Ipv4Addr) -> bool {
-    v4.octets()[0] == 0 || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast() || v4.octets()[0] >= 240
-}
-
-/// The IPv4 address inside a mapped (`::ffff:a.b.c.d`) or translated (`64:ff9b::a.b.c.d`, 6to4) one.
-fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, ..] = v6.segments();
-    let from = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    if a == 0x2002 {
-        return Some(from(b, c));
-    }
-    if v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        return Some(from(v6.segments()[6], v6.segments()[7]));
-    }
-    v6.to_ipv4_mapped()
 }
 
 #[cfg(test)]

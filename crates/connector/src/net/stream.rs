@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,7 +14,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::net::tls::TlsTrust;
+use crate::net::{address::AddressRules, tls::TlsTrust};
+
+/// Most addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// A connection to a mail server.
 #[derive(Debug)]
@@ -25,27 +29,42 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects, without TLS. Small writes are sent at once (`TCP_NODELAY`): line protocols wait for each answer.
+    /// Connects, without TLS, to the first address of `host` that answers. Its name is resolved once, each address is
+    /// judged, and the connection goes to that very address: a name that means something else a moment later changes
+    /// nothing. Small writes are sent at once (`TCP_NODELAY`): line protocols wait for each answer.
     ///
     /// # Errors
-    /// A profile fault `HostNotFound` or `ConnectFailure`.
-    pub async fn connect(host: &str, port: u16) -> Result<Self, Fault> {
-        let unreachable = |code: &str, why: String| {
-            Fault::new(FaultScope::Profile, FaultClass::Unreachable, code, format!("{host}:{port}: {why}"))
-        };
-        let addresses: Vec<_> = tokio::net::lookup_host((host, port))
+    /// A profile fault `HostNotFound`, `AddressNotAllowed` or `ConnectFailure`.
+    pub async fn connect(rules: AddressRules, host: &str, port: u16) -> Result<Self, Fault> {
+        let resolved: Vec<_> = tokio::net::lookup_host((host, port))
             .await
-            .map_err(|error| unreachable("HostNotFound", error.to_string()))?
-            .take(8)
+            .map_err(|error| unreachable("HostNotFound", host, port, &error.to_string()))?
             .collect();
-        let mut last = unreachable("HostNotFound", "the name has no address".to_owned());
-        for address in addresses {
+        Self::connect_to(resolved, rules, host, port).await
+    }
+
+    async fn connect_to(resolved: Vec<SocketAddr>, rules: AddressRules, host: &str, port: u16) -> Result<Self, Fault> {
+        let mut last = unreachable("HostNotFound", host, port, "the name has no address");
+        let mut tried = 0;
+        for address in resolved {
+            if let Some(why) = rules.refuse(address.ip()) {
+                if tried == 0 {
+                    let message = format!("{host}:{port}: {} is {why}", address.ip());
+                    last = Fault::new(FaultScope::Profile, FaultClass::Refused, "AddressNotAllowed", message);
+                }
+                continue;
+            }
+            tried += 1;
+            if tried > MAX_ADDRESSES {
+                break;
+            }
             match TcpStream::connect(address).await {
                 Ok(socket) => {
-                    socket.set_nodelay(true).map_err(|error| unreachable("ConnectFailure", error.to_string()))?;
+                    let nodelay = socket.set_nodelay(true);
+                    nodelay.map_err(|error| unreachable("ConnectFailure", host, port, &error.to_string()))?;
                     return Ok(Self::Plain(socket));
                 }
-                Err(error) => last = unreachable("ConnectFailure", error.to_string()),
+                Err(error) => last = unreachable("ConnectFailure", host, port, &error.to_string()),
             }
         }
         Err(last)
@@ -66,6 +85,10 @@ impl Stream {
     pub fn is_protected(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+}
+
+fn unreachable(code: &str, host: &str, port: u16, why: &str) -> Fault {
+    Fault::new(FaultScope::Profile, FaultClass::Unreachable, code, format!("{host}:{port}: {why}"))
 }
 
 impl AsyncRead for Stream {
@@ -97,5 +120,55 @@ impl AsyncWrite for Stream {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const OPEN: AddressRules = AddressRules { allow_private: true };
+    const CLOSED: AddressRules = AddressRules { allow_private: false };
+
+    fn kind(result: Result<Stream, Fault>) -> Result<(), (String, FaultScope)> {
+        result.map(|_| ()).map_err(|fault| (fault.code, fault.scope))
+    }
+
+    fn refused() -> Result<(), (String, FaultScope)> {
+        Err(("AddressNotAllowed".to_owned(), FaultScope::Profile))
+    }
+
+    /// The text of a name says nothing: what it resolves to is judged.
+    #[tokio::test]
+    async fn a_name_is_judged_by_what_it_resolves_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(kind(Stream::connect(CLOSED, "localhost", port).await), refused());
+        assert_eq!(kind(Stream::connect(OPEN, "localhost", port).await), Ok(()));
+        assert_eq!(kind(Stream::connect(CLOSED, "127.0.0.1", port).await), refused());
+        // Resolvers read these as 169.254.169.254.
+        for host in ["169.254.169.254", "0xa9fea9fe", "2852039166"] {
+            assert_eq!(kind(Stream::connect(OPEN, host, port).await), refused(), "{host}");
+        }
+    }
+
+    /// Of several addresses only those that may be are tried.
+    #[tokio::test]
+    async fn refused_addresses_are_never_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let allowed = listener.local_addr().unwrap();
+        let inner: SocketAddr = "169.254.169.254:1".parse().unwrap();
+        let connected = Stream::connect_to(vec![inner, allowed], OPEN, "mail.example", allowed.port()).await.unwrap();
+        let Stream::Plain(socket) = connected else { return };
+        assert_eq!(socket.peer_addr().unwrap(), allowed);
+        assert_eq!(kind(Stream::connect_to(vec![inner, allowed], CLOSED, "mail.example", 1).await), refused());
+        let fault = Stream::connect_to(vec![], OPEN, "mail.example", 1).await.unwrap_err();
+        assert_eq!(fault.code, "HostNotFound");
+        drop(listener);
+        let fault = Stream::connect_to(vec![allowed, inner], OPEN, "mail.example", 1).await.unwrap_err();
+        assert_eq!(fault.code, "ConnectFailure", "what was tried tells more than what was not");
     }
 }

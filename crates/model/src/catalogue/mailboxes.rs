@@ -77,6 +77,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Switch the workload off for this mailbox, or use a server that supports it.",
     },
     Entry {
+        code: "AddressNotAllowed",
+        scopes: &[FaultScope::Profile],
+        level: Level::Error,
+        title: "The mail server's address is not allowed",
+        text: "The server's name leads to an address that may not be connected to: {message}",
+        remedy: "Check the host of the profile. Private addresses are allowed by this installation's settings, link-local and metadata addresses never.",
+    },
+    Entry {
         code: "HostNotFound",
         scopes: &[FaultScope::Profile],
         level: Level::Warning,

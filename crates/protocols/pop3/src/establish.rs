@@ -1,6 +1,6 @@
 //! From a target to a session that is logged in: connect, protect, greet, learn what the server can do, log in.
 
-use lockstep_connector::{Deadline, Target, TlsTrust, net::stream::Stream};
+use lockstep_connector::{AddressRules, Deadline, Target, TlsTrust, net::stream::Stream};
 use lockstep_model::{
     fault::{Fault, FaultClass},
     profile::TlsMode,
@@ -18,9 +18,14 @@ use crate::{
 };
 
 /// Opens the conversation.
-pub(crate) async fn establish(trust: &TlsTrust, target: &Target, deadline: &Deadline) -> Result<Conversation, Fault> {
+pub(crate) async fn establish(
+    trust: &TlsTrust,
+    addresses: AddressRules,
+    target: &Target,
+    deadline: &Deadline,
+) -> Result<Conversation, Fault> {
     auth::check(&target.credentials)?;
-    let mut wire = connect(trust, target, deadline).await.map_err(fault::before_greeting)?;
+    let mut wire = connect(trust, addresses, target, deadline).await.map_err(fault::before_greeting)?;
     let capabilities = capa(&mut wire, deadline).await?;
     if target.endpoint.tls != TlsMode::Plain && !wire.is_protected() {
         return Err(not_secure("the connection is not protected; nothing secret was said"));
@@ -45,10 +50,15 @@ pub(crate) async fn establish(trust: &TlsTrust, target: &Target, deadline: &Dead
 
 /// Up to the point where the server has greeted over the wanted protection. What it announced before an upgrade to
 /// TLS is forgotten: anybody could have said it.
-async fn connect(trust: &TlsTrust, target: &Target, deadline: &Deadline) -> Result<Wire, Fault> {
+async fn connect(
+    trust: &TlsTrust,
+    addresses: AddressRules,
+    target: &Target,
+    deadline: &Deadline,
+) -> Result<Wire, Fault> {
     let endpoint = &target.endpoint;
     let at_most = target.request_timeout;
-    let mut stream = deadline.run(at_most, Stream::connect(&endpoint.host, endpoint.port)).await??;
+    let mut stream = deadline.run(at_most, Stream::connect(addresses, &endpoint.host, endpoint.port)).await??;
     if endpoint.tls == TlsMode::Implicit {
         stream = deadline.run(at_most, stream.protect(trust, &endpoint.host)).await??;
     }

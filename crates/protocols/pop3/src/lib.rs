@@ -14,7 +14,7 @@
 //! the next session, where those that did take effect are simply not listed.
 
 use async_trait::async_trait;
-use lockstep_connector::{Connector, Deadline, Descriptor, Session, Target, TlsTrust};
+use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Session, Target, TlsTrust};
 use lockstep_model::{
     fault::Fault,
     protocol::{Capabilities, ProtocolName},
@@ -37,14 +37,21 @@ pub const NAME: &str = "pop3";
 /// Opens POP3 sessions.
 pub struct Pop3 {
     trust: TlsTrust,
+    addresses: AddressRules,
     name: ProtocolName,
 }
 
 impl Pop3 {
-    /// A connector that trusts these certificates.
+    /// A connector that trusts these certificates, and connects to private addresses too.
     pub fn new(trust: TlsTrust) -> Self {
         let name = NAME.parse().expect("a protocol name of four letters and digits");
-        Self { trust, name }
+        Self { trust, addresses: AddressRules::default(), name }
+    }
+
+    /// The same connector, which connects only to what these rules allow.
+    #[must_use]
+    pub fn reaching(self, addresses: AddressRules) -> Self {
+        Self { addresses, ..self }
     }
 }
 
@@ -64,7 +71,7 @@ impl Connector for Pop3 {
     }
 
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
-        let talk = establish::establish(&self.trust, target, deadline).await?;
+        let talk = establish::establish(&self.trust, self.addresses, target, deadline).await?;
         Ok(Box::new(session::Pop3Session::new(talk)))
     }
 }

@@ -12,7 +12,7 @@ mod session;
 mod transaction;
 
 use async_trait::async_trait;
-use lockstep_connector::{Connector, Deadline, Descriptor, Session, TlsTrust, session::Target};
+use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Session, TlsTrust, session::Target};
 use lockstep_model::{
     fault::Fault,
     protocol::{Capabilities, ProtocolName},
@@ -32,6 +32,7 @@ const SUBMISSION_PORT: u16 = 587;
 #[derive(Clone)]
 pub struct Smtp {
     trust: TlsTrust,
+    addresses: AddressRules,
     ehlo_name: String,
     name: ProtocolName,
 }
@@ -44,7 +45,13 @@ impl Smtp {
     /// Never: the protocol's name is valid.
     pub fn new(trust: TlsTrust, ehlo_name: String) -> Self {
         let name = NAME.parse().unwrap_or_else(|_| unreachable!("a constant, valid name"));
-        Self { trust, ehlo_name: command::ehlo_name(&ehlo_name), name }
+        Self { trust, addresses: AddressRules::default(), ehlo_name: command::ehlo_name(&ehlo_name), name }
+    }
+
+    /// The same connector, which connects only to what these rules allow; without them, to private addresses too.
+    #[must_use]
+    pub fn reaching(self, addresses: AddressRules) -> Self {
+        Self { addresses, ..self }
     }
 }
 
@@ -60,7 +67,7 @@ impl Connector for Smtp {
     }
 
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
-        let session = session::open(&self.trust, &self.ehlo_name, target, deadline).await?;
+        let session = session::open(&self.trust, self.addresses, &self.ehlo_name, target, deadline).await?;
         Ok(Box::new(session))
     }
 }

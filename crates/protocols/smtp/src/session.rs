@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockstep_connector::{
-    BodyReader, Deadline, Delta, Envelope, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt, Session, TlsTrust,
+    AddressRules, BodyReader, Deadline, Delta, Envelope, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt,
+    Session, TlsTrust,
     net::stream::Stream,
     session::{Target, unsupported},
 };
@@ -39,13 +40,14 @@ pub(crate) struct SmtpSession {
 /// Connects, protects, greets and authenticates.
 pub(crate) async fn open(
     trust: &TlsTrust,
+    addresses: AddressRules,
     ehlo_name: &str,
     target: &Target,
     deadline: &Deadline,
 ) -> Result<SmtpSession, Fault> {
     let endpoint = &target.endpoint;
     let patience = target.request_timeout;
-    let connected = deadline.run(patience, Stream::connect(&endpoint.host, endpoint.port)).await;
+    let connected = deadline.run(patience, Stream::connect(addresses, &endpoint.host, endpoint.port)).await;
     let mut link = Link::new(connected.map_err(fault::before_greeting)??, patience);
     if endpoint.tls == TlsMode::Implicit {
         link = link.protect(trust, &endpoint.host, deadline).await?;
