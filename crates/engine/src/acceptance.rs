@@ -40,6 +40,8 @@ pub struct Candidate {
     pub process_from: Option<DateTime<Utc>>,
     /// Whether it carries the header this organisation puts on what it sends itself.
     pub is_own_loop: bool,
+    /// Only the owner of the receiving mailbox may accept it, as the organisation may choose.
+    pub only_receiving: bool,
 }
 
 /// What becomes of a message.
@@ -118,7 +120,9 @@ pub fn decide(candidate: &Candidate) -> Decision {
         return Decision::Refuse(reason);
     }
     let accepts = |party: &&AcceptingParty| {
-        if party.addressed {
+        if candidate.only_receiving && !party.is_receiving {
+            false
+        } else if party.addressed {
             admits(party.option, candidate)
         } else {
             party.is_receiving && party.option == TrackOption::All

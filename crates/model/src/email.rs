@@ -115,6 +115,22 @@ words! {
     }
 }
 
+/// The record an email is about, under the id its own system gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Regarding {
+    /// What kind of record, such as `account` or `opportunity`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl Regarding {
+    /// From two columns that are both there or both not.
+    pub fn of(kind: Option<String>, id: Option<String>) -> Option<Self> {
+        Some(Self { kind: kind?, id: id? })
+    }
+}
+
 words! {
     /// A user's choice what becomes of an unknown sender of their tracked mail.
     AutoCreate {

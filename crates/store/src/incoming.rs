@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_model::{
-    email::{CorrelationMethod, PartyKind, PartyRole},
+    email::{AutoCreate, CorrelationMethod, PartyKind, PartyRole, Regarding},
     id::{AttachmentId, EmailId, MailboxId, UserId},
     mailbox::{Owner, TrackOption},
     remote::RemoteKey,
@@ -33,6 +33,10 @@ pub struct Addressee {
     pub created_at: DateTime<Utc>,
     /// A user's or queue's own choice what becomes a record.
     pub track: Option<TrackOption>,
+    /// The user who owns it, where that user is active and so may own emails.
+    pub active_owner: Option<UserId>,
+    /// A user's own choice what an unknown sender becomes.
+    pub auto_create: AutoCreate,
 }
 
 /// Every record that one of these addresses belongs to; at most 101 for one address, because beyond 100 an address
@@ -44,12 +48,14 @@ pub async fn addressees(tx: &mut Tx, keys: &[String]) -> Result<Vec<Addressee>> 
     let rows = sqlx::query!(
         "/* incoming::addressees */ SELECT k.key AS \"key!\", a.kind AS \"kind!\", a.record_id AS \"record_id!\",
              a.owner_user_id, a.active AS \"active!\", a.created_at AS \"created_at!\",
-             COALESCE(u.track_option, q.track_option) AS track
+             COALESCE(u.track_option, q.track_option) AS track, o.id AS \"active_owner?\",
+             COALESCE(u.auto_create, 'off') AS \"auto_create!\"
          FROM unnest($1::text[]) AS k(key)
          CROSS JOIN LATERAL (SELECT * FROM addressees a WHERE a.address_key = k.key
                              ORDER BY a.created_at, a.record_id LIMIT 101) AS a
          LEFT JOIN users u ON a.kind = 'user' AND u.id = a.record_id
-         LEFT JOIN queues q ON a.kind = 'queue' AND q.id = a.record_id",
+         LEFT JOIN queues q ON a.kind = 'queue' AND q.id = a.record_id
+         LEFT JOIN users o ON o.id = a.owner_user_id AND o.active",
         keys,
     )
     .fetch_all(tx.connection())
@@ -58,6 +64,8 @@ pub async fn addressees(tx: &mut Tx, keys: &[String]) -> Result<Vec<Addressee>> 
         .map(|r| {
             Ok(Addressee {
                 kind: word("addressees", "kind", r.record_id, &r.kind)?,
+                auto_create: word("users", "auto_create", r.record_id, &r.auto_create)?,
+                active_owner: r.active_owner.map(UserId),
                 track: r.track.map(|t| word("addressees", "track_option", r.record_id, &t)).transpose()?,
                 address_key: r.key,
                 record: r.record_id,
@@ -76,6 +84,12 @@ pub struct Correlated {
     pub message_id: String,
     /// The email.
     pub email: EmailId,
+    /// Who owns it.
+    pub owner: Option<UserId>,
+    /// What it is about.
+    pub regarding: Option<Regarding>,
+    /// It was sent from here by a user.
+    pub sent_by_user: bool,
 }
 
 /// Emails by Message-ID, oldest first; at most ten for one id.
@@ -84,15 +98,24 @@ pub struct Correlated {
 /// [`crate::Error::Unavailable`].
 pub async fn by_message_id(tx: &mut Tx, message_ids: &[String]) -> Result<Vec<Correlated>> {
     let rows = sqlx::query!(
-        "/* incoming::by_message_id */ SELECT k.id AS \"message_id!\", e.id
+        "/* incoming::by_message_id */ SELECT k.id AS \"message_id!\", e.id, e.owner_user_id, e.regarding_kind,
+             e.regarding_id, (e.direction = 'outgoing' AND m.owner_user_id IS NOT NULL) AS \"sent_by_user!\"
          FROM unnest($1::text[]) AS k(id)
-         CROSS JOIN LATERAL (SELECT e.id FROM emails e WHERE e.message_id = k.id AND e.status <> 'draft'
-                             ORDER BY e.id LIMIT 10) AS e",
+         CROSS JOIN LATERAL (SELECT * FROM emails e WHERE e.message_id = k.id AND e.status <> 'draft'
+                             ORDER BY e.id LIMIT 10) AS e
+         LEFT JOIN mailboxes m ON m.id = e.from_mailbox_id",
         message_ids,
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|r| Correlated { message_id: r.message_id, email: EmailId(r.id) }).collect())
+    let found = rows.into_iter().map(|r| Correlated {
+        message_id: r.message_id,
+        email: EmailId(r.id),
+        owner: r.owner_user_id.map(UserId),
+        regarding: Regarding::of(r.regarding_kind, r.regarding_id),
+        sent_by_user: r.sent_by_user,
+    });
+    Ok(found.collect())
 }
 
 /// An email with one of the identities asked for.
@@ -170,6 +193,8 @@ pub struct NewEmail {
     pub correlated: Option<EmailId>,
     /// How that was recognised.
     pub correlation_method: CorrelationMethod,
+    /// What it is about, as the earlier email is.
+    pub regarding: Option<Regarding>,
     /// The message as received, where it is kept.
     pub raw: Option<ContentDigest>,
     /// Why it could not be parsed.
@@ -232,6 +257,8 @@ struct EmailRow<'a> {
     receiving_mailbox_id: Uuid,
     correlated_email_id: Option<Uuid>,
     correlation_method: &'static str,
+    regarding_kind: Option<&'a str>,
+    regarding_id: Option<&'a str>,
     raw_digest: Option<String>,
     unparsable: Option<&'a str>,
 }
@@ -278,17 +305,18 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
         "/* incoming::insert */ INSERT INTO emails (id, direction, status, subject, message_id, in_reply_to, sent_at,
              received_at, body_text, body_html, body_truncated, attachments_left_out, size_bytes, identity,
              identity_ordinal, owner_user_id, accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id,
-             parent_email_id, correlation_method, raw_digest, unparsable, created_at, updated_at)
+             parent_email_id, correlation_method, regarding_kind, regarding_id, raw_digest, unparsable, created_at,
+             updated_at)
          SELECT r.id, 'incoming', 'received', r.subject, r.message_id, r.in_reply_to, r.sent_at, $2, r.body_text,
              r.body_html, r.body_truncated, r.attachments_left_out, r.size_bytes, decode(r.identity, 'hex'),
              r.identity_ordinal, r.owner_user_id, r.accepting_kind, r.accepting_id, r.receiving_mailbox_id,
-             r.correlated_email_id, r.correlated_email_id, r.correlation_method, decode(r.raw_digest, 'hex'),
-             r.unparsable, $2, $2
+             r.correlated_email_id, r.correlated_email_id, r.correlation_method, r.regarding_kind, r.regarding_id,
+             decode(r.raw_digest, 'hex'), r.unparsable, $2, $2
          FROM jsonb_to_recordset($1) AS r(id uuid, subject text, message_id text, in_reply_to text[],
              sent_at timestamptz, body_text text, body_html text, body_truncated boolean,
              attachments_left_out boolean, size_bytes bigint, identity text, identity_ordinal int, owner_user_id uuid,
              accepting_kind text, accepting_id uuid, receiving_mailbox_id uuid, correlated_email_id uuid,
-             correlation_method text, raw_digest text, unparsable text)
+             correlation_method text, regarding_kind text, regarding_id text, raw_digest text, unparsable text)
          ORDER BY r.identity, r.identity_ordinal
          ON CONFLICT (identity, identity_ordinal) DO NOTHING",
         rows,
@@ -325,6 +353,8 @@ fn email_row(email: &NewEmail) -> EmailRow<'_> {
         receiving_mailbox_id: email.receiving_mailbox.0,
         correlated_email_id: email.correlated.map(|e| e.0),
         correlation_method: email.correlation_method.as_str(),
+        regarding_kind: email.regarding.as_ref().map(|r| r.kind.as_str()),
+        regarding_id: email.regarding.as_ref().map(|r| r.id.as_str()),
         raw_digest: email.raw.map(hex::encode),
         unparsable: email.unparsable.as_deref(),
     }

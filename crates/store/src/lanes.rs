@@ -34,6 +34,13 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
     )
     .execute(tx.connection())
     .await?;
+    sqlx::query!(
+        "/* lanes::realign */ SELECT mailbox_id FROM lane_schedules WHERE mailbox_id = ANY($1::uuid[])
+         ORDER BY mailbox_id, lane FOR UPDATE",
+        &ids,
+    )
+    .fetch_all(tx.connection())
+    .await?;
     // A mailbox without a profile has nowhere to go; its lane keeps where it stands for the next profile.
     sqlx::query!(
         "/* lanes::realign */ DELETE FROM lane_schedules s USING mailboxes m
@@ -104,6 +111,8 @@ pub struct Run {
     pub access: Access,
     /// Limits of the organisation.
     pub limits: OrganisationLimits,
+    /// Rules of the organisation.
+    pub rules: OrganisationRules,
 }
 
 /// How to reach a mailbox's server, credentials still sealed.
@@ -151,6 +160,27 @@ pub struct OrganisationLimits {
     pub blocked_extensions: Vec<String>,
 }
 
+/// Rules an organisation sets for received email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrganisationRules {
+    /// Answers are recognised by their header.
+    pub use_correlation: bool,
+    /// Only the owner of the mailbox a message was found in may accept it.
+    pub only_receiving_mailbox_accepts: bool,
+    /// Email from one user to another is two records.
+    pub internal_email_twice: bool,
+    /// A recipient's address that belongs to several records belongs to none.
+    pub unresolve_multiple_recipients: bool,
+    /// A new record appears in every queue it is addressed to.
+    pub queue_items_for_recipients: bool,
+    /// A new record appears in the queue whose mailbox it was read from.
+    pub queue_items_for_receiving: bool,
+    /// A record that is there already appears in the queue whose mailbox it is found in later.
+    pub queue_items_for_known: bool,
+    /// Unknown senders may become contacts or leads.
+    pub auto_create_people: bool,
+}
+
 /// The identity under which a profile's secret is sealed.
 pub fn profile_identity(profile: ProfileId) -> String {
     format!("email-server-profile/{profile}")
@@ -169,7 +199,9 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
     let now = tx.now();
     let row = sqlx::query!(
         "/* lanes::open */ SELECT o.id AS organisation_id, o.max_attachment_bytes, o.max_message_bytes,
-             o.max_body_bytes, o.blocked_extensions, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
+             o.max_body_bytes, o.blocked_extensions, o.use_correlation, o.only_receiving_mailbox_accepts,
+             o.internal_email_twice, o.unresolve_multiple_recipients, o.queue_items_for_recipients,
+             o.queue_items_for_receiving, o.queue_items_for_known, o.auto_create_people, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
              (SELECT max(i.deaths) FROM remote_items i WHERE i.mailbox_id = l.mailbox_id
                  AND i.disposition = 'quarantined' AND i.next_attempt_at <= $3) AS attempt_due,
              EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.delete_wanted)
@@ -216,6 +248,16 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
             max_message_bytes: row.max_message_bytes.unsigned_abs(),
             max_body_bytes: usize::try_from(row.max_body_bytes).unwrap_or(usize::MAX),
             blocked_extensions: row.blocked_extensions,
+        },
+        rules: OrganisationRules {
+            use_correlation: row.use_correlation,
+            only_receiving_mailbox_accepts: row.only_receiving_mailbox_accepts,
+            internal_email_twice: row.internal_email_twice,
+            unresolve_multiple_recipients: row.unresolve_multiple_recipients,
+            queue_items_for_recipients: row.queue_items_for_recipients,
+            queue_items_for_receiving: row.queue_items_for_receiving,
+            queue_items_for_known: row.queue_items_for_known,
+            auto_create_people: row.auto_create_people,
         },
     }))
 }

@@ -10,9 +10,11 @@ pub mod contents;
 pub mod deliveries;
 pub mod emails;
 pub mod error;
+pub mod explain;
 pub mod feed;
 pub mod idempotency;
 pub mod incoming;
+pub mod item_failures;
 pub mod items;
 pub mod lanes;
 pub mod mailbox_tests;
@@ -22,13 +24,16 @@ pub mod operations;
 pub mod organisations;
 pub mod people;
 pub mod profiles;
+pub mod queue_items;
 pub mod queues;
 pub mod replicas;
 pub mod schedules;
 pub mod schema;
 pub mod shares;
+pub mod strangers;
 pub mod users;
 pub mod vault;
+pub mod webhooks;
 
 use std::{str::FromStr, time::Duration};
 

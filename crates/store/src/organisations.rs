@@ -34,6 +34,22 @@ pub struct Organisation {
     pub default_incoming: String,
     /// Outgoing method of new mailboxes.
     pub default_outgoing: String,
+    /// Answers are recognised by their header.
+    pub use_correlation: bool,
+    /// Only the owner of the mailbox a message was found in may accept it.
+    pub only_receiving_mailbox_accepts: bool,
+    /// Email from one user to another is two records, sent and received; else the sent one alone.
+    pub internal_email_twice: bool,
+    /// A recipient's address that belongs to several records belongs to none.
+    pub unresolve_multiple_recipients: bool,
+    /// A new record appears in every queue it is addressed to.
+    pub queue_items_for_recipients: bool,
+    /// A new record appears in the queue whose mailbox it was read from, visibly addressed or not.
+    pub queue_items_for_receiving: bool,
+    /// A record that is there already appears in the queue whose mailbox it is found in later.
+    pub queue_items_for_known: bool,
+    /// Unknown senders may become contacts or leads, as each user chooses.
+    pub auto_create_people: bool,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -76,7 +92,9 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
     Ok(sqlx::query_as!(
         Organisation,
         "/* organisations::get */ SELECT id, name, approve_users, approve_queues, max_attachment_bytes,
-             max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing, version,
+             max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing,
+             use_correlation, only_receiving_mailbox_accepts, internal_email_twice, unresolve_multiple_recipients,
+             queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people, version,
              created_at, updated_at
          FROM organisations",
     )
@@ -107,7 +125,10 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     let version = sqlx::query_scalar!(
         "/* organisations::save */ UPDATE organisations SET name = $2, approve_users = $3, approve_queues = $4,
              max_attachment_bytes = $5, max_message_bytes = $6, max_body_bytes = $7, blocked_extensions = $8,
-             default_incoming = $9, default_outgoing = $10, version = version + 1, updated_at = $11
+             default_incoming = $9, default_outgoing = $10, use_correlation = $12,
+             only_receiving_mailbox_accepts = $13, internal_email_twice = $14, unresolve_multiple_recipients = $15,
+             queue_items_for_recipients = $16, queue_items_for_receiving = $17, queue_items_for_known = $18,
+             auto_create_people = $19, version = version + 1, updated_at = $11
          WHERE id = $1 RETURNING version",
         organisation.id,
         organisation.name,
@@ -120,6 +141,14 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
         organisation.default_incoming,
         organisation.default_outgoing,
         now,
+        organisation.use_correlation,
+        organisation.only_receiving_mailbox_accepts,
+        organisation.internal_email_twice,
+        organisation.unresolve_multiple_recipients,
+        organisation.queue_items_for_recipients,
+        organisation.queue_items_for_receiving,
+        organisation.queue_items_for_known,
+        organisation.auto_create_people,
     )
     .fetch_one(tx.connection())
     .await?;

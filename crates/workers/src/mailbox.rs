@@ -1,5 +1,6 @@
 //! Synchronising mailboxes: the way of one cycle, page by page.
 
+mod facts;
 mod handler;
 mod known;
 mod page;

@@ -26,6 +26,7 @@ fn message(recipients: Vec<AcceptingParty>, sender: Option<PartyKind>, correlate
         received_at: at(0),
         process_from: Some(at(0)),
         is_own_loop: false,
+        only_receiving: false,
     }
 }
 

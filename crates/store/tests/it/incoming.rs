@@ -35,6 +35,7 @@ fn email(mailbox: MailboxId, user: UserId, identity: [u8; 32]) -> NewEmail {
         receiving_mailbox: mailbox,
         correlated: None,
         correlation_method: CorrelationMethod::None,
+        regarding: None,
         raw: None,
         unparsable: None,
         parties: Vec::new(),

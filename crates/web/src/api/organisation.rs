@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    again::again,
     auth::Caller,
     extract::{IfMatch, Received},
     idempotent::tagged,
@@ -42,6 +43,22 @@ pub(crate) struct OrganisationFields {
     default_incoming: Method,
     /// Outgoing method of new mailboxes.
     default_outgoing: Method,
+    /// Answers are recognised by In-Reply-To and References.
+    use_correlation: bool,
+    /// Only the tracking option of the mailbox a message was found in counts, not every recipient's.
+    only_receiving_mailbox_accepts: bool,
+    /// Email from one user to another is two records, sent and received; else the sent one alone.
+    internal_email_twice: bool,
+    /// A recipient's address that belongs to several records is left unresolved; else all of them are parties.
+    unresolve_multiple_recipients: bool,
+    /// A new email appears in every queue it is addressed to.
+    queue_items_for_recipients: bool,
+    /// A new email appears in the queue whose mailbox it was read from, even as a hidden recipient.
+    queue_items_for_receiving: bool,
+    /// An email that is recorded already appears in the queue whose mailbox it is found in later.
+    queue_items_for_known: bool,
+    /// Unknown senders of tracked email may become contacts or leads, as each user chooses.
+    auto_create_people: bool,
 }
 
 /// The organisation.
@@ -68,6 +85,14 @@ impl From<&organisations::Organisation> for OrganisationFields {
             blocked_extensions: organisation.blocked_extensions.clone(),
             default_incoming: Method::of(&organisation.default_incoming),
             default_outgoing: Method::of(&organisation.default_outgoing),
+            use_correlation: organisation.use_correlation,
+            only_receiving_mailbox_accepts: organisation.only_receiving_mailbox_accepts,
+            internal_email_twice: organisation.internal_email_twice,
+            unresolve_multiple_recipients: organisation.unresolve_multiple_recipients,
+            queue_items_for_recipients: organisation.queue_items_for_recipients,
+            queue_items_for_receiving: organisation.queue_items_for_receiving,
+            queue_items_for_known: organisation.queue_items_for_known,
+            auto_create_people: organisation.auto_create_people,
         }
     }
 }
@@ -114,6 +139,14 @@ impl OrganisationFields {
             blocked_extensions,
             default_incoming: self.default_incoming.as_str().to_owned(),
             default_outgoing: self.default_outgoing.as_str().to_owned(),
+            use_correlation: self.use_correlation,
+            only_receiving_mailbox_accepts: self.only_receiving_mailbox_accepts,
+            internal_email_twice: self.internal_email_twice,
+            unresolve_multiple_recipients: self.unresolve_multiple_recipients,
+            queue_items_for_recipients: self.queue_items_for_recipients,
+            queue_items_for_receiving: self.queue_items_for_receiving,
+            queue_items_for_known: self.queue_items_for_known,
+            auto_create_people: self.auto_create_people,
             ..before
         })
     }
@@ -142,15 +175,19 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = organisations::lock(&mut tx, expected).await?.ok_or_else(not_set_up)?;
-    let (fields, changed) = body.value.apply(&OrganisationFields::from(&before))?.split();
-    let mut organisation = fields.checked(before)?;
-    if !changed.names().is_empty() {
-        organisation.version = organisations::save(&mut tx, &organisation, &changed.names(), &caller.actor()).await?;
-        organisation.updated_at = tx.now();
-        nudge(&mut tx).await?;
-        tx.commit().await?;
-    }
-    Ok(tagged(organisation.version, Organisation::from(organisation)))
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let before = organisations::lock(&mut tx, expected).await?.ok_or_else(not_set_up)?;
+        let (fields, changed) = body.value.apply(&OrganisationFields::from(&before))?.split();
+        let mut organisation = fields.checked(before)?;
+        if !changed.names().is_empty() {
+            organisation.version =
+                organisations::save(&mut tx, &organisation, &changed.names(), &caller.actor()).await?;
+            organisation.updated_at = tx.now();
+            nudge(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(tagged(organisation.version, Organisation::from(organisation)))
+    })
+    .await
 }

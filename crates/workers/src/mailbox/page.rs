@@ -19,6 +19,7 @@ use lockstep_store::{
     alerts::{self, Part, Severity, Subject},
     incoming, items,
     lanes::{self, Run},
+    queue_items, strangers,
 };
 use lockstep_wire::Counts;
 use serde_json::json;
@@ -26,7 +27,8 @@ use serde_json::json;
 use crate::{
     Context,
     mailbox::{
-        plan::{self, Facts, Planned, Questions},
+        facts::{self, Facts, Questions},
+        plan::{self, Planned},
         receive::{self, Received, Trouble},
     },
 };
@@ -53,11 +55,14 @@ impl From<Error> for Stopped {
     }
 }
 
+/// A normalised Message-ID, where the header was read.
+type MessageId = Option<String>;
+
 /// What is known of an item after it was looked at.
 enum Looked {
-    Refused(Reason, Option<Fingerprint>),
+    Refused(Reason, Option<Fingerprint>, MessageId),
     Received(Box<Received>),
-    Failed(Fault),
+    Failed(Fault, MessageId),
 }
 
 /// Works a page off and adds to `counts`. The run's version moves with each commit.
@@ -107,18 +112,19 @@ async fn look(
     let mut wanted = Vec::with_capacity(heads.len());
     for head in heads {
         if head.size > run.limits.max_message_bytes {
-            looked.push((head.clone(), Looked::Refused(Reason::TooLarge, None)));
+            looked.push((head.clone(), Looked::Refused(Reason::TooLarge, None, None)));
         } else {
-            wanted.push(head.clone());
+            wanted.push((head.clone(), None));
         }
     }
     if acceptance::headers_first(run.track, run.process_from.is_some()) && !wanted.is_empty() {
-        match sift(context, run, session, wanted, deadline, &mut looked).await? {
+        let heads = wanted.into_iter().map(|(head, _)| head).collect();
+        match sift(context, run, session, heads, deadline, &mut looked).await? {
             Ok(accepted) => wanted = accepted,
             Err(fault) => return Ok((looked, Some(fault))),
         }
     }
-    for head in wanted {
+    for (head, message_id) in wanted {
         match fetch(context, run, session, &head, deadline).await {
             Ok(received) => {
                 counts.bytes += received.size;
@@ -126,7 +132,7 @@ async fn look(
                 looked.push((head, Looked::Received(Box::new(received))));
             }
             Err(Trouble::Remote(fault)) if fault.scope == FaultScope::Item => {
-                looked.push((head, Looked::Failed(fault)));
+                looked.push((head, Looked::Failed(fault, message_id)));
             }
             Err(Trouble::Remote(fault)) => return Ok((looked, Some(fault))),
             Err(Trouble::Store(error)) => return Err(Stopped::Store(error)),
@@ -143,7 +149,7 @@ async fn sift(
     heads: Vec<RemoteHead>,
     deadline: &Deadline,
     looked: &mut Vec<(RemoteHead, Looked)>,
-) -> Result<Result<Vec<RemoteHead>, Fault>, Stopped> {
+) -> Result<Result<Vec<(RemoteHead, MessageId)>, Fault>, Stopped> {
     let blocks = match session.headers(&heads, deadline).await {
         Ok(blocks) => blocks,
         Err(fault) => return Ok(Err(fault)),
@@ -159,7 +165,7 @@ async fn sift(
     for (head, block) in heads.into_iter().zip(blocks) {
         let Some(block) = block else {
             let fault = Fault::new(FaultScope::Item, FaultClass::Gone, "ItemUnavailable", "listed, but gone since");
-            looked.push((head, Looked::Failed(fault)));
+            looked.push((head, Looked::Failed(fault, None)));
             continue;
         };
         let (headers, _) = Headers::parse(&block, &limits);
@@ -174,9 +180,11 @@ async fn sift(
     for (head, headers, block) in parsed {
         let received_at = receive::received_at(&block).or(headers.date).unwrap_or(now);
         match plan::judge(run, &facts, &headers, head.size, received_at).0 {
-            Decision::Accept { .. } => accepted.push(head),
+            Decision::Accept { .. } => accepted.push((head, facts::message_id(&headers))),
             Decision::Refuse(reason) => {
-                looked.push((head, Looked::Refused(reason, Some(fingerprint::of_header(&block)))));
+                let refused =
+                    Looked::Refused(reason, Some(fingerprint::of_header(&block)), facts::message_id(&headers));
+                looked.push((head, refused));
             }
         }
     }
@@ -213,7 +221,7 @@ async fn ask(tx: &mut Tx, run: &Run, questions: &Questions) -> Result<Facts, Err
     let emails = incoming::by_message_id(tx, &message_ids).await?;
     Ok(Facts {
         addressees: incoming::addressees(tx, &addresses).await?,
-        emails: emails.into_iter().map(|c| (c.message_id, c.email)).collect(),
+        emails,
         same: incoming::by_identity(tx, run.mailbox.id, &questions.identities).await?,
     })
 }
@@ -238,9 +246,13 @@ async fn commit(
         let item = [(head, looked)];
         match write(context, run, &alone, &item, false, counts).await {
             Err(Stopped::Store(error)) if error.is_about_data() => {
-                let [(head, _)] = item;
+                let [(head, looked)] = item;
+                let message_id = match looked {
+                    Looked::Received(received) => facts::message_id(&received.message.headers),
+                    Looked::Refused(_, _, message_id) | Looked::Failed(_, message_id) => message_id,
+                };
                 let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "ItemUnwritable", error.to_string());
-                write(context, run, &alone, &[(head, Looked::Failed(fault))], false, counts).await?;
+                write(context, run, &alone, &[(head, Looked::Failed(fault, message_id))], false, counts).await?;
             }
             done => done?,
         }
@@ -305,12 +317,15 @@ async fn try_write(
         return Err(Stopped::Fenced);
     }
     let planned = plan(context, &mut tx, run, looked).await?;
+    let strangers: Vec<_> = planned.iter().filter_map(|p| p.stranger.clone()).collect();
     let emails: Vec<_> = planned.iter().filter_map(|p| p.email.clone()).collect();
-    if !incoming::insert(&mut tx, &emails).await? {
+    if !strangers::create(&mut tx, &strangers).await? || !incoming::insert(&mut tx, &emails).await? {
         return Ok(None);
     }
     let links: Vec<_> = planned.iter().filter_map(|p| Some((p.linked?, p.item.key.clone()))).collect();
     incoming::link(&mut tx, mailbox, &links).await?;
+    let entering: Vec<_> = planned.iter().flat_map(|p| p.queue_items.iter().copied()).collect();
+    queue_items::enter(&mut tx, &entering).await?;
     let items: Vec<_> = planned.iter().map(|p| p.item.clone()).collect();
     items::rekey(&mut tx, mailbox, &delta.rekeyed).await?;
     items::put(&mut tx, mailbox, &items).await?;
@@ -340,18 +355,21 @@ async fn plan(
     let mut facts = if looked.is_empty() { Facts::default() } else { ask(tx, run, &questions).await? };
     let failed: Vec<_> = looked
         .iter()
-        .filter(|(_, looked)| matches!(looked, Looked::Failed(_)))
+        .filter(|(_, looked)| matches!(looked, Looked::Failed(..)))
         .map(|(head, _)| head.key.clone())
         .collect();
     let attempts = if failed.is_empty() { Vec::new() } else { items::attempts(tx, run.mailbox.id, &failed).await? };
     let now = tx.now();
     let planned = looked.iter().map(|(head, looked)| match looked {
-        Looked::Refused(reason, fingerprint) => plan::refused(head, *fingerprint, *reason),
-        Looked::Failed(fault) => {
+        Looked::Refused(reason, fingerprint, message_id) => {
+            plan::refused(head, *fingerprint, message_id.clone(), *reason)
+        }
+        Looked::Failed(fault, message_id) => {
             let before = failed.iter().position(|key| *key == head.key).and_then(|at| attempts.get(at).copied());
             let again = fault.may_heal() && before.unwrap_or(0) + 1 < context.config.max_item_attempts;
             let pause = context.scale.apply(Duration::from_secs(context.config.item_backoff_s));
-            plan::quarantined(head, &fault.code, &fault.message, again.then(|| now + pause))
+            let next = again.then(|| now + pause);
+            plan::quarantined(head, message_id.clone(), (&fault.code, &fault.message), next)
         }
         Looked::Received(received) => {
             let headers = &received.message.headers;
@@ -360,7 +378,9 @@ async fn plan(
                 (Decision::Accept { accepting }, correlated) => {
                     plan::record(run, &mut facts, head, received, accepting, correlated)
                 }
-                (Decision::Refuse(reason), _) => plan::refused(head, Some(received.fingerprint), reason),
+                (Decision::Refuse(reason), _) => {
+                    plan::refused(head, Some(received.fingerprint), facts::message_id(headers), reason)
+                }
             }
         }
     });

@@ -1,71 +1,36 @@
 //! What becomes of the messages of a page: facts from the database in, records and links out. No I/O.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use lockstep_connector::RemoteHead;
 use lockstep_engine::{
-    acceptance::{self, AcceptingParty, Candidate, Decision, Reason},
+    acceptance::{self, Candidate, Decision, Reason},
+    auto_create,
     correlation::{self, Correlated},
     identity::{self, Existing, Link, Traits},
-    resolution,
+    ownership, queue_items, resolution,
 };
 use lockstep_mime::{address::Address as Written, header::Headers};
 use lockstep_model::{
     address::{Address, AddressKey},
-    email::{CorrelationMethod, PartyKind, PartyRole},
-    id::{EmailId, QueueId, UserId},
+    email::{AutoCreate, CorrelationMethod, PartyKind, PartyRole},
+    id::{EmailId, PersonId, QueueId, UserId},
     mailbox::Owner,
     text,
 };
 use lockstep_store::{
-    incoming::{Addressee, NewEmail, NewParty, SameIdentity},
+    incoming::{self, Addressee, NewEmail, NewParty, SameIdentity},
     items::{Disposition, Item},
     lanes::Run,
+    strangers::Stranger,
 };
 
-use crate::mailbox::receive::Received;
+use crate::mailbox::{
+    facts::{Facts, ids},
+    receive::Received,
+};
 
 /// Longest subject stored, in bytes.
 const MAX_SUBJECT: usize = 1_000;
-
-/// What the database says about everybody and everything a page mentions.
-#[derive(Debug, Default)]
-pub(crate) struct Facts {
-    /// Records by address.
-    pub(crate) addressees: Vec<Addressee>,
-    /// Emails by Message-ID, oldest first.
-    pub(crate) emails: Vec<(String, EmailId)>,
-    /// Emails by identity.
-    pub(crate) same: Vec<SameIdentity>,
-}
-
-/// What to ask the database before a page is planned.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
-    pub(crate) addresses: HashSet<String>,
-    pub(crate) message_ids: HashSet<String>,
-    pub(crate) identities: Vec<[u8; 32]>,
-}
-
-impl Questions {
-    /// Adds what these headers raise.
-    pub(crate) fn about(&mut self, run: &Run, headers: &Headers) {
-        let everybody =
-            headers.from.iter().chain(&headers.to).chain(&headers.cc).chain(&headers.bcc).chain(&headers.reply_to);
-        self.addresses.extend(everybody.filter_map(|a| AddressKey::of(&a.address)).map(|k| k.as_str().to_owned()));
-        self.addresses.extend(AddressKey::of(&run.mailbox.address).map(|k| k.as_str().to_owned()));
-        self.message_ids.extend(correlation::lookup_keys(&ids(headers)));
-    }
-}
-
-fn ids(headers: &Headers) -> correlation::Headers<'_> {
-    correlation::Headers {
-        message_id: headers.message_id.as_deref(),
-        in_reply_to: &headers.in_reply_to,
-        references: &headers.references,
-    }
-}
 
 /// Whether a message becomes a record, judged by its headers.
 pub(crate) fn judge(
@@ -75,16 +40,17 @@ pub(crate) fn judge(
     size: u64,
     received_at: DateTime<Utc>,
 ) -> (Decision, Option<Correlated>) {
-    let correlated = correlation::correlate(&ids(headers), &facts.emails);
+    let correlated = if run.rules.use_correlation { facts.answered(headers) } else { None };
     let author = headers.from.first();
     let decision = acceptance::decide(&Candidate {
-        recipients: recipients(run, facts, headers),
-        sender: author.and_then(|author| sender(run, facts, author)).map(|(kind, _)| kind),
+        recipients: facts.recipients(run, headers),
+        sender: author.and_then(|author| facts.sender(run, author)).map(|(kind, _)| kind),
         correlated: correlated.is_some(),
         size: (size > 0).then_some(size),
         received_at,
         process_from: run.process_from,
         is_own_loop: is_own_loop(run, headers),
+        only_receiving: run.rules.only_receiving_mailbox_accepts,
     });
     let decision = match decision {
         Decision::Accept { .. } if size > run.limits.max_message_bytes => Decision::Refuse(Reason::TooLarge),
@@ -99,63 +65,6 @@ fn is_own_loop(run: &Run, headers: &Headers) -> bool {
     let ours = headers.loop_organisation.as_deref().is_some_and(|id| id.trim() == run.organisation.to_string());
     let own = AddressKey::of(&run.mailbox.address);
     ours && own.is_some() && headers.from.first().and_then(|from| AddressKey::of(&from.address)) == own
-}
-
-fn recipients(run: &Run, facts: &Facts, headers: &Headers) -> Vec<AcceptingParty> {
-    let mut parties =
-        vec![AcceptingParty { owner: run.mailbox.owner, option: run.track, is_receiving: true, addressed: false }];
-    for address in headers.to.iter().chain(&headers.cc).chain(&headers.bcc) {
-        for found in matches(facts, address) {
-            let (Some(owner), Some(option), true) = (owner(found), found.track, found.active) else { continue };
-            match parties.iter_mut().find(|party| party.owner == owner) {
-                Some(party) => party.addressed = true,
-                None => parties.push(AcceptingParty { owner, option, is_receiving: false, addressed: true }),
-            }
-        }
-    }
-    parties
-}
-
-fn owner(found: &Addressee) -> Option<Owner> {
-    match found.kind {
-        PartyKind::User => Some(Owner::User(UserId(found.record))),
-        PartyKind::Queue => Some(Owner::Queue(QueueId(found.record))),
-        _ => None,
-    }
-}
-
-fn matches<'f>(facts: &'f Facts, address: &Written) -> impl Iterator<Item = &'f Addressee> + use<'f> {
-    let key = AddressKey::of(&address.address);
-    facts.addressees.iter().filter(move |a| key.as_ref().is_some_and(|key| key.as_str() == a.address_key))
-}
-
-fn candidates(facts: &Facts, address: &Written) -> Vec<resolution::Candidate> {
-    let candidate = |a: &Addressee| resolution::Candidate {
-        kind: a.kind,
-        id: a.record,
-        owner: a.owner,
-        active: a.active,
-        created_at: a.created_at,
-    };
-    matches(facts, address).map(candidate).collect()
-}
-
-fn sender(run: &Run, facts: &Facts, author: &Written) -> Option<(PartyKind, uuid::Uuid)> {
-    let candidates = candidates(facts, author);
-    let found = resolution::sender(&candidates, mailbox_owner(run, facts));
-    found.map(|c| (c.kind, c.id))
-}
-
-/// The user whose records come first: the mailbox's user, or the user who owns its queue.
-fn mailbox_owner(run: &Run, facts: &Facts) -> Option<UserId> {
-    match run.mailbox.owner {
-        Owner::User(user) => Some(user),
-        Owner::Queue(queue) => queue_owner(facts, queue),
-    }
-}
-
-fn queue_owner(facts: &Facts, queue: QueueId) -> Option<UserId> {
-    facts.addressees.iter().find(|a| a.kind == PartyKind::Queue && a.record == queue.0).and_then(|a| a.owner)
 }
 
 /// The identity of a received message.
@@ -176,6 +85,10 @@ pub(crate) struct Planned {
     pub(crate) email: Option<NewEmail>,
     /// The record it belongs to.
     pub(crate) linked: Option<EmailId>,
+    /// In which queues it appears.
+    pub(crate) queue_items: Vec<(QueueId, EmailId)>,
+    /// Its sender, who becomes a record.
+    pub(crate) stranger: Option<Stranger>,
     /// What is remembered of the item.
     pub(crate) item: Item,
 }
@@ -201,60 +114,85 @@ pub(crate) fn record(
             linked_here: same.linked_key.as_ref().is_some_and(|key| *key != head.key),
         })
         .collect();
-    let (email, linked) = match identity::ordinal(&existing) {
-        Link::LinkTo(email) => {
-            for same in facts.same.iter_mut().filter(|same| same.email == email) {
+    let receiving = match run.mailbox.owner {
+        Owner::Queue(queue) => Some(queue),
+        Owner::User(_) => None,
+    };
+    let headers = &received.message.headers;
+    let (mut email, mut stranger, mut queues) = (None, None, Vec::new());
+    let linked = match (internal_once(run, facts, headers), identity::ordinal(&existing)) {
+        (Some(sent), _) => sent,
+        (None, Link::LinkTo(known)) => {
+            for same in facts.same.iter_mut().filter(|same| same.email == known) {
                 same.linked_key = Some(head.key.clone());
             }
-            (None, email)
+            queues.extend(queue_items::of_known(receiving, switches(run)));
+            known
         }
-        Link::New { ordinal } => {
+        (None, Link::New { ordinal }) => {
             let ordinal = i32::try_from(ordinal).unwrap_or(i32::MAX);
-            let email = new_email(run, facts, received, &identity, ordinal, accepting, correlated);
-            facts.emails.push((identity.message_id, email.id));
+            let owner = owner(run, facts, headers, accepting, correlated);
+            stranger = auto_created(run, facts, headers, accepting, owner);
+            facts.addressees.extend(stranger.as_ref().map(addressee));
+            let new = new_email(run, facts, received, (&identity, ordinal), (accepting, owner), correlated);
+            facts.emails.push(incoming::Correlated {
+                message_id: identity.message_id,
+                email: new.id,
+                owner: new.owner,
+                regarding: new.regarding.clone(),
+                sent_by_user: false,
+            });
             facts.same.push(SameIdentity {
                 identity: identity.hash,
                 ordinal,
-                email: email.id,
+                email: new.id,
                 linked_key: Some(head.key.clone()),
             });
-            let id = email.id;
-            (Some(email), id)
+            queues = queue_items::of_new(&facts.queues(headers), receiving, switches(run));
+            email.insert(new).id
         }
     };
+    let queue_items = queues.into_iter().map(|queue| (queue, linked)).collect();
     let item = Item {
         key: head.key.clone(),
         weak: head.weak,
         fingerprint: Some(received.fingerprint),
         size_bytes: received.size,
+        message_id: None,
         disposition: Disposition::Tracked(linked),
         reason: None,
         detail: None,
         delete_wanted: run.mailbox.delete_after_processing,
     };
-    Planned { email, linked: Some(linked), item }
+    Planned { email, linked: Some(linked), queue_items, stranger, item }
 }
 
 /// What is remembered of a refused message.
-pub(crate) fn refused(head: &RemoteHead, fingerprint: Option<[u8; 32]>, reason: Reason) -> Planned {
+pub(crate) fn refused(
+    head: &RemoteHead,
+    fingerprint: Option<[u8; 32]>,
+    message_id: Option<String>,
+    reason: Reason,
+) -> Planned {
     let item = Item {
         key: head.key.clone(),
         weak: head.weak,
         fingerprint,
         size_bytes: head.size,
+        message_id,
         disposition: Disposition::Refused,
         reason: Some(reason.code().to_owned()),
         detail: None,
         delete_wanted: false,
     };
-    Planned { email: None, linked: None, item }
+    Planned { email: None, linked: None, queue_items: Vec::new(), stranger: None, item }
 }
 
 /// What is remembered of a message that could not be received.
 pub(crate) fn quarantined(
     head: &RemoteHead,
-    code: &str,
-    detail: &str,
+    message_id: Option<String>,
+    (code, detail): (&str, &str),
     next_attempt_at: Option<DateTime<Utc>>,
 ) -> Planned {
     let item = Item {
@@ -262,21 +200,102 @@ pub(crate) fn quarantined(
         weak: head.weak,
         fingerprint: None,
         size_bytes: head.size,
+        message_id,
         disposition: Disposition::Quarantined(next_attempt_at),
         reason: Some(code.to_owned()),
         detail: Some(text::line(detail, 500)),
         delete_wanted: false,
     };
-    Planned { email: None, linked: None, item }
+    Planned { email: None, linked: None, queue_items: Vec::new(), stranger: None, item }
+}
+
+/// A message that one user sent to another from here, where the organisation wants one record of it: the sent one.
+fn internal_once(run: &Run, facts: &Facts, headers: &Headers) -> Option<EmailId> {
+    let to_user = matches!(run.mailbox.owner, Owner::User(_));
+    if run.rules.internal_email_twice || !to_user { None } else { facts.sent_by_user(headers) }
+}
+
+/// Who owns the record: as the lists of the message say, else whoever accepted it.
+fn owner(
+    run: &Run,
+    facts: &Facts,
+    headers: &Headers,
+    accepting: Owner,
+    correlated: Option<Correlated>,
+) -> Option<UserId> {
+    let of_answered = correlated.and_then(|c| facts.email(c.email)).and_then(|earlier| earlier.owner);
+    let sender = headers.from.first().and_then(|author| facts.sender(run, author));
+    let of_sender = sender
+        .filter(|(kind, _)| matches!(kind, PartyKind::Contact | PartyKind::Account | PartyKind::Lead))
+        .and_then(|(_, record)| facts.owner_of(record));
+    ownership::owner(&facts.owners(headers), of_answered, of_sender).or(match accepting {
+        Owner::User(user) => Some(user),
+        Owner::Queue(queue) => facts.queue_owner(queue),
+    })
+}
+
+fn switches(run: &Run) -> queue_items::Switches {
+    queue_items::Switches {
+        for_recipients: run.rules.queue_items_for_recipients,
+        for_receiving: run.rules.queue_items_for_receiving,
+        for_known: run.rules.queue_items_for_known,
+    }
+}
+
+/// The record of an unknown sender, where whoever accepted the message wants one.
+fn auto_created(
+    run: &Run,
+    facts: &Facts,
+    headers: &Headers,
+    accepting: Owner,
+    owner: Option<UserId>,
+) -> Option<Stranger> {
+    let author = headers.from.first()?;
+    let key = AddressKey::of(&author.address)?;
+    let Owner::User(user) = accepting else { return None };
+    let sender = auto_create::Sender {
+        address_key: key.as_str(),
+        known: facts.matches(author).next().is_some(),
+        auto_submitted: headers.auto_submitted.as_deref(),
+        precedence: headers.precedence.as_deref(),
+        is_list: headers.is_list,
+        is_bounce: headers.content_type == "multipart/report",
+        is_loop: headers.loop_organisation.is_some(),
+    };
+    let option = facts.user(user)?.auto_create;
+    let kind = auto_create::decide(run.rules.auto_create_people, option, &sender)?;
+    let written = Address::from_outside(author.name.as_deref().unwrap_or_default(), &author.address);
+    Some(Stranger {
+        id: PersonId::new(),
+        kind,
+        name: if written.name.is_empty() { written.address.clone() } else { written.name },
+        address: written.address,
+        address_key: key.as_str().to_owned(),
+        owner,
+    })
+}
+
+/// How a stranger is found by later messages of the same page.
+fn addressee(stranger: &Stranger) -> Addressee {
+    Addressee {
+        address_key: stranger.address_key.clone(),
+        kind: stranger.kind,
+        record: stranger.id.0,
+        owner: stranger.owner,
+        active: true,
+        created_at: DateTime::<Utc>::MAX_UTC,
+        track: None,
+        active_owner: stranger.owner,
+        auto_create: AutoCreate::Off,
+    }
 }
 
 fn new_email(
     run: &Run,
     facts: &Facts,
     received: &Received,
-    identity: &identity::Identity,
-    identity_ordinal: i32,
-    accepting: Owner,
+    (identity, identity_ordinal): (&identity::Identity, i32),
+    (accepting, owner): (Owner, Option<UserId>),
     correlated: Option<Correlated>,
 ) -> NewEmail {
     let message = &received.message;
@@ -293,14 +312,12 @@ fn new_email(
         size_bytes: received.size,
         identity: identity.hash,
         identity_ordinal,
-        owner: match accepting {
-            Owner::User(user) => Some(user),
-            Owner::Queue(queue) => queue_owner(facts, queue),
-        },
+        owner,
         accepting,
         receiving_mailbox: run.mailbox.id,
         correlated: correlated.map(|c| c.email),
         correlation_method: correlated.map_or(CorrelationMethod::None, |c| c.method),
+        regarding: correlated.and_then(|c| facts.email(c.email)).and_then(|earlier| earlier.regarding.clone()),
         raw: received.raw,
         unparsable: message.unparsable.map(|reason| reason.code().to_owned()),
         parties: parties(run, facts, headers),
@@ -311,7 +328,7 @@ fn new_email(
 fn parties(run: &Run, facts: &Facts, headers: &Headers) -> Vec<NewParty> {
     let mut parties = Vec::new();
     for author in &headers.from {
-        parties.push(party(PartyRole::From, author, sender(run, facts, author)));
+        parties.push(party(PartyRole::From, author, facts.sender(run, author)));
     }
     let lists = [
         (PartyRole::To, &headers.to),
@@ -321,8 +338,11 @@ fn parties(run: &Run, facts: &Facts, headers: &Headers) -> Vec<NewParty> {
     ];
     for (role, addresses) in lists {
         for address in addresses {
-            let candidates = candidates(facts, address);
-            let records = resolution::recipients(&candidates);
+            let candidates = facts.candidates(address);
+            let mut records = resolution::recipients(&candidates);
+            if run.rules.unresolve_multiple_recipients && records.len() > 1 {
+                records.clear();
+            }
             if records.is_empty() {
                 parties.push(party(role, address, None));
             }

@@ -7,10 +7,12 @@ mod cautious;
 mod deleting;
 mod faults;
 mod incoming;
+mod item_failures;
 mod messages;
 mod operations;
 mod outgoing;
 mod outgoing_crashes;
+mod rules;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
 mod server;
