@@ -39,6 +39,8 @@ pub struct Item {
     pub fingerprint: Option<Fingerprint>,
     /// Announced size.
     pub size_bytes: u64,
+    /// Its Message-ID, normalised, where its header was read and it is no record.
+    pub message_id: Option<String>,
     /// What became of it.
     pub disposition: Disposition,
     /// Stable name of the reason it was refused or quarantined for.
@@ -55,6 +57,7 @@ struct Row<'a> {
     weak: bool,
     fingerprint: Option<String>,
     size_bytes: u64,
+    message_id: Option<&'a str>,
     disposition: &'static str,
     reason: Option<&'a str>,
     detail: Option<&'a str>,
@@ -232,6 +235,7 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
                 weak: item.weak,
                 fingerprint: item.fingerprint.map(hex::encode),
                 size_bytes: item.size_bytes,
+                message_id: item.message_id.as_deref(),
                 disposition,
                 reason: item.reason.as_deref(),
                 detail: item.detail.as_deref(),
@@ -249,15 +253,17 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
         "/* items::put */ WITH healed AS (
              UPDATE alerts SET resolved_at = $3 WHERE key = ANY($4) AND resolved_at IS NULL)
          INSERT INTO remote_items AS known (mailbox_id, remote_key, weak, fingerprint, size_bytes,
-             disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, seen_at)
-         SELECT $1, decode(r.remote_key, 'hex'), r.weak, decode(r.fingerprint, 'hex'), r.size_bytes, r.disposition,
-             r.reason, r.detail, r.email_id, r.delete_wanted,
+             message_id, disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, seen_at)
+         SELECT $1, decode(r.remote_key, 'hex'), r.weak, decode(r.fingerprint, 'hex'), r.size_bytes, r.message_id,
+             r.disposition, r.reason, r.detail, r.email_id, r.delete_wanted,
              CASE WHEN r.disposition = 'quarantined' THEN 1 ELSE 0 END, r.next_attempt_at, $3
          FROM jsonb_to_recordset($2) AS r(remote_key text, weak boolean, fingerprint text, size_bytes bigint,
-             disposition text, reason text, detail text, email_id uuid, delete_wanted boolean,
+             message_id text, disposition text, reason text, detail text, email_id uuid, delete_wanted boolean,
              next_attempt_at timestamptz)
          ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET
              fingerprint = COALESCE(EXCLUDED.fingerprint, known.fingerprint), size_bytes = EXCLUDED.size_bytes,
+             message_id = CASE WHEN EXCLUDED.disposition = 'tracked' THEN NULL
+                 ELSE COALESCE(EXCLUDED.message_id, known.message_id) END,
              disposition = EXCLUDED.disposition, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
              email_id = EXCLUDED.email_id, delete_wanted = EXCLUDED.delete_wanted,
              attempts = CASE WHEN EXCLUDED.disposition = 'quarantined' THEN known.attempts + 1 ELSE 0 END,

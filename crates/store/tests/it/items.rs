@@ -26,6 +26,7 @@ fn item(name: impl AsRef<[u8]>, disposition: Disposition) -> Item {
         weak: false,
         fingerprint: None,
         size_bytes: 10,
+        message_id: None,
         disposition,
         reason: None,
         detail: None,

@@ -4,9 +4,11 @@
 mod alerts;
 mod contents;
 mod deliveries;
+mod explain;
 mod feed;
 mod fence;
 mod incoming;
+mod item_failures;
 mod items;
 mod mailbox_tests;
 mod migrations;

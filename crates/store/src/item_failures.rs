@@ -1,0 +1,208 @@
+//! Items that became no record: a list of them with their reasons, and what a person decides about those set aside.
+
+use chrono::{DateTime, Utc};
+use lockstep_model::{id::MailboxId, mailbox::Lane, remote::RemoteKey};
+use serde_json::json;
+
+use crate::{Result, Tx, alerts, audit, items};
+
+/// Reason of an item that a person has dropped.
+pub const DROPPED: &str = "DroppedByHand";
+
+/// An item that is no record. Nothing of its content is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemFailure {
+    /// The server's identity of it.
+    pub key: Vec<u8>,
+    /// Its Message-ID, where its header was read.
+    pub message_id: Option<String>,
+    /// Announced size.
+    pub size_bytes: i64,
+    /// `refused` or `quarantined`.
+    pub disposition: String,
+    /// Stable name of the reason.
+    pub reason: Option<String>,
+    /// The reason in words; kept for a while only.
+    pub detail: Option<String>,
+    /// How often it has failed.
+    pub attempts: i32,
+    /// How often a worker has ended over it.
+    pub deaths: i32,
+    /// When it is tried again by itself; none: never.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When it was first seen.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// Items of a mailbox that are no records, of one disposition or of both, by key, after `after`, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn list(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    disposition: Option<&str>,
+    after: Option<&RemoteKey>,
+    limit: i64,
+) -> Result<Vec<ItemFailure>> {
+    let after = after.map_or(&[][..], RemoteKey::as_bytes);
+    Ok(sqlx::query_as!(
+        ItemFailure,
+        "/* item_failures::list */ SELECT remote_key AS key, message_id, size_bytes, disposition, reason, detail,
+             attempts, deaths, next_attempt_at, seen_at
+         FROM remote_items
+         WHERE mailbox_id = $1 AND disposition IN ('refused', 'quarantined') AND ($2::text IS NULL OR disposition = $2)
+           AND remote_key > $3
+         ORDER BY remote_key LIMIT $4",
+        mailbox.0,
+        disposition,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
+/// One item that is no record.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn get(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Option<ItemFailure>> {
+    Ok(sqlx::query_as!(
+        ItemFailure,
+        "/* item_failures::get */ SELECT remote_key AS key, message_id, size_bytes, disposition, reason, detail,
+             attempts, deaths, next_attempt_at, seen_at
+         FROM remote_items
+         WHERE mailbox_id = $1 AND remote_key = $2 AND disposition IN ('refused', 'quarantined')",
+        mailbox.0,
+        key.as_bytes(),
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// What became of a decision about an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It is done.
+    Done,
+    /// The item is not set aside (any more): there is nothing to decide.
+    NotQuarantined,
+    /// There is no such item, or it is a record by now.
+    Missing,
+}
+
+/// A quarantined item is tried again at once, its failed attempts forgotten. That workers have ended over it is not
+/// forgotten: it goes on being read with caution. Whoever is at work on the lane is fenced, so that it cannot set the
+/// item aside again by what it found out before; the lane is due at once. The caller nudges.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn release(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: &str) -> Result<Decided> {
+    let decided = lock(tx, mailbox, key).await?;
+    if decided != Decided::Done {
+        return Ok(decided);
+    }
+    let now = tx.now();
+    sqlx::query!(
+        "/* item_failures::release */ UPDATE remote_items SET attempts = 0, next_attempt_at = $3
+         WHERE mailbox_id = $1 AND remote_key = $2",
+        mailbox.0,
+        key.as_bytes(),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    // A new occasion: the report of a run that has begun before must not put the attempt off.
+    sqlx::query!(
+        "/* item_failures::release */ UPDATE lane_schedules SET due_at = $3, not_before = NULL,
+             generation = generation + 1, claimed_until = NULL, claims = 0
+         WHERE mailbox_id = $1 AND lane = $2",
+        mailbox.0,
+        Lane::Incoming.as_str(),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    tell(tx, mailbox, key, "item-released", actor).await?;
+    Ok(Decided::Done)
+}
+
+/// A quarantined item is never tried again, and counts as refused. Whoever is at work on the lane is fenced, so that it
+/// cannot undo this.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn drop_item(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: &str) -> Result<Decided> {
+    let decided = lock(tx, mailbox, key).await?;
+    if decided != Decided::Done {
+        return Ok(decided);
+    }
+    sqlx::query!(
+        "/* item_failures::drop_item */ UPDATE remote_items SET disposition = 'refused', reason = $3,
+             detail = left(concat_ws(': ', reason, detail), 500), attempts = 0, deaths = 0, next_attempt_at = NULL
+         WHERE mailbox_id = $1 AND remote_key = $2",
+        mailbox.0,
+        key.as_bytes(),
+        DROPPED,
+    )
+    .execute(tx.connection())
+    .await?;
+    tell(tx, mailbox, key, "item-dropped", actor).await?;
+    Ok(Decided::Done)
+}
+
+/// Fences the lane, as a page does, and then locks the item: in the order in which pages take their locks.
+async fn lock(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Decided> {
+    sqlx::query!(
+        "/* item_failures::lock */ UPDATE lanes SET version = version + 1, touching = NULLIF(touching, $3)
+         WHERE mailbox_id = $1 AND lane = $2",
+        mailbox.0,
+        Lane::Incoming.as_str(),
+        key.as_bytes(),
+    )
+    .execute(tx.connection())
+    .await?;
+    let disposition = sqlx::query_scalar!(
+        "/* item_failures::lock */ SELECT disposition FROM remote_items
+         WHERE mailbox_id = $1 AND remote_key = $2 FOR UPDATE",
+        mailbox.0,
+        key.as_bytes(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(match disposition.as_deref() {
+        Some("quarantined") => Decided::Done,
+        Some("refused") => Decided::NotQuarantined,
+        _ => Decided::Missing,
+    })
+}
+
+/// Ends the alert about the item, and notes who decided.
+async fn tell(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, action: &str, actor: &str) -> Result<()> {
+    alerts::resolve_items(tx, items::QUARANTINED, mailbox, [key]).await?;
+    let detail = json!({ "item": hex::encode(key.as_bytes()) });
+    audit::note(tx, actor, action, "mailbox", Some(mailbox.0), detail).await
+}
+
+/// Forgets what was said in words of items that are refused or given up and were seen before `before`, of at most
+/// `limit` of them. The items themselves stay known, with the name of their reason: an item that is forgotten would be
+/// read again. Returns how many.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn forget_details(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<u64> {
+    let done = sqlx::query!(
+        "/* item_failures::forget_details */ WITH old AS MATERIALIZED (
+             SELECT mailbox_id, remote_key FROM remote_items
+             WHERE detail IS NOT NULL AND (disposition = 'refused' OR next_attempt_at IS NULL) AND seen_at < $1
+             ORDER BY seen_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         UPDATE remote_items AS i SET detail = NULL FROM old
+         WHERE i.mailbox_id = old.mailbox_id AND i.remote_key = old.remote_key",
+        before,
+        limit,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
+}
