@@ -43,16 +43,21 @@ impl Fold {
     /// When the database is away; nothing was folded.
     pub async fn fold(&self, reports: &[CycleReport]) -> lockstep_store::Result<()> {
         let (running, ended): (Vec<_>, Vec<_>) = reports.iter().partition(|r| r.outcome == Outcome::Running);
+        let ended = one_an_occasion(ended);
+        let running: BTreeSet<Occasion> =
+            running.into_iter().map(occasion).filter(|r| !ended.contains_key(r)).collect();
         let mut tx = self.context.store.begin().await?;
         let now = tx.now();
+        // Profiles first, then lanes, each in id order: as whoever writes a profile locks them.
+        let breakers = self.lock_breakers(&mut tx, &ended).await?;
+        let keys: Vec<_> = ended.keys().chain(&running).copied().collect();
+        let mut current = schedules::lock_reported(&mut tx, &keys).await?;
         if !running.is_empty() {
-            let keys: Vec<_> = running.iter().map(|r| (r.mailbox, r.lane, r.generation)).collect();
-            schedules::extend_claims(&mut tx, &keys, self.context.config.claim_lifetime()).await?;
+            let running: Vec<_> = running.iter().copied().collect();
+            schedules::extend_claims(&mut tx, &running, self.context.config.claim_lifetime()).await?;
         }
-        let ended = one_an_occasion(ended);
-        let keys: Vec<_> = ended.keys().copied().collect();
-        let current = schedules::lock_reported(&mut tx, &keys).await?;
-        let stale = i64::try_from(keys.len().saturating_sub(current.len())).unwrap_or(0);
+        current.retain(|s| ended.contains_key(&(s.mailbox, s.lane, s.generation)));
+        let stale = i64::try_from(ended.len().saturating_sub(current.len())).unwrap_or(0);
         self.context.metrics.stale_reports.add(stale);
         let mut folded = Vec::with_capacity(current.len());
         let mut per_profile: BTreeMap<ProfileId, Vec<&CycleReport>> = BTreeMap::new();
@@ -65,8 +70,32 @@ impl Fold {
             self.context.metrics.reports.with_label_values(&[report.outcome.as_str()]).inc();
         }
         schedules::write_folded(&mut tx, &folded).await?;
-        self.fold_breakers(&mut tx, &per_profile, now).await?;
+        self.fold_breakers(&mut tx, breakers, &per_profile, now).await?;
         tx.commit().await
+    }
+
+    /// Locks the profiles whose breakers these reports may move. A server that answers and always did is left alone,
+    /// so that claims go on meanwhile.
+    async fn lock_breakers(
+        &self,
+        tx: &mut lockstep_store::Tx,
+        ended: &BTreeMap<Occasion, &CycleReport>,
+    ) -> lockstep_store::Result<Vec<(ProfileId, BreakerRow)>> {
+        let telling: Vec<_> = ended.iter().filter(|(_, r)| speaks_of_the_server(r)).map(|(key, _)| *key).collect();
+        if telling.is_empty() {
+            return Ok(Vec::new());
+        }
+        let moved = |(key, profile, row): ((_, _, _), ProfileId, BreakerRow)| {
+            let fault = ended.get(&key).and_then(|report| report.fault.as_ref());
+            let failed = fault.is_some_and(|fault| fault.scope == FaultScope::Profile);
+            (failed || row != BreakerRow::default()).then_some(profile)
+        };
+        let found = schedules::profiles_of(tx, &telling).await?;
+        let concerned: BTreeSet<_> = found.into_iter().filter_map(moved).collect();
+        if concerned.is_empty() {
+            return Ok(Vec::new());
+        }
+        schedules::lock_breakers(tx, &concerned.into_iter().collect::<Vec<_>>()).await
     }
 
     /// What one report means for its lane. Pure but for the draw of jitter.
@@ -176,19 +205,11 @@ impl Fold {
     async fn fold_breakers(
         &self,
         tx: &mut lockstep_store::Tx,
+        breakers: Vec<(ProfileId, BreakerRow)>,
         reports: &BTreeMap<ProfileId, Vec<&CycleReport>>,
         now: DateTime<Utc>,
     ) -> lockstep_store::Result<()> {
-        let concerned: BTreeSet<ProfileId> = reports
-            .iter()
-            .filter(|(_, reports)| reports.iter().any(|r| speaks_of_the_server(r)))
-            .map(|(profile, _)| *profile)
-            .collect();
-        if concerned.is_empty() {
-            return Ok(());
-        }
-        let concerned: Vec<_> = concerned.into_iter().collect();
-        for (profile, row) in schedules::lock_breakers(tx, &concerned).await? {
+        for (profile, row) in breakers {
             let before = stored_breaker(row);
             let mut breaker = before;
             for report in reports.get(&profile).into_iter().flatten().filter(|r| speaks_of_the_server(r)) {
@@ -216,6 +237,13 @@ impl Fold {
     }
 }
 
+/// A mailbox, its lane and the occasion's generation.
+type Occasion = (MailboxId, Lane, i64);
+
+fn occasion(report: &CycleReport) -> Occasion {
+    (report.mailbox, report.lane, report.generation)
+}
+
 /// Whether a report tells anything of the mailbox: a run that was not begun, or was overtaken, does not. What stood
 /// against the mailbox then stands.
 fn speaks_of_the_mailbox(report: &CycleReport) -> bool {
@@ -224,7 +252,7 @@ fn speaks_of_the_mailbox(report: &CycleReport) -> bool {
 
 /// There is more than one report for an occasion only when its hint was delivered twice. The one that tells most counts:
 /// the run that came too late has found nothing, was deferred or lost the lane. Of equals the first, as across batches.
-fn one_an_occasion(reports: Vec<&CycleReport>) -> BTreeMap<(MailboxId, Lane, i64), &CycleReport> {
+fn one_an_occasion(reports: Vec<&CycleReport>) -> BTreeMap<Occasion, &CycleReport> {
     let telling = |report: &CycleReport| {
         let outcome = match report.outcome {
             Outcome::Deferred | Outcome::Running => 0,
@@ -235,7 +263,7 @@ fn one_an_occasion(reports: Vec<&CycleReport>) -> BTreeMap<(MailboxId, Lane, i64
     };
     let mut kept = BTreeMap::new();
     for report in reports {
-        let best = kept.entry((report.mailbox, report.lane, report.generation)).or_insert(report);
+        let best = kept.entry(occasion(report)).or_insert(report);
         if telling(report) > telling(best) {
             *best = report;
         }

@@ -1,8 +1,8 @@
-//! House-keeping: contents nobody refers to go after a day.
+//! House-keeping: contents nobody refers to, and answers to requests nobody will repeat, go after a day.
 
 use std::time::Duration;
 
-use lockstep_store::contents;
+use lockstep_store::{contents, idempotency};
 use tokio_util::sync::CancellationToken;
 
 use crate::Context;
@@ -10,37 +10,62 @@ use crate::Context;
 /// How long an unreferenced content is kept. Longer than any run, so that a page never refers to what is gone.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Pause between two sweeps.
+/// Longest pause between two sweeps; jitter takes off a tenth at most, so that replicas fall out of step.
 const PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// Rows of each kind removed in one transaction.
-const BATCH: i64 = 500;
+pub const BATCH: u32 = 500;
 
-/// Sweeps until `stop`.
+/// Rows that one sweep has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Contents and their chunks.
+    pub contents: u64,
+    /// Answers kept for repeated requests.
+    pub answers: u64,
+}
+
+/// Sweeps at once and then now and then, until `stop`.
 pub async fn run(context: Context, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSE) => {}
+            swept = sweep(&context) => match swept {
+                Ok(swept) if swept == Swept::default() => {}
+                Ok(Swept { contents, answers }) => tracing::info!(contents, answers, "swept"),
+                Err(error) => tracing::warn!(%error, "not everything was swept"),
+            },
         }
-        match sweep(&context).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "unreferenced contents removed"),
-            Err(error) => tracing::warn!(%error, "nothing was swept"),
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE.mul_f64(1.0 - 0.1 * rand::random::<f64>())) => {}
         }
     }
 }
 
-async fn sweep(context: &Context) -> lockstep_store::Result<u64> {
-    let mut removed = 0;
+/// One sweep: [`BATCH`] rows of a kind a transaction, until none are left.
+///
+/// # Errors
+/// When the database is away; what was removed before stays removed.
+pub async fn sweep(context: &Context) -> lockstep_store::Result<Swept> {
+    let mut swept = Swept::default();
     loop {
         let mut tx = context.store.begin().await?;
         let before = tx.now() - KEPT_FOR;
-        let now = contents::sweep(&mut tx, before, BATCH).await?;
+        let removed = contents::sweep(&mut tx, before, BATCH.into()).await?;
         tx.commit().await?;
-        removed += now;
-        if now < BATCH.unsigned_abs() {
-            return Ok(removed);
+        swept.contents += removed;
+        if removed < BATCH.into() {
+            break;
+        }
+    }
+    loop {
+        let mut tx = context.store.begin().await?;
+        let removed = idempotency::sweep(&mut tx, BATCH.into()).await?;
+        tx.commit().await?;
+        swept.answers += removed;
+        if removed < BATCH.into() {
+            return Ok(swept);
         }
     }
 }

@@ -136,6 +136,14 @@ impl Error {
         }
     }
 
+    /// Whether the database undid the transaction for the sake of another one (40001, 40P01): repeated at once, it may
+    /// succeed. A wait that took too long is something else, because the next one may take as long.
+    pub fn is_deadlock(&self) -> bool {
+        let Self::Collided(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+    }
+
     /// Whether waiting for the database may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))

@@ -79,7 +79,8 @@ pub async fn sweep(tx: &mut Tx, limit: i64) -> Result<u64> {
     let oldest = tx.now() - KEPT_FOR;
     let done = sqlx::query!(
         "/* idempotency::sweep */ DELETE FROM idempotency_keys WHERE (caller, key) IN
-             (SELECT caller, key FROM idempotency_keys WHERE created_at <= $1 LIMIT $2)",
+             (SELECT caller, key FROM idempotency_keys WHERE created_at <= $1 LIMIT $2
+              FOR UPDATE SKIP LOCKED)",
         oldest,
         limit,
     )

@@ -185,14 +185,19 @@ async fn select(tx: &mut Tx, id: Option<Uuid>, after: Option<Uuid>, limit: i64) 
     .await?)
 }
 
-/// Like [`get`], locked until the transaction ends.
+/// Like [`get`], locked until the transaction ends. The default profile is locked with it, in id order, because a write
+/// may take its place. Mailboxes may refer to the profile meanwhile, so that writing one of them waits for nothing.
 ///
 /// # Errors
 /// [`Error::Stale`] when `expected` is another version.
 pub async fn lock(tx: &mut Tx, id: ProfileId, expected: Option<i64>) -> Result<Option<ProfileRecord>> {
-    sqlx::query!("/* profiles::lock */ SELECT id FROM email_server_profiles WHERE id = $1 FOR UPDATE", id.0)
-        .fetch_optional(tx.connection())
-        .await?;
+    sqlx::query!(
+        "/* profiles::lock */ SELECT id FROM email_server_profiles WHERE id = $1 OR is_default ORDER BY id
+         FOR NO KEY UPDATE",
+        id.0,
+    )
+    .fetch_all(tx.connection())
+    .await?;
     let found = get(tx, id).await?;
     Error::if_stale(expected, found.as_ref().map(|p| p.version))?;
     Ok(found)

@@ -178,15 +178,52 @@ pub struct Schedule {
     pub fault_code: Option<String>,
 }
 
+/// The profiles these occasions belong to, and their breakers, as they stand now; nothing is locked.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn profiles_of(
+    tx: &mut Tx,
+    reported: &[(MailboxId, Lane, i64)],
+) -> Result<Vec<((MailboxId, Lane, i64), ProfileId, BreakerRow)>> {
+    let (mailboxes, lanes, generations) = columns(reported);
+    let rows = sqlx::query!(
+        "/* lanes::profiles_of */ SELECT r.place AS \"place!\", p.id, p.breaker_failures, p.breaker_step,
+             p.breaker_open_until
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY AS r(mailbox_id, lane, generation, place)
+         JOIN lane_schedules s ON s.mailbox_id = r.mailbox_id AND s.lane = r.lane AND s.generation = r.generation
+         JOIN email_server_profiles p ON p.id = s.profile_id",
+        &mailboxes,
+        &lanes,
+        &generations,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let found = rows.into_iter().filter_map(|r| {
+        let key = reported.get(usize::try_from(r.place).ok()?.checked_sub(1)?)?;
+        let breaker = BreakerRow {
+            failures: r.breaker_failures.unsigned_abs(),
+            step: r.breaker_step.unsigned_abs(),
+            open_until: r.breaker_open_until,
+        };
+        Some((*key, ProfileId(r.id), breaker))
+    });
+    Ok(found.collect())
+}
+
+fn columns(reported: &[(MailboxId, Lane, i64)]) -> (Vec<Uuid>, Vec<String>, Vec<i64>) {
+    let mailboxes = reported.iter().map(|(mailbox, _, _)| mailbox.0).collect();
+    let lanes = reported.iter().map(|(_, lane, _)| lane.as_str().to_owned()).collect();
+    (mailboxes, lanes, reported.iter().map(|(_, _, generation)| *generation).collect())
+}
+
 /// Locks the lanes that are still at the reported occasion, in id order. A lane that is missing from the answer was
 /// folded before, or realigned since.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn lock_reported(tx: &mut Tx, reported: &[(MailboxId, Lane, i64)]) -> Result<Vec<Schedule>> {
-    let mailboxes: Vec<_> = reported.iter().map(|(m, _, _)| m.0).collect();
-    let lanes: Vec<_> = reported.iter().map(|(_, l, _)| l.as_str().to_owned()).collect();
-    let generations: Vec<_> = reported.iter().map(|(_, _, g)| *g).collect();
+    let (mailboxes, lanes, generations) = columns(reported);
     let rows = sqlx::query!(
         "/* lanes::lock_reported */ SELECT s.mailbox_id, s.lane, s.profile_id, s.generation, s.activity,
              s.empty_cycles, s.transient_failures, s.fault_code, p.min_polling_minutes
@@ -303,14 +340,12 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     Ok(())
 }
 
-/// Extends the claims of lanes whose runs are still at work.
+/// Extends the claims of lanes, locked by [`lock_reported`], whose runs are still at work.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn extend_claims(tx: &mut Tx, running: &[(MailboxId, Lane, i64)], lifetime: Duration) -> Result<()> {
-    let mailboxes: Vec<_> = running.iter().map(|(m, _, _)| m.0).collect();
-    let lanes: Vec<_> = running.iter().map(|(_, l, _)| l.as_str().to_owned()).collect();
-    let generations: Vec<_> = running.iter().map(|(_, _, g)| *g).collect();
+    let (mailboxes, lanes, generations) = columns(running);
     let until = tx.now() + lifetime;
     sqlx::query!(
         "/* lanes::extend_claims */ UPDATE lane_schedules AS s SET claimed_until = greatest(s.claimed_until, $4)

@@ -3,8 +3,10 @@
 
 mod breaker;
 mod fold;
+mod locks;
 mod rounds;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
 mod stage;
+mod sweep;
 mod wake;
