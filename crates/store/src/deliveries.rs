@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     Error, Result, Tx,
     contents::ContentDigest,
+    emails::sending::may_become,
     error::word,
     feed::{self, Change},
 };
@@ -280,10 +281,11 @@ async fn set_status(tx: &mut Tx, email: EmailId, status: EmailStatus) -> Result<
     let version = sqlx::query_scalar!(
         "/* deliveries::set_status */ UPDATE emails SET status = $2, version = version + 1, updated_at = $3,
              sent_at = CASE WHEN $2 = 'sent' THEN $3 ELSE sent_at END
-         WHERE id = $1 AND status <> $2 RETURNING version",
+         WHERE id = $1 AND status = ANY($4) RETURNING version",
         email.0,
         status.as_str(),
         now,
+        &may_become(status),
     )
     .fetch_optional(tx.connection())
     .await?;

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::{EmailRecord, drafts};
 use crate::{
-    Result, Tx,
+    Error, Result, Tx,
     alerts::{self, Subject},
     audit,
 };
 
 /// Puts an email that was locked, a draft or one that failed, into Pending Send, to each of these addresses once.
-/// Message-ID and Date are fixed the first time; who has accepted an earlier attempt is not sent to again. Returns
-/// the new version, or `None` when every recipient has accepted already.
+/// Message-ID and Date are fixed the first time; who has accepted an earlier attempt is not sent to again. Attempts
+/// are counted from one again, because a person has asked anew. Returns the new version, or `None` when every recipient has accepted already.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -33,7 +33,7 @@ pub async fn request(
         "/* sending::request */ INSERT INTO deliveries
              (email_id, mailbox_id, state, due_at, message_id, dated_at, created_at, updated_at)
          VALUES ($1, $2, 'pending', $3, $4, $3, $3, $3)
-         ON CONFLICT (email_id) DO UPDATE SET mailbox_id = EXCLUDED.mailbox_id, state = 'pending',
+         ON CONFLICT (email_id) DO UPDATE SET mailbox_id = EXCLUDED.mailbox_id, state = 'pending', attempt = 0,
              due_at = EXCLUDED.due_at, claimed_until = NULL, claims = 0, run_id = NULL, in_flight_at = NULL,
              fault_code = NULL, fault_class = NULL, fault_message = NULL, updated_at = EXCLUDED.updated_at
          RETURNING message_id",
@@ -124,7 +124,7 @@ pub async fn resolve(tx: &mut Tx, id: EmailId, mailbox: MailboxId, decision: Dec
     };
     sqlx::query!(
         "/* sending::resolve */ UPDATE deliveries SET state = $2, due_at = $3, claimed_until = NULL, claims = 0,
-             run_id = NULL, updated_at = $3
+             attempt = CASE WHEN $2 = 'pending' THEN 0 ELSE attempt END, run_id = NULL, updated_at = $3
          WHERE email_id = $1 AND state = 'unknown'",
         id.0,
         state,
@@ -154,9 +154,23 @@ pub async fn resolve(tx: &mut Tx, id: EmailId, mailbox: MailboxId, decision: Dec
     set_status(tx, id, status, actor).await
 }
 
+/// The statuses from which a record may come to this one.
+pub(crate) fn may_become(next: EmailStatus) -> Vec<String> {
+    let before = EmailStatus::ALL.iter().filter(|status| status.may_become(next));
+    before.map(|status| status.as_str().to_owned()).collect()
+}
+
 async fn set_status(tx: &mut Tx, id: EmailId, status: EmailStatus, actor: &str) -> Result<i64> {
-    sqlx::query!("/* sending::set_status */ UPDATE emails SET status = $2 WHERE id = $1", id.0, status.as_str())
-        .execute(tx.connection())
-        .await?;
+    let done = sqlx::query!(
+        "/* sending::set_status */ UPDATE emails SET status = $2 WHERE id = $1 AND status = ANY($3)",
+        id.0,
+        status.as_str(),
+        &may_become(status),
+    )
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::Rule { constraint: "emails_status_transition".to_owned() });
+    }
     drafts::changed(tx, id, &["status"], actor).await
 }
