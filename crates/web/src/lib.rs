@@ -3,6 +3,7 @@
 //! Knows the store, what protocols there are and what they can do. Does not know brokers, caches, workers or mail
 //! servers: it writes rows and nudges, and reads what came of it. TLS is terminated before it.
 
+mod again;
 mod alert_texts;
 #[allow(unused_qualifications, reason = "the attributes that describe routes expand to qualified names")]
 mod api;

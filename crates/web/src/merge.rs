@@ -36,10 +36,10 @@ impl Patch {
     ///
     /// # Errors
     /// A problem naming the member that cannot be.
-    pub(crate) fn apply<T: Serialize + DeserializeOwned>(self, current: &T) -> Result<Patched<T>, Problem> {
+    pub(crate) fn apply<T: Serialize + DeserializeOwned>(&self, current: &T) -> Result<Patched<T>, Problem> {
         let Ok(Value::Object(before)) = serde_json::to_value(current) else { return Err(Problem::internal()) };
         let mut after = before.clone();
-        merge(&mut after, self.0);
+        merge(&mut after, self.0.clone());
         let mut changed: Vec<String> = after
             .iter()
             .filter(|(name, value)| before.get(*name) != Some(*value))

@@ -42,6 +42,9 @@ struct Content {
     more: Map<String, Value>,
     #[serde(skip)]
     headers: HeaderMap,
+    /// Another transaction was in the way: the same request may succeed at once.
+    #[serde(skip)]
+    collision: bool,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,6 +62,7 @@ impl Problem {
             errors: Vec::new(),
             more: Map::new(),
             headers: HeaderMap::new(),
+            collision: false,
         }))
     }
 
@@ -118,6 +122,17 @@ impl Problem {
         self
     }
 
+    /// The same problem, as what a repetition may be without.
+    pub(crate) fn collision(mut self) -> Self {
+        self.0.collision = true;
+        self
+    }
+
+    /// Whether another transaction was in the way, so that doing the same again may succeed.
+    pub(crate) fn is_collision(&self) -> bool {
+        self.0.collision
+    }
+
     #[cfg(test)]
     pub(crate) fn errors(&self) -> &[FieldError] {
         &self.0.errors
@@ -145,7 +160,8 @@ impl From<lockstep_store::Error> for Problem {
                 Self::unavailable("The database cannot be reached at the moment. Try again shortly.")
             }
             Error::Collided(_) => {
-                Self::unavailable("Another request changed the same records at this moment. Try again.")
+                let problem = Self::unavailable("Another request changed the same records at this moment. Try again.");
+                if error.is_deadlock() { problem.collision() } else { problem }
             }
             Error::Stale { current } => Self::stale(*current),
             Error::Conflict(conflict) => Self::conflict(

@@ -9,6 +9,7 @@ mod holder;
 mod mailboxes;
 mod operations;
 mod organisation;
+mod owners;
 mod people;
 mod profiles;
 mod queues;

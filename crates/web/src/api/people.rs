@@ -17,6 +17,7 @@ use super::{
     holder::{Wanted, explain},
 };
 use crate::{
+    again::again,
     auth::Caller,
     extract::Received,
     idempotent::{self, Begun, Reply, tagged},
@@ -181,24 +182,27 @@ async fn update(
     kind: &str,
     id: PersonId,
     expected: Option<i64>,
-    patch: Patch,
+    patch: &Patch,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
-    let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
-    let mut person = fields.checked(before)?;
-    if changed.names().is_empty() {
-        return Ok(tagged(person.version, Person::from(person)));
-    }
-    match people::save(&mut tx, &person, &changed.names(), &caller.actor()).await {
-        Ok(version) => (person.version, person.updated_at) = (version, tx.now()),
-        Err(error) => {
-            drop(tx);
-            return Err(explain(app, error, Wanted::default()).await);
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let before = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
+        let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
+        let mut person = fields.checked(before)?;
+        if changed.names().is_empty() {
+            return Ok(tagged(person.version, Person::from(person)));
         }
-    }
-    tx.commit().await?;
-    Ok(tagged(person.version, Person::from(person)))
+        match people::save(&mut tx, &person, &changed.names(), &caller.actor()).await {
+            Ok(version) => (person.version, person.updated_at) = (version, tx.now()),
+            Err(error) => {
+                drop(tx);
+                return Err(explain(app, error, Wanted::default()).await);
+            }
+        }
+        tx.commit().await?;
+        Ok(tagged(person.version, Person::from(person)))
+    })
+    .await
 }
 
 async fn delete(
@@ -276,7 +280,7 @@ macro_rules! resource {
                 IfMatch(expected): IfMatch,
                 body: Received<Patch>,
             ) -> Result<Response, Problem> {
-                super::update(&app, &caller, $kind, PersonId(id), expected, body.value).await
+                super::update(&app, &caller, $kind, PersonId(id), expected, &body.value).await
             }
 
             /// Removes a record; emails keep the address.

@@ -1,29 +1,22 @@
 //! Queues: shared work lists. Each has a mailbox, made with it.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_model::id::QueueId;
-use lockstep_store::{nudge, queues};
+use lockstep_store::{Result as Stored, Tx, queues};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    PREFIX,
-    holder::{Wanted, explain},
-};
+use super::owners::{self, Common, ListOwners, MailboxOwner, Stamp, yes};
 use crate::{
     auth::Caller,
     extract::{Id, IfMatch, Params, Received},
-    idempotent::{self, Begun, Reply, tagged},
+    idempotent::Reply,
     merge::Patch,
-    page::{Limit, Page},
+    page::Page,
     problem::Problem,
     state::App,
-    validate::Check,
     words::TrackOption,
 };
 
@@ -54,10 +47,6 @@ pub(crate) struct QueueFields {
 
 fn everything() -> TrackOption {
     TrackOption::All
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A queue.
@@ -98,53 +87,70 @@ impl From<queues::Queue> for Queue {
     }
 }
 
-impl QueueFields {
-    /// The queue as it would be. `before` gives what cannot be written.
-    fn checked(self, before: Option<queues::Queue>) -> Result<queues::Queue, Problem> {
-        let mut check = Check::default();
-        let name = check.line("name", &self.name, 200);
-        let (address, address_key) = check.address("address", &self.address);
-        let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
-        check.finish()?;
-        Ok(queues::Queue {
-            id: before.as_ref().map_or(Uuid::nil(), |b| b.id),
-            source,
-            external_id,
-            name,
-            address,
-            address_key,
-            owner_user_id: self.owner_user_id,
-            active: self.active,
-            track_option: self.track_option.as_str().to_owned(),
-            version: before.as_ref().map_or(0, |b| b.version),
-            created_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.created_at),
-            updated_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.updated_at),
+impl MailboxOwner for queues::Queue {
+    type Fields = QueueFields;
+    type View = Queue;
+    const ONE: &'static str = "queue";
+    const MANY: &'static str = "queues";
+
+    fn checked(fields: QueueFields, before: Option<Self>) -> Result<Self, Problem> {
+        let (source, external_id) = (fields.source.as_deref(), fields.external_id.as_deref());
+        let common = Common::checked(&fields.name, &fields.address, source, external_id)?;
+        let stamp = Stamp::of(before.as_ref());
+        Ok(Self {
+            id: stamp.id,
+            source: common.source,
+            external_id: common.external_id,
+            name: common.name,
+            address: common.address,
+            address_key: common.address_key,
+            owner_user_id: fields.owner_user_id,
+            active: fields.active,
+            track_option: fields.track_option.as_str().to_owned(),
+            version: stamp.version,
+            created_at: stamp.created_at,
+            updated_at: stamp.updated_at,
         })
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { id: self.id, version: self.version, created_at: self.created_at, updated_at: self.updated_at }
+    }
+
+    fn address_key(&self) -> &str {
+        &self.address_key
+    }
+
+    fn written(&mut self, version: i64, at: DateTime<Utc>) {
+        (self.version, self.updated_at) = (version, at);
+    }
+
+    async fn create(self, tx: &mut Tx, actor: &str) -> Stored<Self> {
+        queues::create(tx, self, actor).await
+    }
+
+    async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Stored<Vec<Self>> {
+        queues::list(tx, address_key, after, limit).await
+    }
+
+    async fn get(tx: &mut Tx, id: Uuid) -> Stored<Option<Self>> {
+        queues::get(tx, QueueId(id)).await
+    }
+
+    async fn lock(tx: &mut Tx, id: Uuid, expected: Option<i64>) -> Stored<Option<Self>> {
+        queues::lock(tx, QueueId(id), expected).await
+    }
+
+    async fn save(&self, tx: &mut Tx, changed: &[&str], actor: &str) -> Stored<i64> {
+        queues::save(tx, self, changed, actor).await
     }
 }
 
-/// Which queues to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQueues {
-    /// Items in a page, at most 200.
-    limit: Option<u16>,
-    /// The next of the page before.
-    after: Option<Uuid>,
-    /// Only the queue with this address.
-    address: Option<String>,
-}
-
 /// Lists queues.
-#[utoipa::path(get, path = "/queues", tag = "queues", params(ListQueues),
+#[utoipa::path(get, path = "/queues", tag = "queues", params(ListOwners),
     responses((status = 200, description = "A page of queues", body = Page<Queue>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListQueues>) -> Result<Response, Problem> {
-    let limit = Limit::of(query.limit);
-    let key = query.address.as_deref().map(|address| address.trim().to_lowercase());
-    let mut tx = app.store.begin().await?;
-    let rows = queues::list(&mut tx, key.as_deref(), query.after, limit.rows()).await?;
-    Ok(axum::Json(Page::of(rows, limit, |queue| queue.id, Queue::from)).into_response())
+pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListOwners>) -> Result<Response, Problem> {
+    owners::list::<queues::Queue>(&app, query).await
 }
 
 /// Makes a queue and its mailbox.
@@ -156,31 +162,14 @@ pub(crate) async fn create(
     caller: Caller,
     body: Received<QueueFields>,
 ) -> Result<Reply, Problem> {
-    let queue = body.value.checked(None)?;
-    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    let key = queue.address_key.clone();
-    let queue = match queues::create(&mut once.tx, queue, &caller.actor()).await {
-        Ok(queue) => queue,
-        Err(error) => {
-            drop(once);
-            return Err(explain(&app, error, Wanted { address_key: Some(&key), ..Wanted::default() }).await);
-        }
-    };
-    nudge(&mut once.tx).await?;
-    let (location, version) = (format!("{PREFIX}/queues/{}", queue.id), queue.version);
-    once.finish(Reply::created(location, version, &Queue::from(queue))).await
+    owners::create::<queues::Queue>(&app, &caller, body).await
 }
 
 /// Reads a queue.
 #[utoipa::path(get, path = "/queues/{id}", tag = "queues", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The queue", body = Queue)))]
 pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let queue = queues::get(&mut tx, QueueId(id)).await?.ok_or_else(|| Problem::not_found("queue"))?;
-    Ok(tagged(queue.version, Queue::from(queue)))
+    owners::read::<queues::Queue>(&app, id).await
 }
 
 /// Changes a queue. Its mailbox follows name, address and state.
@@ -194,24 +183,5 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = queues::lock(&mut tx, QueueId(id), expected).await?.ok_or_else(|| Problem::not_found("queue"))?;
-    let patched = body.value.apply(&QueueFields::from(&before))?;
-    let (fields, changed) = patched.split();
-    let changed = changed.names();
-    let mut queue = fields.checked(Some(before))?;
-    if changed.is_empty() {
-        return Ok(tagged(queue.version, Queue::from(queue)));
-    }
-    match queues::save(&mut tx, &queue, &changed, &caller.actor()).await {
-        Ok(version) => (queue.version, queue.updated_at) = (version, tx.now()),
-        Err(error) => {
-            drop(tx);
-            let wanted = Wanted { address_key: Some(&queue.address_key), ..Wanted::default() };
-            return Err(explain(&app, error, wanted).await);
-        }
-    }
-    nudge(&mut tx).await?;
-    tx.commit().await?;
-    Ok(tagged(queue.version, Queue::from(queue)))
+    owners::update::<queues::Queue>(&app, &caller, id, expected, &body.value).await
 }

@@ -1,29 +1,22 @@
 //! Users: people of the organisation. Each has a mailbox, made with it.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_model::id::UserId;
-use lockstep_store::{nudge, users};
+use lockstep_store::{Result as Stored, Tx, users};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    PREFIX,
-    holder::{Wanted, explain},
-};
+use super::owners::{self, Common, ListOwners, MailboxOwner, Stamp, yes};
 use crate::{
     auth::Caller,
     extract::{Id, IfMatch, Params, Received},
-    idempotent::{self, Begun, Reply, tagged},
+    idempotent::Reply,
     merge::Patch,
-    page::{Limit, Page},
+    page::Page,
     problem::Problem,
     state::App,
-    validate::Check,
     words::TrackOption,
 };
 
@@ -47,10 +40,6 @@ pub(crate) struct UserFields {
     /// Which received mail becomes a record by itself. Default: in-response.
     #[serde(default)]
     track_option: TrackOption,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A user.
@@ -90,52 +79,69 @@ impl From<users::User> for User {
     }
 }
 
-impl UserFields {
-    /// The user as it would be. `before` gives what cannot be written.
-    fn checked(self, before: Option<users::User>) -> Result<users::User, Problem> {
-        let mut check = Check::default();
-        let name = check.line("name", &self.name, 200);
-        let (address, address_key) = check.address("address", &self.address);
-        let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
-        check.finish()?;
-        Ok(users::User {
-            id: before.as_ref().map_or(Uuid::nil(), |b| b.id),
-            source,
-            external_id,
-            name,
-            address,
-            address_key,
-            active: self.active,
-            track_option: self.track_option.as_str().to_owned(),
-            version: before.as_ref().map_or(0, |b| b.version),
-            created_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.created_at),
-            updated_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.updated_at),
+impl MailboxOwner for users::User {
+    type Fields = UserFields;
+    type View = User;
+    const ONE: &'static str = "user";
+    const MANY: &'static str = "users";
+
+    fn checked(fields: UserFields, before: Option<Self>) -> Result<Self, Problem> {
+        let (source, external_id) = (fields.source.as_deref(), fields.external_id.as_deref());
+        let common = Common::checked(&fields.name, &fields.address, source, external_id)?;
+        let stamp = Stamp::of(before.as_ref());
+        Ok(Self {
+            id: stamp.id,
+            source: common.source,
+            external_id: common.external_id,
+            name: common.name,
+            address: common.address,
+            address_key: common.address_key,
+            active: fields.active,
+            track_option: fields.track_option.as_str().to_owned(),
+            version: stamp.version,
+            created_at: stamp.created_at,
+            updated_at: stamp.updated_at,
         })
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { id: self.id, version: self.version, created_at: self.created_at, updated_at: self.updated_at }
+    }
+
+    fn address_key(&self) -> &str {
+        &self.address_key
+    }
+
+    fn written(&mut self, version: i64, at: DateTime<Utc>) {
+        (self.version, self.updated_at) = (version, at);
+    }
+
+    async fn create(self, tx: &mut Tx, actor: &str) -> Stored<Self> {
+        users::create(tx, self, actor).await
+    }
+
+    async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Stored<Vec<Self>> {
+        users::list(tx, address_key, after, limit).await
+    }
+
+    async fn get(tx: &mut Tx, id: Uuid) -> Stored<Option<Self>> {
+        users::get(tx, UserId(id)).await
+    }
+
+    async fn lock(tx: &mut Tx, id: Uuid, expected: Option<i64>) -> Stored<Option<Self>> {
+        users::lock(tx, UserId(id), expected).await
+    }
+
+    async fn save(&self, tx: &mut Tx, changed: &[&str], actor: &str) -> Stored<i64> {
+        users::save(tx, self, changed, actor).await
     }
 }
 
-/// Which users to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListUsers {
-    /// Items in a page, at most 200.
-    limit: Option<u16>,
-    /// The next of the page before.
-    after: Option<Uuid>,
-    /// Only the user with this address.
-    address: Option<String>,
-}
-
 /// Lists users.
-#[utoipa::path(get, path = "/users", tag = "users", params(ListUsers),
+#[utoipa::path(get, path = "/users", tag = "users", params(ListOwners),
     responses((status = 200, description = "A page of users", body = Page<User>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListUsers>) -> Result<Response, Problem> {
-    let limit = Limit::of(query.limit);
-    let key = query.address.as_deref().map(|address| address.trim().to_lowercase());
-    let mut tx = app.store.begin().await?;
-    let rows = users::list(&mut tx, key.as_deref(), query.after, limit.rows()).await?;
-    Ok(axum::Json(Page::of(rows, limit, |user| user.id, User::from)).into_response())
+pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListOwners>) -> Result<Response, Problem> {
+    owners::list::<users::User>(&app, query).await
 }
 
 /// Makes a user and its mailbox.
@@ -147,31 +153,14 @@ pub(crate) async fn create(
     caller: Caller,
     body: Received<UserFields>,
 ) -> Result<Reply, Problem> {
-    let user = body.value.checked(None)?;
-    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    let key = user.address_key.clone();
-    let user = match users::create(&mut once.tx, user, &caller.actor()).await {
-        Ok(user) => user,
-        Err(error) => {
-            drop(once);
-            return Err(explain(&app, error, Wanted { address_key: Some(&key), ..Wanted::default() }).await);
-        }
-    };
-    nudge(&mut once.tx).await?;
-    let (location, version) = (format!("{PREFIX}/users/{}", user.id), user.version);
-    once.finish(Reply::created(location, version, &User::from(user))).await
+    owners::create::<users::User>(&app, &caller, body).await
 }
 
 /// Reads a user.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The user", body = User)))]
 pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let user = users::get(&mut tx, UserId(id)).await?.ok_or_else(|| Problem::not_found("user"))?;
-    Ok(tagged(user.version, User::from(user)))
+    owners::read::<users::User>(&app, id).await
 }
 
 /// Changes a user. Its mailbox follows name, address and state.
@@ -185,24 +174,5 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = users::lock(&mut tx, UserId(id), expected).await?.ok_or_else(|| Problem::not_found("user"))?;
-    let patched = body.value.apply(&UserFields::from(&before))?;
-    let (fields, changed) = patched.split();
-    let changed = changed.names();
-    let mut user = fields.checked(Some(before))?;
-    if changed.is_empty() {
-        return Ok(tagged(user.version, User::from(user)));
-    }
-    match users::save(&mut tx, &user, &changed, &caller.actor()).await {
-        Ok(version) => (user.version, user.updated_at) = (version, tx.now()),
-        Err(error) => {
-            drop(tx);
-            let wanted = Wanted { address_key: Some(&user.address_key), ..Wanted::default() };
-            return Err(explain(&app, error, wanted).await);
-        }
-    }
-    nudge(&mut tx).await?;
-    tx.commit().await?;
-    Ok(tagged(user.version, User::from(user)))
+    owners::update::<users::User>(&app, &caller, id, expected, &body.value).await
 }

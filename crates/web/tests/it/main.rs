@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod alerts;
+mod collisions;
 mod emails;
 mod hostile;
 mod mailboxes;

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::{check, email_view, missing, view::Email};
 use crate::{
+    again::again,
     api::PREFIX,
     auth::Caller,
     extract::{Id, IfMatch, NoBody, Received},
@@ -38,38 +39,47 @@ pub(crate) async fn send(
     NoBody(key): NoBody,
 ) -> Result<Reply, Problem> {
     let id = EmailId(id);
-    let mut once = match idempotent::begin(&app, &caller, key).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    let tx = &mut once.tx;
-    deliveries::lock(tx, id).await?;
-    let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
-    let status = status_of(&email)?;
-    if email.direction != "outgoing" || !status.may_become(EmailStatus::PendingSend) || status == EmailStatus::Sending {
-        return Err(Problem::conflict(
-            "not-sendable",
-            format!("Only drafts and failed emails can be sent; this one is {}.", email.status),
-        ));
-    }
-    let Some(mailbox) = email.from_mailbox_id.map(MailboxId) else {
-        return Err(Problem::conflict("no-mailbox", "The sender has no mailbox any more: PATCH from of the draft."));
-    };
-    let limits = check::organisation(tx).await?;
-    // Base64 and headers make a message about a third larger than what it holds.
-    if email.size_bytes.saturating_mul(7) / 5 > limits.max_message_bytes {
-        let detail =
-            format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
-        return Err(Problem::conflict("message-too-large", detail));
-    }
-    let (domain, recipients) = envelope(&emails::parties(tx, id).await?)?;
-    let requested = sending::request(tx, &email, mailbox, &domain, &recipients, &caller.actor()).await?;
-    if requested.is_none() {
-        return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));
-    }
-    nudge(tx).await?;
-    let email = email_view(tx, &caller, id).await?;
-    once.finish(Reply::accepted(format!("{PREFIX}/emails/{id}"), &email)).await
+    again(|| async {
+        let mut once = match idempotent::begin(&app, &caller, key.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        let tx = &mut once.tx;
+        deliveries::lock(tx, id).await?;
+        let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
+        let status = status_of(&email)?;
+        if email.direction != "outgoing"
+            || !status.may_become(EmailStatus::PendingSend)
+            || status == EmailStatus::Sending
+        {
+            return Err(Problem::conflict(
+                "not-sendable",
+                format!("Only drafts and failed emails can be sent; this one is {}.", email.status),
+            ));
+        }
+        let Some(mailbox) = email.from_mailbox_id.map(MailboxId) else {
+            return Err(Problem::conflict(
+                "no-mailbox",
+                "The sender has no mailbox any more: PATCH from of the draft.",
+            ));
+        };
+        let limits = check::organisation(tx).await?;
+        // Base64 and headers make a message about a third larger than what it holds.
+        if email.size_bytes.saturating_mul(7) / 5 > limits.max_message_bytes {
+            let detail =
+                format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
+            return Err(Problem::conflict("message-too-large", detail));
+        }
+        let (domain, recipients) = envelope(&emails::parties(tx, id).await?)?;
+        let requested = sending::request(tx, &email, mailbox, &domain, &recipients, &caller.actor()).await?;
+        if requested.is_none() {
+            return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));
+        }
+        nudge(tx).await?;
+        let email = email_view(tx, &caller, id).await?;
+        once.finish(Reply::accepted(format!("{PREFIX}/emails/{id}"), &email)).await
+    })
+    .await
 }
 
 /// The sender's domain, and each address once. Addresses that cannot be sent to are named, all of them.
@@ -118,17 +128,20 @@ pub(crate) async fn cancel(
     IfMatch(expected): IfMatch,
 ) -> Result<Response, Problem> {
     let id = EmailId(id);
-    let mut tx = app.store.begin().await?;
-    deliveries::lock(&mut tx, id).await?;
-    let email = emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
-    if email.direction != "outgoing" || !status_of(&email)?.may_become(EmailStatus::Canceled) {
-        let detail = format!("Drafts, waiting and failed emails can be called off; this one is {}.", email.status);
-        return Err(Problem::conflict("not-cancelable", detail));
-    }
-    sending::cancel(&mut tx, id, &caller.actor()).await?;
-    let email = email_view(&mut tx, &caller, id).await?;
-    tx.commit().await?;
-    Ok(tagged(email.version(), email))
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        deliveries::lock(&mut tx, id).await?;
+        let email = emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+        if email.direction != "outgoing" || !status_of(&email)?.may_become(EmailStatus::Canceled) {
+            let detail = format!("Drafts, waiting and failed emails can be called off; this one is {}.", email.status);
+            return Err(Problem::conflict("not-cancelable", detail));
+        }
+        sending::cancel(&mut tx, id, &caller.actor()).await?;
+        let email = email_view(&mut tx, &caller, id).await?;
+        tx.commit().await?;
+        Ok(tagged(email.version(), email))
+    })
+    .await
 }
 
 /// What became of it.
@@ -162,25 +175,28 @@ pub(crate) async fn resolve(
     body: Received<ResolveDelivery>,
 ) -> Result<Response, Problem> {
     let id = EmailId(id);
-    let mut tx = app.store.begin().await?;
-    let delivery = deliveries::lock(&mut tx, id).await?;
-    emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
-    let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Unknown) else {
-        return Err(Problem::conflict(
-            "outcome-known",
-            "There is nothing to decide: the outcome of this email is known.",
-        ));
-    };
-    let decision = match body.value.decision {
-        Decision::Sent => sending::Decision::Sent,
-        Decision::SendAgain => sending::Decision::SendAgain,
-        Decision::Failed => sending::Decision::Failed,
-    };
-    sending::resolve(&mut tx, id, delivery.mailbox, decision, &caller.actor()).await?;
-    nudge(&mut tx).await?;
-    let email = email_view(&mut tx, &caller, id).await?;
-    tx.commit().await?;
-    Ok(tagged(email.version(), email))
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let delivery = deliveries::lock(&mut tx, id).await?;
+        emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+        let Some(delivery) = delivery.filter(|delivery| delivery.state == DeliveryState::Unknown) else {
+            return Err(Problem::conflict(
+                "outcome-known",
+                "There is nothing to decide: the outcome of this email is known.",
+            ));
+        };
+        let decision = match body.value.decision {
+            Decision::Sent => sending::Decision::Sent,
+            Decision::SendAgain => sending::Decision::SendAgain,
+            Decision::Failed => sending::Decision::Failed,
+        };
+        sending::resolve(&mut tx, id, delivery.mailbox, decision, &caller.actor()).await?;
+        nudge(&mut tx).await?;
+        let email = email_view(&mut tx, &caller, id).await?;
+        tx.commit().await?;
+        Ok(tagged(email.version(), email))
+    })
+    .await
 }
 
 fn status_of(email: &EmailRecord) -> Result<EmailStatus, Problem> {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{answer, missing, view::Mailbox};
 use crate::{
+    again::again,
     api::{PREFIX, operations::Operation},
     auth::Caller,
     extract::{Id, IfMatch, NoBody},
@@ -51,20 +52,22 @@ async fn decide(
     expected: Option<i64>,
     approved: bool,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let mailbox = mailboxes::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
-    if mailbox.address_status == "empty" {
-        return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
-    }
-    // Deciding the same again changes nothing: the first approval's name and time stay.
-    let decided = if approved { "approved" } else { "rejected" };
-    if mailbox.address_status != decided {
-        mailboxes::decide(&mut tx, &mailbox, approved, &caller.actor()).await?;
-        nudge(&mut tx).await?;
-        tx.commit().await?;
-    } else {
-        drop(tx);
-    }
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let mailbox = mailboxes::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+        if mailbox.address_status == "empty" {
+            return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
+        }
+        // Deciding the same again changes nothing: the first approval's name and time stay.
+        let decided = if approved { "approved" } else { "rejected" };
+        if mailbox.address_status != decided {
+            mailboxes::decide(&mut tx, &mailbox, approved, &caller.actor()).await?;
+            nudge(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    })
+    .await?;
     answer(app, id).await
 }
 

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::holder::{Wanted, explain};
 use crate::{
+    again::again,
     auth::Caller,
     extract::{Id, IfMatch, Params, Received},
     idempotent::tagged,
@@ -92,22 +93,25 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = mailboxes::lock(&mut tx, MailboxId(id), expected).await?.ok_or_else(missing)?;
-    let (fields, changed) = body.value.apply(&MailboxFields::from(&before))?.split();
-    if changed.names().is_empty() {
-        drop(tx);
-        return answer(&app, MailboxId(id)).await;
-    }
-    let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
-    if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed.names(), &caller.actor()).await {
-        drop(tx);
-        let login = mailbox.profile_id.map(ProfileId).zip(mailbox.login.as_deref());
-        return Err(explain(&app, error, Wanted { address_key: Some(&mailbox.address_key), login }).await);
-    }
-    nudge(&mut tx).await?;
-    tx.commit().await?;
-    answer(&app, MailboxId(id)).await
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let before = mailboxes::lock(&mut tx, MailboxId(id), expected).await?.ok_or_else(missing)?;
+        let (fields, changed) = body.value.apply(&MailboxFields::from(&before))?.split();
+        if changed.names().is_empty() {
+            drop(tx);
+            return answer(&app, MailboxId(id)).await;
+        }
+        let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
+        if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed.names(), &caller.actor()).await {
+            drop(tx);
+            let login = mailbox.profile_id.map(ProfileId).zip(mailbox.login.as_deref());
+            return Err(explain(&app, error, Wanted { address_key: Some(&mailbox.address_key), login }).await);
+        }
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        answer(&app, MailboxId(id)).await
+    })
+    .await
 }
 
 /// The mailbox as it stands now.

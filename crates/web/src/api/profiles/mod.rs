@@ -20,6 +20,7 @@ use super::{
     holder::{Wanted, explain},
 };
 use crate::{
+    again::again,
     auth::Caller,
     extract::{Id, IfMatch, Params, Received},
     idempotent::{self, Begun, Reply, tagged},
@@ -62,18 +63,22 @@ pub(crate) async fn create(
     caller: Caller,
     body: Received<ProfileFields>,
 ) -> Result<Reply, Problem> {
-    let (mut profile, secret) = check::profile(&app, body.value, None)?;
-    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    (profile.version, profile.created_at, profile.updated_at) = (1, once.tx.now(), once.tx.now());
-    if let Err(error) = profiles::create(&mut once.tx, &profile, &secret, &caller.actor()).await {
-        drop(once);
-        return Err(explain(&app, error, Wanted::default()).await);
-    }
-    let location = format!("{PREFIX}/email-server-profiles/{}", profile.id);
-    once.finish(Reply::created(location, 1, &EmailServerProfile::from(profile))).await
+    let (profile, secret) = check::profile(&app, body.value, None)?;
+    again(|| async {
+        let mut once = match idempotent::begin(&app, &caller, body.once.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        let mut profile = profile.clone();
+        (profile.version, profile.created_at, profile.updated_at) = (1, once.tx.now(), once.tx.now());
+        if let Err(error) = profiles::create(&mut once.tx, &profile, &secret, &caller.actor()).await {
+            drop(once);
+            return Err(explain(&app, error, Wanted::default()).await);
+        }
+        let location = format!("{PREFIX}/email-server-profiles/{}", profile.id);
+        once.finish(Reply::created(location, 1, &EmailServerProfile::from(profile))).await
+    })
+    .await
 }
 
 /// Reads a profile.
@@ -98,23 +103,26 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
-    let before = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
-    let (fields, changed) = body.value.apply(&ProfileFields::from(&before))?.split();
-    let (mut profile, secret) = check::profile(&app, fields, Some(before))?;
-    if changed.names().is_empty() {
-        return Ok(tagged(profile.version, EmailServerProfile::from(profile)));
-    }
-    match profiles::save(&mut tx, &profile, &secret, &changed.names(), &caller.actor()).await {
-        Ok(version) => (profile.version, profile.updated_at) = (version, tx.now()),
-        Err(error) => {
-            drop(tx);
-            return Err(explain(&app, error, Wanted::default()).await);
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let before = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
+        let (fields, changed) = body.value.apply(&ProfileFields::from(&before))?.split();
+        let (mut profile, secret) = check::profile(&app, fields, Some(before))?;
+        if changed.names().is_empty() {
+            return Ok(tagged(profile.version, EmailServerProfile::from(profile)));
         }
-    }
-    nudge(&mut tx).await?;
-    tx.commit().await?;
-    Ok(tagged(profile.version, EmailServerProfile::from(profile)))
+        match profiles::save(&mut tx, &profile, &secret, &changed.names(), &caller.actor()).await {
+            Ok(version) => (profile.version, profile.updated_at) = (version, tx.now()),
+            Err(error) => {
+                drop(tx);
+                return Err(explain(&app, error, Wanted::default()).await);
+            }
+        }
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        Ok(tagged(profile.version, EmailServerProfile::from(profile)))
+    })
+    .await
 }
 
 /// Removes a profile that no mailbox uses.
@@ -127,17 +135,20 @@ pub(crate) async fn delete(
     Id(id): Id,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = app.store.begin().await?;
-    let profile = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
-    let users = profiles::count_mailboxes(&mut tx, ProfileId(id)).await?;
-    if users > 0 {
-        let detail =
-            format!("{users} mailboxes use this profile. Give them another one first: PATCH their profile_id.");
-        return Err(Problem::conflict("in-use", detail).with("mailboxes", users.into()));
-    }
-    profiles::delete(&mut tx, &profile, &caller.actor()).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let profile = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
+        let users = profiles::count_mailboxes(&mut tx, ProfileId(id)).await?;
+        if users > 0 {
+            let detail =
+                format!("{users} mailboxes use this profile. Give them another one first: PATCH their profile_id.");
+            return Err(Problem::conflict("in-use", detail).with("mailboxes", users.into()));
+        }
+        profiles::delete(&mut tx, &profile, &caller.actor()).await?;
+        tx.commit().await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 fn missing() -> Problem {
