@@ -219,7 +219,7 @@ async fn a_failed_email_is_sent_again() {
         sqlx::query(statement).execute(world.database.pool()).await.unwrap();
     }
     let again = act(&world, &email, "send").await.expect(202).body;
-    assert_eq!((&again["message_id"], &again["delivery"]["attempt"]), (&first["message_id"], &json!(3)));
+    assert_eq!((&again["message_id"], &again["delivery"]["attempt"]), (&first["message_id"], &json!(0)), "begun anew");
     let states: Vec<_> =
         again["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["state"].clone()).collect();
     assert_eq!(states, [json!("pending"), json!("accepted")]);
@@ -227,6 +227,43 @@ async fn a_failed_email_is_sent_again() {
         sqlx::query(statement).execute(world.database.pool()).await.unwrap();
     }
     assert_eq!(act(&world, &email, "send").await.expect(409).body["type"], "/problems/all-accepted");
+}
+
+/// What was wrong with a failed email can be mended, by the rules of a draft; it stays failed until it is sent.
+#[tokio::test]
+async fn a_failed_email_is_edited_and_sent() {
+    let world = World::new().await;
+    let (user, _) = world.user("ann").await;
+    let email = world.post("/emails", draft(&user)).await.expect(201).id();
+    let first = act(&world, &email, "send").await.expect(202).body;
+    let path = format!("/emails/{email}");
+    world.patch(&path, json!({ "subject": "Too late" })).await.expect(409);
+    for statement in [
+        "UPDATE emails SET status = 'failed'",
+        "UPDATE deliveries SET state = 'failed', attempt = 10, fault_code = 'RecipientRefused'",
+        "UPDATE delivery_recipients SET state = CASE WHEN address LIKE 'dan%' THEN 'accepted' ELSE 'refused' END",
+    ] {
+        sqlx::query(statement).execute(world.database.pool()).await.unwrap();
+    }
+    let refused = world.patch(&path, json!({ "subject": "x".repeat(256) })).await.expect(422);
+    assert_eq!(refused.complaints(), [("subject".into(), "length".into())]);
+    let to = json!([{ "address": "right@customer.test" }, { "address": "dan@customer.test" }]);
+    let before = world.get(&path).await;
+    let edited = world.patch(&path, json!({ "subject": "Mended", "to": to, "cc": [] })).await.expect(200);
+    assert_eq!((edited.body["status"].as_str(), edited.body["subject"].as_str()), (Some("failed"), Some("Mended")));
+    assert_ne!(edited.etag(), before.etag());
+    upload(&world, &email, "more.txt", "text/plain", b"more".to_vec()).await.expect(201);
+    world.delete(&path).await.expect(409);
+
+    let again = act(&world, &email, "send").await.expect(202).body;
+    assert_eq!((&again["message_id"], &again["delivery"]["attempt"]), (&first["message_id"], &json!(0)));
+    let recipients: Vec<_> = again["delivery"]["recipients"].as_array().unwrap().iter().collect();
+    let waiting: Vec<_> = recipients.iter().filter(|r| r["state"] == "pending").map(|r| &r["address"]).collect();
+    assert_eq!(waiting, [&json!("right@customer.test")], "{recipients:?}");
+    for status in ["sending", "sent", "canceled", "completed"] {
+        sqlx::query("UPDATE emails SET status = $1").bind(status).execute(world.database.pool()).await.unwrap();
+        world.patch(&path, json!({ "subject": "Too late" })).await.expect(409);
+    }
 }
 
 /// A lost outcome is decided by a person, and nobody else.

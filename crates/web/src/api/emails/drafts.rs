@@ -1,11 +1,11 @@
 //! Drafts: made, changed and removed.
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use lockstep_model::id::EmailId;
+use lockstep_model::{email::EmailStatus, id::EmailId};
 use lockstep_store::{
     contents::Writer,
     emails::{
-        self,
+        self, EmailRecord,
         drafts::{self, NewAttachment},
     },
 };
@@ -15,6 +15,7 @@ use super::{
     view::{Email, EmailFields},
 };
 use crate::{
+    again::again,
     api::{
         PREFIX,
         holder::{Wanted, explain},
@@ -64,10 +65,10 @@ pub(crate) async fn create(
     once.finish(Reply::created(format!("{PREFIX}/emails/{id}"), email.version(), &email)).await
 }
 
-/// Changes a draft.
+/// Changes a draft, or an email that failed: it stays failed until it is sent again.
 #[utoipa::path(patch, path = "/emails/{id}", tag = "emails", request_body = EmailFields,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, description = "The draft as it is now", body = Email)))]
+    responses((status = 200, description = "The email as it is now", body = Email)))]
 pub(crate) async fn update(
     State(app): State<App>,
     caller: Caller,
@@ -76,26 +77,29 @@ pub(crate) async fn update(
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
     let id = EmailId(id);
-    let mut tx = app.store.begin().await?;
-    let email = locked_draft(&mut tx, id, expected).await?;
-    let limits = check::organisation(&mut tx).await?;
-    let current = check::writable(&mut tx, &email).await?;
-    let (fields, changed) = body.value.apply(&current)?.split();
-    if !fields.attachments.is_empty() {
-        let remedy = "nothing here: add files with POST /emails/{id}/attachments";
-        return Err(Problem::field("attachments", "not-used", remedy));
-    }
-    let names = changed.names();
-    if !names.is_empty() {
-        let draft = check::draft(&mut tx, fields, &limits).await?;
-        if let Err(error) = drafts::save(&mut tx, id, &draft, &names, &caller.actor()).await {
-            drop(tx);
-            return Err(explain(&app, error, Wanted::default()).await);
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let email = locked_editable(&mut tx, id, expected).await?;
+        let limits = check::organisation(&mut tx).await?;
+        let current = check::writable(&mut tx, &email).await?;
+        let (fields, changed) = body.value.apply(&current)?.split();
+        if !fields.attachments.is_empty() {
+            let remedy = "nothing here: add files with POST /emails/{id}/attachments";
+            return Err(Problem::field("attachments", "not-used", remedy));
         }
-    }
-    let email = email_view(&mut tx, &caller, id).await?;
-    tx.commit().await?;
-    Ok(tagged(email.version(), email))
+        let names = changed.names();
+        if !names.is_empty() {
+            let draft = check::draft(&mut tx, fields, &limits).await?;
+            if let Err(error) = drafts::save(&mut tx, id, &draft, &names, &caller.actor()).await {
+                drop(tx);
+                return Err(explain(&app, error, Wanted::default()).await);
+            }
+        }
+        let email = email_view(&mut tx, &caller, id).await?;
+        tx.commit().await?;
+        Ok(tagged(email.version(), email))
+    })
+    .await
 }
 
 /// Removes a draft.
@@ -109,22 +113,37 @@ pub(crate) async fn delete(
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let mut tx = app.store.begin().await?;
-    let email = locked_draft(&mut tx, EmailId(id), expected).await?;
+    let email = locked(&mut tx, EmailId(id), expected).await?;
+    if !is_one_of(&email, &[EmailStatus::Draft]) {
+        return Err(not_so("removed", "drafts", &email));
+    }
     drafts::delete(&mut tx, &email, &caller.actor()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A draft, locked; anything else is refused.
-pub(super) async fn locked_draft(
+/// An email whose content may be changed, locked: a draft, or one that failed.
+pub(super) async fn locked_editable(
     tx: &mut lockstep_store::Tx,
     id: EmailId,
     expected: Option<i64>,
-) -> Result<emails::EmailRecord, Problem> {
-    let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
-    if email.direction == "outgoing" && email.status == "draft" {
+) -> Result<EmailRecord, Problem> {
+    let email = locked(tx, id, expected).await?;
+    if is_one_of(&email, &[EmailStatus::Draft, EmailStatus::Failed]) {
         return Ok(email);
     }
-    let detail = format!("Only drafts can be changed; this email is {} and {}.", email.direction, email.status);
-    Err(Problem::conflict("not-a-draft", detail))
+    Err(not_so("changed", "drafts and failed emails", &email))
+}
+
+async fn locked(tx: &mut lockstep_store::Tx, id: EmailId, expected: Option<i64>) -> Result<EmailRecord, Problem> {
+    emails::lock(tx, id, expected).await?.ok_or_else(missing)
+}
+
+fn is_one_of(email: &EmailRecord, allowed: &[EmailStatus]) -> bool {
+    email.direction == "outgoing" && allowed.iter().any(|status| status.as_str() == email.status)
+}
+
+fn not_so(what: &str, which: &str, email: &EmailRecord) -> Problem {
+    let detail = format!("Only {which} can be {what}; this email is {} and {}.", email.direction, email.status);
+    Problem::conflict("not-a-draft", detail)
 }

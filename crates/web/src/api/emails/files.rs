@@ -19,7 +19,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{check, drafts::locked_draft, email_view, view::Email};
+use super::{check, drafts::locked_editable, email_view, view::Email};
 use crate::{
     api::PREFIX,
     auth::Caller,
@@ -39,11 +39,11 @@ pub(crate) struct Upload {
     name: String,
 }
 
-/// Adds a file to a draft. The body is the file itself, its Content-Type the file's.
+/// Adds a file to a draft or to an email that failed. The body is the file itself, its Content-Type the file's.
 #[utoipa::path(post, path = "/emails/{id}/attachments", tag = "emails",
     params(("id" = Uuid, Path), Upload, ("If-Match" = Option<String>, Header)),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 201, description = "The draft with its new file; Location is the file's content", body = Email)))]
+    responses((status = 201, description = "The email with its new file; Location is the file's content", body = Email)))]
 pub(crate) async fn upload(
     State(app): State<App>,
     caller: Caller,
@@ -54,7 +54,7 @@ pub(crate) async fn upload(
 ) -> Result<Reply, Problem> {
     let id = EmailId(id);
     let mut tx = app.store.begin().await?;
-    locked_draft(&mut tx, id, expected).await?;
+    locked_editable(&mut tx, id, expected).await?;
     let limits = check::organisation(&mut tx).await?;
     drop(tx);
     let given = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) async fn upload(
     checked.finish()?;
     let content = store(&app, request.into_body(), limits.max_attachment_bytes.unsigned_abs()).await?;
     let mut tx = app.store.begin().await?;
-    locked_draft(&mut tx, id, expected).await?;
+    locked_editable(&mut tx, id, expected).await?;
     if emails::attachments(&mut tx, id).await?.len() >= check::MAX_ATTACHMENTS {
         let detail = format!("An email has at most {} files.", check::MAX_ATTACHMENTS);
         return Err(Problem::conflict("too-many-files", detail));
@@ -94,7 +94,7 @@ async fn store(app: &App, body: Body, limit: u64) -> Result<Content, Problem> {
     Ok(writer.finish().await?)
 }
 
-/// Takes a file from a draft.
+/// Takes a file from a draft or from an email that failed.
 #[utoipa::path(delete, path = "/emails/{id}/attachments/{attachment_id}", tag = "emails",
     params(("id" = Uuid, Path), ("attachment_id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204, description = "It is gone")))]
@@ -105,7 +105,7 @@ pub(crate) async fn remove(
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let mut tx = app.store.begin().await?;
-    locked_draft(&mut tx, EmailId(id), expected).await?;
+    locked_editable(&mut tx, EmailId(id), expected).await?;
     if !drafts::detach(&mut tx, EmailId(id), AttachmentId(attachment), &caller.actor()).await? {
         return Err(Problem::not_found("attachment"));
     }
