@@ -58,7 +58,7 @@ async fn what_nobody_needs_goes_after_a_day_and_nothing_else() {
         .await;
     stage.world.advance(2);
     // The orphan with its chunk, and the chunk that had no content to begin with; two of the answers.
-    assert_eq!(sweep::sweep(&stage.context).await.unwrap(), Swept { contents: 3, answers: 2 });
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap(), Swept { contents: 3, answers: 2, details: 0 });
     assert_eq!(stage.world.texts("SELECT digest FROM contents ORDER BY 1").await, ["\\x02", "\\x03", "\\x05"]);
     assert_eq!(stage.world.texts("SELECT digest FROM chunks ORDER BY 1").await, ["\\x02", "\\x03", "\\x05"]);
     assert_eq!(stage.world.texts("SELECT key FROM idempotency_keys").await, ["k3"]);
@@ -84,6 +84,32 @@ async fn much_goes_in_bounded_batches() {
         assert_eq!(stage.world.number(&format!("SELECT max(rows) {removals}")).await, i64::from(BATCH), "{table}");
         assert_eq!(stage.world.number(&format!("SELECT count(*) {removals}")).await, transactions, "{table}");
     }
+}
+
+/// M11: what was said of a failure goes after three days; the item stays known with its reason.
+#[tokio::test]
+async fn m11_words_about_failures_go_after_three_days() {
+    let stage = Stage::new().await;
+    let mailbox = stage.world.user_mailbox(stage.world.profile(1).await, "anna").await;
+    let now = lockstep_model::clock::Clock::now(&*stage.world.clock);
+    stage
+        .world
+        .sql(&format!(
+            "INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, detail, next_attempt_at, seen_at)
+             VALUES ('{mailbox}', 'dropped', 'refused', 'DroppedByHand', 'x', NULL, '{now}'),
+                 ('{mailbox}', 'given-up', 'quarantined', 'ItemUnavailable', 'x', NULL, '{now}'),
+                 ('{mailbox}', 'tried', 'quarantined', 'ItemUnavailable', 'x', '{now}', '{now}')"
+        ))
+        .await;
+    let told = "SELECT concat_ws(' ', convert_from(remote_key, 'UTF8'), reason, detail) FROM remote_items ORDER BY 1";
+    stage.world.advance(3 * DAY);
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap().details, 0, "not yet");
+    stage.world.advance(1);
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap().details, 2);
+    assert_eq!(
+        stage.world.texts(told).await,
+        ["dropped DroppedByHand", "given-up ItemUnavailable", "tried ItemUnavailable x"]
+    );
 }
 
 /// The loop sweeps as soon as it starts, and ends when it is told to.
