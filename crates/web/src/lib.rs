@@ -10,6 +10,7 @@ mod api;
 mod auth;
 mod config;
 mod edge;
+mod explain;
 mod extract;
 mod host;
 mod idempotent;

@@ -5,6 +5,7 @@ mod api_keys;
 mod changes;
 mod document;
 mod emails;
+mod explanations;
 mod holder;
 mod mailboxes;
 mod operations;
@@ -45,6 +46,11 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(mailboxes::actions::approve))
         .routes(routes!(mailboxes::actions::reject))
         .routes(routes!(mailboxes::actions::test_and_enable))
+        .routes(routes!(mailboxes::items::list))
+        .routes(routes!(mailboxes::items::release))
+        .routes(routes!(mailboxes::items::drop_item))
+        .routes(routes!(explanations::mailbox))
+        .routes(routes!(explanations::message))
         .routes(routes!(operations::read))
         .merge(people::contacts::routes())
         .merge(people::accounts::routes())

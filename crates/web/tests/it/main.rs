@@ -4,6 +4,7 @@
 mod alerts;
 mod collisions;
 mod emails;
+mod explanations;
 mod hostile;
 mod mailboxes;
 mod profiles;

@@ -27,7 +27,8 @@ fn described(document: &Value) -> Vec<(String, String)> {
 
 fn fill(path: &str) -> String {
     let path = path.strip_prefix("/api/v1").unwrap();
-    path.replace("{id}", &uuid::Uuid::nil().to_string()).replace("{attachment_id}", &uuid::Uuid::nil().to_string())
+    let nil = uuid::Uuid::nil().to_string();
+    path.replace("{id}", &nil).replace("{attachment_id}", &nil).replace("{key}", "00")
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 mod check;
+pub(crate) mod items;
 mod view;
 
 use axum::{

@@ -61,6 +61,8 @@ pub(crate) struct Lane {
     due_at: DateTime<Utc>,
     /// Deferred until then.
     not_before: Option<DateTime<Utc>>,
+    /// Put off until then, after a fault or for want of a connection; absent when it simply waits for its next turn.
+    postponed_until: Option<DateTime<Utc>>,
     /// Seconds between cycles at present.
     interval_seconds: f64,
     /// Which occasion this is.
@@ -80,6 +82,7 @@ pub(crate) struct Lane {
     last_run: Option<Uuid>,
     last_started_at: Option<DateTime<Utc>>,
     last_ended_at: Option<DateTime<Utc>>,
+    last_duration_seconds: Option<f64>,
     last_succeeded_at: Option<DateTime<Utc>>,
     last_outcome: Option<String>,
     cycles: i64,
@@ -177,11 +180,14 @@ impl From<MailboxStatus> for Mailbox {
 impl From<LaneStatus> for Lane {
     fn from(lane: LaneStatus) -> Self {
         let (class, message, at) = (lane.fault_class, lane.fault_message, lane.fault_at);
+        let after_fault = lane.fault_code.as_ref().map(|_| lane.due_at);
+        let duration = lane.last_started_at.zip(lane.last_ended_at).map(|(started, ended)| ended - started);
         Self {
             lane: lane.lane,
             enabled: lane.enabled,
             due_at: lane.due_at,
             not_before: lane.not_before,
+            postponed_until: lane.not_before.max(after_fault),
             interval_seconds: lane.interval_seconds,
             generation: lane.generation,
             claimed: lane.claimed_until.is_some(),
@@ -194,6 +200,7 @@ impl From<LaneStatus> for Lane {
             last_run: lane.last_run,
             last_started_at: lane.last_started_at,
             last_ended_at: lane.last_ended_at,
+            last_duration_seconds: duration.map(|duration| duration.as_seconds_f64()),
             last_succeeded_at: lane.last_succeeded_at,
             last_outcome: lane.last_outcome,
             cycles: lane.cycles,

@@ -1,0 +1,188 @@
+//! Items of a mailbox that became no record: why, and what a person decides about those set aside. Nothing of their
+//! content is stored, so nothing of it is shown.
+
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use lockstep_model::{id::MailboxId, remote::RemoteKey};
+use lockstep_store::{
+    item_failures::{self, DROPPED, Decided, ItemFailure},
+    mailboxes, nudge,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::missing;
+use crate::{
+    auth::Caller,
+    explain::reason_sentence,
+    extract::{Id, Params},
+    page::Limit,
+    problem::Problem,
+    state::App,
+};
+
+/// Which items to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListItems {
+    /// Items in a page, at most 200.
+    limit: Option<u16>,
+    /// The next of the page before.
+    after: Option<String>,
+    /// `refused` or `quarantined`; both without it.
+    disposition: Option<String>,
+}
+
+/// An item on the server that is no record.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Item {
+    /// The server's identity of it, in hexadecimal digits.
+    key: String,
+    /// As far as its header was read.
+    message_id: Option<String>,
+    /// As the server announced it.
+    size_bytes: i64,
+    /// `refused`: declined by rule. `quarantined`: it failed and is set aside.
+    disposition: String,
+    /// Stable name of the reason.
+    reason: Option<String>,
+    /// What the reason means.
+    sentence: Option<String>,
+    /// What was said at the time; kept for three days.
+    detail: Option<String>,
+    /// How often it has failed.
+    attempts: i32,
+    /// How often a worker has ended over it.
+    deaths: i32,
+    /// When it is tried again by itself; absent: never.
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// When it was first seen.
+    seen_at: DateTime<Utc>,
+}
+
+impl From<ItemFailure> for Item {
+    fn from(item: ItemFailure) -> Self {
+        Self {
+            key: hex::encode(&item.key),
+            message_id: item.message_id,
+            size_bytes: item.size_bytes,
+            disposition: item.disposition,
+            sentence: item.reason.as_deref().map(reason_sentence),
+            reason: item.reason,
+            detail: item.detail,
+            attempts: item.attempts,
+            deaths: item.deaths,
+            next_attempt_at: item.next_attempt_at,
+            seen_at: item.seen_at,
+        }
+    }
+}
+
+/// A page of items.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ItemPage {
+    /// In an order of the server's.
+    items: Vec<Item>,
+    /// Give this as `after` to read on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Lists what was refused or set aside, with the reasons.
+#[utoipa::path(get, path = "/mailboxes/{id}/items", tag = "mailboxes", params(("id" = Uuid, Path), ListItems),
+    responses((status = 200, description = "A page of items", body = ItemPage)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Id(id): Id,
+    Params(query): Params<ListItems>,
+) -> Result<Json<ItemPage>, Problem> {
+    let disposition = query.disposition.as_deref();
+    if disposition.is_some_and(|word| !["refused", "quarantined"].contains(&word)) {
+        return Err(Problem::field("disposition", "choice", "one of: refused, quarantined"));
+    }
+    let unknown = || Problem::bad_request("after must be the next of the page before.");
+    let after = query.after.as_deref().map(|text| key(text).ok_or_else(unknown)).transpose()?;
+    let limit = Limit::of(query.limit);
+    let mut tx = app.store.begin().await?;
+    mailboxes::get(&mut tx, MailboxId(id)).await?.ok_or_else(missing)?;
+    let mut rows = item_failures::list(&mut tx, MailboxId(id), disposition, after.as_ref(), limit.rows()).await?;
+    let size = usize::try_from(limit.items()).unwrap_or(usize::MAX);
+    let more = rows.len() > size;
+    rows.truncate(size);
+    let next = rows.last().filter(|_| more).map(|row| hex::encode(&row.key));
+    Ok(Json(ItemPage { items: rows.into_iter().map(Item::from).collect(), next }))
+}
+
+/// Tries an item that was set aside again at once, as if it had never failed.
+#[utoipa::path(post, path = "/mailboxes/{id}/items/{key}/release", tag = "mailboxes",
+    params(("id" = Uuid, Path), ("key" = String, Path)),
+    responses((status = 200, description = "The item as it is now", body = Item)))]
+pub(crate) async fn release(
+    State(app): State<App>,
+    caller: Caller,
+    Id((id, key)): Id<(Uuid, String)>,
+) -> Result<Json<Item>, Problem> {
+    decide(&app, &caller, MailboxId(id), &key, true).await
+}
+
+/// Never tries an item that was set aside again: from now on it counts as refused.
+#[utoipa::path(post, path = "/mailboxes/{id}/items/{key}/drop", tag = "mailboxes",
+    params(("id" = Uuid, Path), ("key" = String, Path)),
+    responses((status = 200, description = "The item as it is now", body = Item)))]
+pub(crate) async fn drop_item(
+    State(app): State<App>,
+    caller: Caller,
+    Id((id, key)): Id<(Uuid, String)>,
+) -> Result<Json<Item>, Problem> {
+    decide(&app, &caller, MailboxId(id), &key, false).await
+}
+
+async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: bool) -> Result<Json<Item>, Problem> {
+    let no_item = || Problem::not_found("item that is no record in this mailbox");
+    let key = key(text).ok_or_else(|| Problem::bad_request("The item's key must be an even number of hex digits."))?;
+    let mut tx = app.store.begin().await?;
+    mailboxes::get(&mut tx, id).await?.ok_or_else(missing)?;
+    let actor = caller.actor();
+    let decided = if release {
+        item_failures::release(&mut tx, id, &key, &actor).await?
+    } else {
+        item_failures::drop_item(&mut tx, id, &key, &actor).await?
+    };
+    let item = item_failures::get(&mut tx, id, &key).await?.ok_or_else(no_item)?;
+    match decided {
+        Decided::Done => {
+            nudge(&mut tx).await?;
+            tx.commit().await?;
+        }
+        // Dropping it again changes nothing.
+        Decided::NotQuarantined if !release && item.reason.as_deref() == Some(DROPPED) => {}
+        Decided::NotQuarantined => {
+            let detail =
+                "The item is not set aside: it was refused by rule, and reading it again would refuse it again.";
+            return Err(Problem::conflict("not-quarantined", detail));
+        }
+        Decided::Missing => return Err(no_item()),
+    }
+    Ok(Json(Item::from(item)))
+}
+
+fn key(text: &str) -> Option<RemoteKey> {
+    hex::decode(text).ok().and_then(RemoteKey::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_both_ways() {
+        for bytes in [&b"\x00\xff"[..], b"uid-1", &[7; 512]] {
+            assert_eq!(key(&hex::encode(bytes)).unwrap().as_bytes(), bytes);
+        }
+        for text in ["", "0", "0g", "+1", "é0", &"00".repeat(513)] {
+            assert_eq!(key(text), None, "{text}");
+        }
+    }
+}

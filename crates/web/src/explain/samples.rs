@@ -1,0 +1,173 @@
+//! Facts for tests: a mailbox at which nothing is wrong, and a message of each kind.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_store::{
+    explain::{
+        DeliveryFacts, EmailFacts, ItemFacts, MailboxFacts, Outbox, OwnerFacts, Place, ProfileFacts, Quarantine,
+        RoleSeen,
+    },
+    mailboxes::{MailboxRecord, status::LaneStatus},
+};
+use uuid::Uuid;
+
+pub(super) fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_424_400, 0).unwrap()
+}
+
+pub(super) fn minutes(number: i64) -> DateTime<Utc> {
+    now() + TimeDelta::minutes(number)
+}
+
+pub(super) fn healthy() -> MailboxFacts {
+    let role = |role: &str| RoleSeen { role: role.to_owned(), seen_at: now() };
+    MailboxFacts {
+        mailbox: mailbox(),
+        owner: Some(OwnerFacts {
+            kind: "user".to_owned(),
+            name: "Ann".to_owned(),
+            active: true,
+            track_option: "in-response".to_owned(),
+        }),
+        profile: Some(ProfileFacts {
+            id: Uuid::from_u128(2),
+            name: "Pop".to_owned(),
+            active: true,
+            breaker_failures: 0,
+            breaker_open_until: None,
+            min_polling_minutes: 0,
+            process_emails_from: None,
+        }),
+        approval_required: true,
+        incoming: Some(lane()),
+        alerts: Vec::new(),
+        quarantine: Quarantine::default(),
+        outbox: Outbox::default(),
+        roles: ["mailbox-worker", "outgoing-worker", "scheduler"].map(role).into(),
+    }
+}
+
+fn mailbox() -> MailboxRecord {
+    MailboxRecord {
+        id: Uuid::from_u128(1),
+        name: "Ann".to_owned(),
+        profile_id: Some(Uuid::from_u128(2)),
+        owner_user_id: Some(Uuid::from_u128(3)),
+        owner_queue_id: None,
+        address: "ann@example.test".to_owned(),
+        address_key: "ann@example.test".to_owned(),
+        address_status: "approved".to_owned(),
+        approved_by: Some("root".to_owned()),
+        approved_at: Some(now()),
+        incoming_method: "server-side".to_owned(),
+        outgoing_method: "server-side".to_owned(),
+        act_method: "none".to_owned(),
+        allow_credentials: true,
+        login: Some("ann".to_owned()),
+        password_set: true,
+        incoming_test: "success".to_owned(),
+        outgoing_test: "success".to_owned(),
+        incoming_enabled: true,
+        outgoing_enabled: true,
+        tested_at: Some(minutes(-60)),
+        process_email_from: None,
+        delete_after_processing: false,
+        active: true,
+        version: 1,
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+fn lane() -> LaneStatus {
+    LaneStatus {
+        mailbox_id: Uuid::from_u128(1),
+        lane: "incoming".to_owned(),
+        enabled: true,
+        due_at: minutes(3),
+        not_before: None,
+        interval_seconds: 300.0,
+        generation: 7,
+        claimed_until: None,
+        claims: 0,
+        empty_cycles: 2,
+        transient_failures: 0,
+        fault_code: None,
+        fault_class: None,
+        fault_message: None,
+        fault_at: None,
+        disabled_code: None,
+        last_run: Some(Uuid::from_u128(4)),
+        last_started_at: Some(minutes(-2) - TimeDelta::seconds(3)),
+        last_ended_at: Some(minutes(-2)),
+        last_succeeded_at: Some(minutes(-2)),
+        last_outcome: Some("completed".to_owned()),
+        cycles: 12,
+        seen: 40,
+        tracked: 10,
+        refused: 29,
+        failed: 1,
+    }
+}
+
+pub(super) fn received() -> EmailFacts {
+    EmailFacts {
+        id: Uuid::from_u128(9),
+        direction: "incoming".to_owned(),
+        status: "received".to_owned(),
+        created_at: minutes(-5),
+        accepting_kind: Some("queue".to_owned()),
+        accepting_name: Some("Support".to_owned()),
+        correlation_method: "in-reply-to".to_owned(),
+        correlated_email_id: Some(Uuid::from_u128(8)),
+        attachments_left_out: true,
+        body_truncated: false,
+        unparsable: None,
+        found_in: vec![place(1, "ann@example.test")],
+        delivery: None,
+    }
+}
+
+pub(super) fn place(mailbox: u128, address: &str) -> Place {
+    Place { mailbox_id: Uuid::from_u128(mailbox), address: address.to_owned(), at: minutes(-5) }
+}
+
+pub(super) fn written(state: &str) -> EmailFacts {
+    EmailFacts {
+        direction: "outgoing".to_owned(),
+        status: "pending-send".to_owned(),
+        accepting_kind: None,
+        accepting_name: None,
+        correlated_email_id: None,
+        attachments_left_out: false,
+        found_in: Vec::new(),
+        delivery: Some(DeliveryFacts {
+            mailbox_id: Uuid::from_u128(1),
+            address: "ann@example.test".to_owned(),
+            state: state.to_owned(),
+            attempt: 2,
+            due_at: minutes(4),
+            claimed_until: None,
+            in_flight_at: None,
+            reply: Some("250 queued as 4711".to_owned()),
+            fault_code: None,
+            fault_message: None,
+            updated_at: minutes(-1),
+            recipients: Vec::new(),
+        }),
+        ..received()
+    }
+}
+
+pub(super) fn refused(mailbox: u128, reason: &str) -> ItemFacts {
+    ItemFacts {
+        mailbox_id: Uuid::from_u128(mailbox),
+        address: format!("{mailbox}@example.test"),
+        key: "6b31".to_owned(),
+        disposition: "refused".to_owned(),
+        reason: Some(reason.to_owned()),
+        detail: None,
+        attempts: 0,
+        next_attempt_at: None,
+        seen_at: minutes(-7),
+    }
+}

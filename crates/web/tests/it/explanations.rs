@@ -1,0 +1,238 @@
+//! Where mail is, and the items that became no record.
+
+use lockstep_model::{id::MailboxId, remote::RemoteKey};
+use lockstep_store::{
+    access::Role,
+    alerts::{self, Severity, Subject},
+    items::{self, Disposition, Item},
+};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::world::{Answer, World};
+
+async fn sql(world: &World, statement: String) {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(world.database.pool()).await.unwrap();
+}
+
+/// A mailbox that is read and sent from.
+async fn served(world: &World, name: &str) -> String {
+    let profile = world.profile(name).await;
+    let (_, mailbox) = world.user(name).await;
+    let account = json!({ "profile_id": profile, "allow_credentials": true, "login": name, "password": "geheim-456" });
+    world.patch(&format!("/mailboxes/{mailbox}"), account).await.expect(200);
+    sql(
+        world,
+        format!(
+            "UPDATE mailboxes SET incoming_enabled = true, outgoing_enabled = true, incoming_test = 'success',
+                 outgoing_test = 'success' WHERE id = '{mailbox}'"
+        ),
+    )
+    .await;
+    let path = format!("/mailboxes/{mailbox}/approve");
+    world.call(Some(Role::Administrator), "POST", &path, None, &[]).await.expect(200);
+    mailbox
+}
+
+fn id(mailbox: &str) -> MailboxId {
+    MailboxId(mailbox.parse().unwrap())
+}
+
+async fn put(world: &World, mailbox: &str, name: &str, disposition: Disposition) {
+    let item = Item {
+        key: RemoteKey::new(name).unwrap(),
+        weak: false,
+        fingerprint: None,
+        size_bytes: 10,
+        message_id: Some(format!("{name}@kunde.example")),
+        disposition,
+        reason: Some(if disposition == Disposition::Refused { "NoCorrelationMatch" } else { "ItemUnavailable" }.into()),
+        detail: None,
+        delete_wanted: false,
+    };
+    let mut tx = world.store.begin().await.unwrap();
+    items::put(&mut tx, id(mailbox), std::slice::from_ref(&item)).await.unwrap();
+    if disposition != Disposition::Refused {
+        let subject = Subject::Item(id(mailbox), &item.key);
+        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, json!({})).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+fn step<'a>(answer: &'a Answer, part: &str, name: &str) -> &'a Value {
+    let steps = answer.body["steps"].as_array().unwrap();
+    steps.iter().find(|s| s["part"] == part && s["name"] == name).unwrap_or_else(|| panic!("{:#}", answer.body))
+}
+
+async fn about(world: &World, role: Role, query: &str) -> Answer {
+    world.call(Some(role), "GET", &format!("/explanations/messages?{query}"), None, &[]).await
+}
+
+/// F25: the chain of a mailbox follows its record; operators may ask, programs may not.
+#[tokio::test]
+async fn f25_a_mailbox_is_explained() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    let path = format!("/explanations/mailboxes/{mailbox}");
+    let found = world.call(Some(Role::Operator), "GET", &path, None, &[]).await.expect(200);
+    assert_eq!(found.body["address"], "ann@example.test");
+    assert_eq!(step(&found, "incoming", "enabled")["verdict"], "ok");
+    assert_eq!(step(&found, "outgoing", "outbox")["verdict"], "ok");
+    assert!(step(&found, "incoming", "enabled").get("remedy").is_none());
+    world.patch(&format!("/mailboxes/{mailbox}"), json!({ "active": false })).await.expect(200);
+    let found = world.get(&path).await.expect(200);
+    assert_eq!(found.body["verdict"], "stops");
+    assert_eq!(step(&found, "incoming", "record")["verdict"], "stops");
+    assert!(step(&found, "incoming", "record")["remedy"].as_str().unwrap().contains("active"));
+    assert_eq!(step(&found, "incoming", "due")["verdict"], "not-reached");
+    world.call(Some(Role::Service), "GET", &path, None, &[]).await.expect(403);
+    world.get(&format!("/explanations/mailboxes/{}", uuid::Uuid::nil())).await.expect(404);
+}
+
+/// F25: one message: recorded here, refused there, unknown elsewhere; no subject is shown to anybody.
+#[tokio::test]
+async fn f25_a_message_is_explained() {
+    let world = World::new().await;
+    let (ann, bob) = (served(&world, "ann").await, served(&world, "bob").await);
+    sql(
+        &world,
+        format!(
+            "WITH e AS (INSERT INTO emails (id, direction, status, subject, message_id, accepting_kind, accepting_id,
+                 created_at, updated_at) SELECT gen_random_uuid(), 'incoming', 'received', 'Secret', 'k1@kunde.example',
+                 'user', owner_user_id, now(), now() FROM mailboxes WHERE id = '{ann}' RETURNING id)
+             INSERT INTO email_mailboxes SELECT id, '{ann}', 'k', now() FROM e"
+        ),
+    )
+    .await;
+    put(&world, &bob, "k1", Disposition::Refused).await;
+    let found = about(&world, Role::Operator, "message_id=%3Ck1%40Kunde.EXAMPLE%3E").await.expect(200);
+    assert_eq!((&found.body["message_id"], &found.body["verdict"]), (&json!("k1@kunde.example"), &json!("stops")));
+    assert_eq!(found.body["email_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(step(&found, "record", "acceptance")["sentence"], "Accepted for the user ann.");
+    let refused = step(&found, "bob@example.test", "acceptance");
+    assert!(refused["sentence"].as_str().unwrap().contains("NoCorrelationMatch"), "{refused}");
+    assert!(!found.body.to_string().contains("Secret"));
+    let here = about(&world, Role::Operator, &format!("message_id=k1@kunde.example&mailbox_id={ann}")).await;
+    assert_eq!(here.expect(200).body["verdict"], "ok");
+
+    let unseen = about(&world, Role::Administrator, "message_id=nobody@x").await.expect(200);
+    assert_eq!(unseen.body["verdict"], "unknown");
+    let elsewhere = step(&unseen, "message", "elsewhere")["sentence"].as_str().unwrap();
+    assert!(elsewhere.starts_with("2 of 2 mailboxes are read"), "{elsewhere}");
+    let missed = about(&world, Role::Administrator, &format!("message_id=nobody@x&mailbox_id={bob}")).await;
+    assert_eq!(step(&missed.expect(200), "incoming", "record")["verdict"], "ok");
+    for (query, status) in [
+        ("message_id=", 422),
+        ("message_id=%3C%3E", 422),
+        ("", 400),
+        ("message_id=x&mailbox_id=7", 400),
+        ("message_id=x&mailbox_id=00000000-0000-0000-0000-000000000000", 404),
+    ] {
+        about(&world, Role::Administrator, query).await.expect(status);
+    }
+}
+
+/// H1: an email that is sent is found by the Message-ID it was given, and waits with its mailbox.
+#[tokio::test]
+async fn h1_a_sent_email_is_explained() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    let user = world.get(&format!("/mailboxes/{mailbox}")).await.body["owner"]["id"].clone();
+    let draft = json!({ "from": { "user_id": user }, "to": [{ "address": "cara@customer.test" }], "subject": "Hi" });
+    let email = world.post("/emails", draft).await.expect(201).id();
+    world.call(Some(Role::Service), "POST", &format!("/emails/{email}/send"), None, &[]).await.expect(202);
+    sql(&world, "UPDATE mailboxes SET outgoing_enabled = false".to_owned()).await;
+    let found = about(&world, Role::Administrator, &format!("message_id={email}@example.test")).await.expect(200);
+    assert_eq!(step(&found, "outgoing", "delivery")["verdict"], "waits");
+    assert_eq!(step(&found, "outgoing", "recipient")["sentence"], "cara@customer.test pending.");
+    assert_eq!(step(&found, "outgoing", "enabled")["verdict"], "stops");
+}
+
+/// F25, M11: the failures of a mailbox, page by page, with reason and sentence, for those who may see states.
+#[tokio::test]
+async fn f25_m11_item_failures_are_listed() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    for name in ["a", "b", "c"] {
+        put(&world, &mailbox, name, Disposition::Refused).await;
+    }
+    put(&world, &mailbox, "q", Disposition::Quarantined(None)).await;
+    let path = format!("/mailboxes/{mailbox}/items");
+    let first = world.get(&format!("{path}?limit=3")).await.expect(200).body;
+    let shown = &first["items"][0];
+    assert_eq!((&shown["key"], &shown["reason"]), (&json!("61"), &json!("NoCorrelationMatch")));
+    assert_eq!(shown["message_id"], "a@kunde.example");
+    assert!(shown["sentence"].as_str().unwrap().contains("tracking options"), "{shown}");
+    assert!(shown.get("subject").is_none());
+    let rest = world.get(&format!("{path}?limit=3&after={}", first["next"].as_str().unwrap())).await.expect(200).body;
+    assert_eq!((rest["items"][0]["key"].as_str(), rest.get("next")), (Some("71"), None));
+    let aside = world.get(&format!("{path}?disposition=quarantined")).await.expect(200).body;
+    assert_eq!((aside["items"].as_array().unwrap().len(), &aside["items"][0]["attempts"]), (1, &json!(1)));
+    // M11: three roles.
+    world.call(Some(Role::Operator), "GET", &path, None, &[]).await.expect(200);
+    world.call(Some(Role::Service), "GET", &path, None, &[]).await.expect(403);
+    for (query, status) in [("?disposition=tracked", 422), ("?after=zz", 400), ("?after=+1", 400), ("?limt=3", 400)] {
+        world.get(&format!("{path}{query}")).await.expect(status);
+    }
+    world.get(&format!("/mailboxes/{}/items", uuid::Uuid::nil())).await.expect(404);
+}
+
+/// F25: what is set aside is released or dropped, once, by whom it is noted, and the alert ends.
+#[tokio::test]
+async fn f25_items_are_released_and_dropped() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    put(&world, &mailbox, "k1", Disposition::Quarantined(None)).await;
+    put(&world, &mailbox, "k2", Disposition::Quarantined(None)).await;
+    put(&world, &mailbox, "k3", Disposition::Refused).await;
+    let act = async |role: Role, key: &str, action: &str| {
+        let path = format!("/mailboxes/{mailbox}/items/{key}/{action}");
+        world.call(Some(role), "POST", &path, None, &[]).await
+    };
+    let (k1, k2, k3) = ("6b31", "6b32", "6b33");
+    act(Role::Operator, k2, "drop").await.expect(403);
+    let released = act(Role::Operator, k1, "release").await.expect(200).body;
+    assert_eq!((&released["disposition"], &released["attempts"]), (&json!("quarantined"), &json!(0)));
+    assert!(released["next_attempt_at"].is_string());
+    for _ in 0..2 {
+        let dropped = act(Role::Administrator, k2, "drop").await.expect(200).body;
+        assert_eq!((&dropped["disposition"], &dropped["reason"]), (&json!("refused"), &json!("DroppedByHand")));
+    }
+    assert_eq!(world.count("SELECT count(*) FROM alerts WHERE resolved_at IS NULL").await, 0);
+    let noted = "SELECT count(*) FROM audit_entries WHERE action IN ('item-released', 'item-dropped')
+         AND actor LIKE ANY (ARRAY['operator%', 'administrator%'])";
+    assert_eq!(world.count(noted).await, 2, "the second drop changed nothing");
+    assert_eq!(act(Role::Administrator, k3, "release").await.expect(409).body["type"], "/problems/not-quarantined");
+    act(Role::Administrator, k2, "release").await.expect(409);
+    act(Role::Administrator, "ffff", "drop").await.expect(404);
+    act(Role::Administrator, "xyz", "drop").await.expect(400);
+}
+
+/// C21: the figures of the last cycle are shown, and move with it.
+#[tokio::test]
+async fn c21_status_figures() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    let lane = async || {
+        let lanes = world.get(&format!("/mailboxes/{mailbox}")).await.expect(200).body["lanes"].clone();
+        lanes[0].clone()
+    };
+    let before = lane().await;
+    for figure in ["last_started_at", "last_duration_seconds", "last_outcome", "postponed_until", "fault"] {
+        assert!(before[figure].is_null(), "{figure}: {before}");
+    }
+    let ended = "UPDATE lane_schedules SET last_started_at = '2026-11-23 08:00:00+00', last_ended_at = \
+         '2026-11-23 08:00:02.5+00', last_outcome = 'completed', last_succeeded_at = '2026-11-23 08:00:02.5+00', \
+         cycles = 1, seen = 3, failed = 1, empty_cycles = 2";
+    sql(&world, ended.to_owned()).await;
+    let after = lane().await;
+    assert_eq!((&after["last_duration_seconds"], &after["last_outcome"]), (&json!(2.5), &json!("completed")));
+    assert_eq!((&after["seen"], &after["failed"], &after["empty_cycles"]), (&json!(3), &json!(1), &json!(2)));
+    assert!(after["postponed_until"].is_null());
+    let failed = "UPDATE lane_schedules SET transient_failures = 4, fault_code = 'ConnectFailure', fault_message = 'x', \
+         fault_at = now(), due_at = '2126-11-23 09:05:00+00', not_before = '2026-11-23 09:00:00+00'";
+    sql(&world, failed.to_owned()).await;
+    let postponed = lane().await;
+    assert_eq!(postponed["postponed_until"], "2126-11-23T09:05:00Z");
+    assert_eq!((&postponed["transient_failures"], &postponed["fault"]["code"]), (&json!(4), &json!("ConnectFailure")));
+}
