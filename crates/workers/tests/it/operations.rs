@@ -62,7 +62,8 @@ async fn a_direction_that_fails_is_not_enabled() {
         stage.server.at_nth(Call::Open, nth, Action::Fail(refused()));
         stage.operate(operation, 1).await;
         assert_eq!(stage.world.text(MAILBOX).await, expected);
-        assert_eq!(stage.world.open_alerts().await, ["LoginRefused error ×1"]);
+        let alerts = stage.world.open_alerts().await;
+        assert_eq!(alerts, ["LoginRefused error ×1", "MailboxConnected information ×1"], "for the other direction");
         let result: Value = serde_json::from_str(&stage.world.text("SELECT result FROM operations").await).unwrap();
         let direction = if nth == 1 { "incoming" } else { "outgoing" };
         assert_eq!(result[direction], json!({ "status": "failure", "code": "LoginRefused", "message": "-ERR no" }));
@@ -71,7 +72,7 @@ async fn a_direction_that_fails_is_not_enabled() {
         let again = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": anna })).await;
         stage.operate(again, 1).await;
         assert_eq!(stage.world.text(MAILBOX).await, "success success t t t");
-        assert_eq!(stage.world.open_alerts().await, ["MailboxConnected information ×1"]);
+        assert_eq!(stage.world.open_alerts().await, ["MailboxConnected information ×2"], "in both directions now");
     }
 }
 
