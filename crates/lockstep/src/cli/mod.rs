@@ -7,7 +7,9 @@ mod bootstrap;
 mod broker;
 mod client;
 mod doctor;
+mod explain;
 mod inventory;
+mod items;
 mod resources;
 mod table;
 
@@ -59,6 +61,12 @@ enum Command {
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Where mail is: every decision, in the order in which to look.
+    #[command(subcommand)]
+    Explain(explain::Explain),
+    /// Messages that became no record.
+    #[command(subcommand, visible_alias = "items")]
+    Item(items::Item),
     /// Any request to the REST API, such as `lockstep api GET /mailboxes`.
     Api(resources::Raw),
     #[command(flatten)]
@@ -157,6 +165,8 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::Doctor(arguments) => doctor::run(&source, arguments).await,
         Command::Broker(arguments) => broker::run(&source, arguments).await,
         Command::DeadLetters(arguments) => broker::dead_letters(&source, arguments).await,
+        Command::Explain(arguments) => explain::run(arguments).await,
+        Command::Item(arguments) => items::run(arguments).await,
         Command::Api(arguments) => resources::raw(arguments).await,
         Command::Resource(arguments) => resources::run(arguments).await,
         Command::All | Command::Config(_) => Ok(Done::ok("")),

@@ -214,7 +214,7 @@ pub(super) struct Raw {
     access: Access,
 }
 
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> std::result::Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "expected KEY=VALUE".to_owned())?;
     if key.split('.').any(str::is_empty) {
         Err("the key is empty".to_owned())

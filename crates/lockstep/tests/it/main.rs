@@ -3,6 +3,7 @@
 
 mod api;
 mod connections;
+mod explain;
 mod life;
 mod mailbox;
 mod process;

@@ -1,0 +1,129 @@
+//! `lockstep item`: messages that became no record, and what is decided about those set aside.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{
+    Done, Error, Result,
+    client::{Access, Request},
+    explain::mailbox_id,
+    inventory,
+    table::harmless,
+};
+
+/// Items listed when nothing is said.
+const LISTED: usize = 100;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Item {
+    /// Lists what was refused or set aside in a mailbox, with the reasons.
+    List(List),
+    /// Tries one that was set aside again at once.
+    Release(One),
+    /// Never tries one that was set aside again.
+    Drop(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The mailbox: address or id.
+    mailbox: String,
+    /// `disposition=refused` or `disposition=quarantined`.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::resources::pair)]
+    filter: Vec<(String, String)>,
+    /// Most items.
+    #[arg(long, default_value_t = LISTED)]
+    limit: usize,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The mailbox: address or id.
+    mailbox: String,
+    /// The item's key, as the list shows it.
+    key: String,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// `lockstep item`
+pub(super) async fn run(item: Item) -> Result {
+    match item {
+        Item::List(List { mailbox, filter, limit, access }) => {
+            let api = access.connect()?;
+            let id = mailbox_id(&api, &mailbox).await?;
+            let items = api.list(&format!("mailboxes/{id}/items"), &filter, limit.max(1)).await?;
+            if access.json {
+                return json(&Value::Array(items));
+            }
+            Ok(Done::ok(shown(&items)))
+        }
+        Item::Release(one) => decide(one, "release").await,
+        Item::Drop(one) => decide(one, "drop").await,
+    }
+}
+
+async fn decide(one: One, action: &str) -> Result {
+    if one.key.is_empty() || !one.key.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Error::new("the key is hexadecimal digits, as `lockstep item list` shows it"));
+    }
+    let api = one.access.connect()?;
+    let id = mailbox_id(&api, &one.mailbox).await?;
+    let path = format!("mailboxes/{id}/items/{}/{action}", one.key);
+    let answer = api.call(Method::POST, &path, Request::default()).await?.body;
+    if one.access.json { json(&answer) } else { Ok(Done::ok(inventory::record(&answer))) }
+}
+
+fn json(value: &Value) -> Result {
+    serde_json::to_string_pretty(value).map(|text| Done::ok(format!("{text}\n"))).map_err(Error::new)
+}
+
+/// Items one below the other, each with its whole key: it is needed to decide, and may be long.
+fn shown(items: &[Value]) -> String {
+    if items.is_empty() {
+        return "Nothing.\n".to_owned();
+    }
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).map(harmless);
+    let mut lines = String::new();
+    for item in items {
+        let word = |key: &str| text(item, key).unwrap_or_else(|| "-".to_owned());
+        let seen = word("seen_at");
+        lines.push_str(&format!("{:11}  {}  seen {seen}\n", word("disposition"), word("reason")));
+        lines.push_str(&format!("    key      {}\n", word("key")));
+        lines.push_str(&format!("    message  {}\n", word("message_id")));
+        let detail = text(item, "detail").map(|detail| format!(" ({detail})")).unwrap_or_default();
+        lines.push_str(&format!("    why      {}{detail}\n", word("sentence")));
+        if word("disposition") == "quarantined" {
+            let attempts = item.get("attempts").and_then(Value::as_i64).unwrap_or_default();
+            let next = text(item, "next_attempt_at").unwrap_or_else(|| "never by itself".to_owned());
+            lines.push_str(&format!("    again    {next}, after {attempts} failed so far\n"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_whole() {
+        let key = "6b".repeat(70);
+        let items = [
+            json!({ "key": key, "disposition": "quarantined", "reason": "ItemUnavailable", "sentence": "It failed.",
+                    "detail": "-ERR\u{1b} no", "attempts": 5, "seen_at": "2026-11-23T09:00:00Z" }),
+            json!({ "key": "00", "disposition": "refused", "reason": "TooOld", "sentence": "Too old." }),
+        ];
+        let text = shown(&items);
+        assert!(text.starts_with("quarantined  ItemUnavailable  seen 2026-11-23T09:00:00Z\n"), "{text}");
+        assert!(text.contains(&key) && text.contains("It failed. (-ERR  no)"), "{text}");
+        assert!(text.contains("again    never by itself, after 5 failed so far"), "{text}");
+        assert!(text.contains("refused      TooOld  seen -\n") && text.matches("again").count() == 1, "{text}");
+        assert_eq!(shown(&[]), "Nothing.\n");
+    }
+}

@@ -1,0 +1,62 @@
+//! `lockstep explain` and `lockstep item` against a running installation.
+
+use lockstep_test_support::{Service, Services};
+
+use crate::{
+    process::{Running, run},
+    world::World,
+};
+
+/// F25, M11: where mail is, from the command line, by address; the exit code is for scripts.
+#[tokio::test(flavor = "multi_thread")]
+async fn f25_m11_where_mail_is() {
+    let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
+    let world = World::create(services).await;
+    world.admin(&["migrate", "--organisation", "Contoso"]).await;
+    let key = world.admin(&["api-key", "create", "tests", "--role", "administrator"]).await;
+    let web = Running::start("web", &[], world.settings());
+    world.ready(200).await;
+    let url = format!("http://127.0.0.1:{}", world.web);
+    let env = [("LOCKSTEP_API_URL", url.as_str()), ("LOCKSTEP_API_KEY", key.trim()), ("NO_PROXY", "127.0.0.1")];
+    let call = async |arguments: &[&str]| run("lockstep", arguments, &env).await;
+
+    let (code, _, err) = call(&["user", "create", "--set", "name=Ann", "--set", "address=Ann@contoso.test"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let (code, out, err) = call(&["explain", "mailbox", "ann@contoso.test"]).await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.contains("\nincoming\n  ok       record") && out.contains("  STOPS    profile"), "{out}");
+    assert!(out.contains("> Set the mailbox's profile_id") && out.ends_with("\nSTOPS\n"), "{out}");
+    let (code, out, _) = call(&["explain", "mailbox", "ann@contoso.test", "--direction", "outgoing"]).await;
+    assert_eq!((code, out.contains("\nincoming\n")), (Some(1), false), "{out}");
+    let (code, _, err) = call(&["explain", "mailbox", "nobody@contoso.test"]).await;
+    assert_eq!((code, err.contains("no mailbox has the address")), (Some(1), true), "{err}");
+
+    let (code, out, _) = call(&["explain", "message", "<-lost@customer.test>", "--mailbox", "ann@contoso.test"]).await;
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.starts_with("message -lost@customer.test in mailbox Ann@contoso.test, at "), "{out}");
+    assert!(out.contains("never seen in Ann@contoso.test") && out.contains("STOPS    profile"), "{out}");
+
+    let pool = world.database().pool();
+    sqlx::query(
+        "INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, message_id, attempts, seen_at)
+         SELECT id, 'k1', 'quarantined', 'ItemUnavailable', 'aside@customer.test', 5, now() FROM mailboxes",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    let (code, out, _) = call(&["explain", "message", "aside@customer.test"]).await;
+    assert_eq!(code, Some(1));
+    assert!(out.contains("STOPS    quarantine") && out.contains("lockstep item release"), "{out}");
+    let (code, out, _) = call(&["item", "list", "ann@contoso.test", "--filter", "disposition=quarantined"]).await;
+    assert_eq!(code, Some(0));
+    assert!(out.contains("key      6b31") && out.contains("never by itself, after 5 failed"), "{out}");
+    let (code, out, err) = call(&["item", "release", "ann@contoso.test", "6b31"]).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, out, _) = call(&["explain", "message", "aside@customer.test"]).await;
+    assert_eq!(code, Some(0), "it waits for an attempt now: {out}");
+    let (code, out, err) = call(&["item", "drop", "ann@contoso.test", "6b31"]).await;
+    assert_eq!((code, out.contains("DroppedByHand")), (Some(0), true), "{out}{err}");
+    let (code, _, err) = call(&["item", "release", "ann@contoso.test", "6b31"]).await;
+    assert_eq!((code, err.contains("not set aside")), (Some(1), true), "{err}");
+    assert_eq!(web.stop().await, Some(0));
+}
