@@ -12,6 +12,7 @@ use crate::root;
 
 /// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's.
 const NO_ALERTS: &[&str] = &[
+    "EndpointGone",
     "GateShut",
     "InvalidArguments",
     "MailboxGone",
@@ -84,7 +85,10 @@ fn documented() -> String {
             FaultScope::Mailbox => "one mailbox",
             FaultScope::Profile => "every mailbox of a profile",
         };
-        let scopes: Vec<_> = entry.scopes.iter().map(scope).collect();
+        let mut scopes: Vec<_> = entry.scopes.iter().map(scope).collect();
+        if scopes.is_empty() {
+            scopes.push("the organisation");
+        }
         text.push_str(&format!(
             "\n## {}\n\n**{}** ({}; concerns {})\n\n{}\n\n{}\n",
             entry.code,

@@ -27,3 +27,4 @@ pub mod retry;
 pub mod send_as;
 pub mod start_date;
 pub mod token;
+pub mod webhook;

@@ -74,6 +74,8 @@ ids! {
     AlertId,
     /// A piece of asynchronous work.
     OperationId,
+    /// A place where another program is told of changes.
+    WebhookEndpointId,
     /// One attempt at a lane, a send or an operation. Also the holder of its permit and lease.
     RunId,
     /// A key a service signs in with.

@@ -90,6 +90,12 @@ VALUES ('01930000-0000-7000-8000-000000000062', 'carla@kunde.example', 'pending'
 INSERT INTO operations (id, kind, arguments, state, due_at, generation, requested_by, created_at)
 VALUES ('01930000-0000-7000-8000-000000000090', 'test-and-enable-mailbox', '{"mailbox": "01930000-0000-7000-8000-000000000051"}', 'pending', '2026-11-01 08:30+00', 2, 'administrator', '2026-11-01 08:30+00');
 
+INSERT INTO operations (id, kind, arguments, state, due_at, requested_by, created_at, ended_at)
+VALUES ('01930000-0000-7000-8000-0000000000f0', 'deliver-webhooks', '{"endpoint": "01930000-0000-7000-8000-0000000000f0"}', 'done', '2026-11-01 08:30+00', 'administrator', '2026-11-01 08:30+00', '2026-11-01 08:30+00');
+INSERT INTO webhook_endpoints (id, name, url, record_kinds, sealed_secret, previous_sealed_secret, previous_valid_until, epoch, position, failures, failing_since, last_status, last_error, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-0000000000f0', 'crm', 'https://crm.example/hooks', '{email,contact}', '\x55', '\x66', '2026-11-02 08:30+00',
+    '01930000-0000-7000-8000-0000000000b0', 1, 2, '2026-11-01 08:35+00', 503, '503 Service Unavailable', '2026-11-01 08:30+00', '2026-11-01 08:30+00');
+
 INSERT INTO alerts (id, key, code, severity, scope, mailbox_id, parameters, occurrences, first_at, last_at, resolved_at) VALUES
     ('01930000-0000-7000-8000-0000000000a0', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{"message": "-ERR no"}', 3, '2026-11-01 08:50+00', '2026-11-01 08:55+00', NULL),
     ('01930000-0000-7000-8000-0000000000a1', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{}', 1, '2026-11-01 07:50+00', '2026-11-01 07:55+00', '2026-11-01 08:00+00');

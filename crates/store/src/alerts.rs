@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_model::{
-    id::{AlertId, EmailId, MailboxId, ProfileId},
+    id::{AlertId, EmailId, MailboxId, ProfileId, WebhookEndpointId},
     mailbox::Lane,
     remote::RemoteKey,
 };
@@ -80,6 +80,8 @@ pub enum Subject<'a> {
     Item(MailboxId, &'a RemoteKey),
     /// An email of a mailbox.
     Email(EmailId, MailboxId),
+    /// A place where another program is told of changes.
+    WebhookEndpoint(WebhookEndpointId),
 }
 
 impl Subject<'_> {
@@ -88,6 +90,7 @@ impl Subject<'_> {
             Self::Profile(_) => "profile",
             Self::Mailbox(_) | Self::Part(..) => "mailbox",
             Self::Item(..) | Self::Email(..) => "item",
+            Self::WebhookEndpoint(_) => "organisation",
         }
     }
 
@@ -98,6 +101,7 @@ impl Subject<'_> {
             Self::Part(id, part) => format!("{code}/mailbox/{id}/{}", part.as_str()),
             Self::Item(id, key) => format!("{code}/item/{id}/{}", hex::encode(key.as_bytes())),
             Self::Email(id, _) => format!("{code}/email/{id}"),
+            Self::WebhookEndpoint(id) => format!("{code}/webhook-endpoint/{id}"),
         }
     }
 
@@ -106,6 +110,7 @@ impl Subject<'_> {
             Self::Profile(id) => (Some(id.0), None, None),
             Self::Mailbox(id) | Self::Part(id, _) | Self::Item(id, _) => (None, Some(id.0), None),
             Self::Email(email, mailbox) => (None, Some(mailbox.0), Some(email.0)),
+            Self::WebhookEndpoint(_) => (None, None, None),
         }
     }
 }

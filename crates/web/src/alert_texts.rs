@@ -111,6 +111,12 @@ const TEXTS: &[(&str, &str, &str, &str)] = &[
         "Correct what the server complains of and send the email again.",
     ),
     (
+        "WebhookEndpointDisabled",
+        "Another program is not told of changes any more",
+        "The webhook endpoint {name} was disabled ({reason}): {message}",
+        "Mend the receiver, then resume the endpoint: it goes on where it stopped, from a place you name, or from now.",
+    ),
+    (
         "ItemQuarantined",
         "A message was set aside",
         "A message failed more than once and was set aside, so that the others go on: {message}",

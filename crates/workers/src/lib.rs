@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod operations;
 pub mod outgoing;
 mod slots;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Context {
     pub config: Config,
     /// How policy durations pass.
     pub scale: TimeScale,
+    /// Connections to receivers of webhooks.
+    pub webhooks: webhooks::Webhooks,
     /// Figures.
     pub metrics: Metrics,
 }

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub sends: IntCounterVec,
     /// Operations run, by result.
     pub operations: IntCounterVec,
+    /// Webhooks sent, by result.
+    pub webhooks: IntCounterVec,
 }
 
 impl Metrics {
@@ -45,6 +47,7 @@ impl Metrics {
             )?,
             sends: counters("lockstep_workers_sends_total", "Attempts to send, by result.", &["result"])?,
             operations: counters("lockstep_workers_operations_total", "Operations run, by result.", &["result"])?,
+            webhooks: counters("lockstep_workers_webhooks_total", "Webhooks sent, by result.", &["result"])?,
         };
         registry.register(Box::new(metrics.cycles.clone()))?;
         registry.register(Box::new(metrics.items.clone()))?;
@@ -54,6 +57,7 @@ impl Metrics {
         registry.register(Box::new(metrics.fenced.clone()))?;
         registry.register(Box::new(metrics.sends.clone()))?;
         registry.register(Box::new(metrics.operations.clone()))?;
+        registry.register(Box::new(metrics.webhooks.clone()))?;
         Ok(metrics)
     }
 }

@@ -41,6 +41,11 @@ impl TlsTrust {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// The same trust for a client that makes its own connections.
+    pub fn client_config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// Protects a connected socket. The certificate must be valid for `host`.
     ///
     /// # Errors

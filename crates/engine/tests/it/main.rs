@@ -18,3 +18,4 @@ mod resolution;
 mod retry;
 mod sending_rules;
 mod values;
+mod webhook;

@@ -16,6 +16,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("emails", &["id", "direction", "status", "subject", "created_at"]),
     ("alerts", &["id", "severity", "scope", "title", "occurrences", "last_at"]),
     ("changes", &["position", "record_kind", "record_id", "change", "record_version", "changed_at"]),
+    ("webhook-endpoints", &["id", "name", "url", "state", "position", "failures", "last_status"]),
     ("api-keys", &["id", "name", "role", "created_at", "expires_at", "revoked_at"]),
 ];
 

@@ -18,7 +18,7 @@ use super::{
 const MAX_BODY: u64 = 64 << 20;
 /// Items a list shows unless told otherwise.
 const LISTED: usize = 100;
-/// How long `mailbox test` waits for the outcome.
+/// How long a test waits for its outcome.
 const TEST_WITHIN: Duration = Duration::from_secs(180);
 /// Pause between two looks at an operation.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -61,6 +61,9 @@ pub(super) enum Resource {
     /// The change feed.
     #[command(subcommand, visible_alias = "changes")]
     Change(Change),
+    /// Where other programs are told of changes.
+    #[command(subcommand, visible_alias = "webhook-endpoints")]
+    WebhookEndpoint(WebhookEndpoint),
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +145,26 @@ pub(super) enum Alert {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum WebhookEndpoint {
+    /// Lists them.
+    List(List),
+    /// Shows one.
+    Show(One),
+    /// Makes one. Its secret is shown once, here.
+    Create(Body),
+    /// Changes fields of one.
+    Update(Update),
+    /// Removes one.
+    Delete(One),
+    /// Makes a new secret and shows it, once; the one before signs too for 24 hours.
+    RotateSecret(One),
+    /// Lets one go on where it stood; `--set from_now=true`, or `--set after=POSITION --set epoch=EPOCH`, for elsewhere.
+    Resume(Act),
+    /// Sends a ping and waits for the outcome. Exit code 1 when it is not accepted.
+    Test(One),
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Change {
     /// Reads a stretch; go on with `--filter after=NEXT --filter epoch=EPOCH`.
     List(List),
@@ -177,6 +200,17 @@ pub(super) struct Body {
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
+    /// Its id.
+    id: Uuid,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+/// An action whose fields may all be left out.
+#[derive(Debug, Args)]
+pub(super) struct Act {
     /// Its id.
     id: Uuid,
     #[command(flatten)]
@@ -264,6 +298,7 @@ pub(super) async fn run(resource: Resource) -> Result {
         Resource::Alerts(list) | Resource::Alert(Alert::List(list)) => self::list("alerts", &list).await,
         Resource::Alert(Alert::Dismiss(one)) => act(&one, Method::DELETE, &format!("alerts/{}", one.id)).await,
         Resource::Change(Change::List(list)) => changes(&list).await,
+        Resource::WebhookEndpoint(command) => webhook_endpoint(command).await,
     }
 }
 
@@ -293,7 +328,26 @@ async fn mailbox(command: Mailbox) -> Result {
         Mailbox::Update(update) => change(&update.access, &format!("mailboxes/{}", update.id), &update.fields).await,
         Mailbox::Approve(one) => act(&one, Method::POST, &format!("mailboxes/{}/approve", one.id)).await,
         Mailbox::Reject(one) => act(&one, Method::POST, &format!("mailboxes/{}/reject", one.id)).await,
-        Mailbox::Test(one) => test(&one).await,
+        Mailbox::Test(one) => test(&one, &format!("mailboxes/{}/test-and-enable", one.id)).await,
+    }
+}
+
+async fn webhook_endpoint(command: WebhookEndpoint) -> Result {
+    let path = |id: Uuid, action: &str| format!("webhook-endpoints/{id}/{action}");
+    match command {
+        WebhookEndpoint::List(arguments) => full("webhook-endpoints", Full::List(arguments)).await,
+        WebhookEndpoint::Show(one) => full("webhook-endpoints", Full::Show(one)).await,
+        WebhookEndpoint::Create(body) => full("webhook-endpoints", Full::Create(body)).await,
+        WebhookEndpoint::Update(update) => full("webhook-endpoints", Full::Update(update)).await,
+        WebhookEndpoint::Delete(one) => full("webhook-endpoints", Full::Delete(one)).await,
+        WebhookEndpoint::RotateSecret(one) => act(&one, Method::POST, &path(one.id, "rotate-secret")).await,
+        WebhookEndpoint::Resume(Act { id, access, fields }) => {
+            let body = if fields.is_empty() { Value::Object(Map::new()) } else { fields.object()? };
+            let request = Request { body: Some(body), ..Request::default() };
+            let answer = access.connect()?.call(Method::POST, &path(id, "resume"), request).await?;
+            present(&access, &answer.body)
+        }
+        WebhookEndpoint::Test(one) => test(&one, &path(one.id, "test")).await,
     }
 }
 
@@ -365,10 +419,10 @@ async fn act(one: &One, method: Method, path: &str) -> Result {
     present(&one.access, &answer.body)
 }
 
-async fn test(one: &One) -> Result {
+/// Asks for an operation and waits for its outcome.
+async fn test(one: &One, path: &str) -> Result {
     let api = one.access.connect()?;
-    let path = format!("mailboxes/{}/test-and-enable", one.id);
-    let begun = api.call(Method::POST, &path, Request::default()).await?;
+    let begun = api.call(Method::POST, path, Request::default()).await?;
     let id = begun.body.get("id").and_then(Value::as_str).unwrap_or_default();
     let id: Uuid = id.parse().map_err(|_| Error::new("the answer names no operation"))?;
     let operation = outcome(&api, id).await?;

@@ -236,6 +236,8 @@ pub struct Network {
     pub ca_file: Option<PathBuf>,
     /// The host name SMTP servers are greeted with; should resolve to this installation's address.
     pub ehlo_name: EhloName,
+    /// Whether webhooks may go to private addresses and to this machine. Link-local ones are refused in any case.
+    pub private_webhooks: bool,
 }
 
 /// A host name, or an address in brackets, as SMTP's EHLO takes it.

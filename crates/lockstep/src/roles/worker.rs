@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lockstep_connector::{AddressRules, TlsTrust};
 use lockstep_queue::{ConsumeOptions, Handler, consume};
 use lockstep_service::{Context, Failure};
 use lockstep_wire::{Message, Role};
-use lockstep_workers::{Config, Metrics};
+use lockstep_workers::{
+    Config, Metrics,
+    webhooks::{Limits, Webhooks},
+};
 
 use super::base::Base;
 use crate::{
@@ -56,6 +60,7 @@ impl Worker {
                 coord: base.coord(&self.redis, organisation, redis)?,
                 connectors: connectors::registry(&trust, self.network.ehlo_name.as_str()),
                 organisation,
+                webhooks: webhooks(&trust, &self.network, self.config.concurrency)?,
                 config: self.config,
                 scale: self.time.scale.get(),
                 metrics: Metrics::register(&base.registry).map_err(Failure::internal)?,
@@ -68,6 +73,12 @@ impl Worker {
         base.close().await;
         Ok(())
     }
+}
+
+/// Connections to receivers of webhooks, on half of the worker's slots.
+fn webhooks(trust: &TlsTrust, network: &Network, concurrency: u16) -> Result<Webhooks, Failure> {
+    let addresses = AddressRules { allow_private: network.private_webhooks };
+    Webhooks::new(trust, addresses, Limits::default(), concurrency / 2).map_err(Failure::internal)
 }
 
 /// The rules of the sections every worker reads.

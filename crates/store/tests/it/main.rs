@@ -20,3 +20,4 @@ mod schema;
 mod seed;
 mod shares;
 mod vault;
+mod webhooks;

@@ -20,7 +20,8 @@ use crate::{extract::Params, page::Limit, problem::Problem, state::App};
 pub(crate) struct Change {
     /// Its place in the feed.
     position: i64,
-    /// `user`, `queue`, `contact`, `account`, `lead`, `mailbox`, `email-server-profile`, `organisation` or `email`.
+    /// `user`, `queue`, `contact`, `account`, `lead`, `mailbox`, `email-server-profile`, `organisation`, `webhook-endpoint` or
+    /// `email`.
     record_kind: String,
     record_id: Uuid,
     /// `created`, `updated` or `deleted`.

@@ -16,6 +16,7 @@ mod profiles;
 mod queues;
 mod sessions;
 mod users;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::dismiss))
         .routes(routes!(changes::list))
+        .merge(webhook_endpoints::routes())
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
 }

@@ -98,6 +98,10 @@ fn valid(path: &str, ids: &[String]) -> Value {
         "/api/v1/emails" | "/api/v1/emails/{id}" => {
             json!({ "from": { "user_id": ids[0] }, "to": [{ "address": "b@x.test" }], "subject": "s", "body_text": "t", "body_html": "h", "in_reply_to_email_id": ids[3] })
         }
+        "/api/v1/webhook-endpoints" | "/api/v1/webhook-endpoints/{id}" => {
+            json!({ "name": "w", "url": "https://x.test/h", "record_kinds": ["email"], "active": true, "description": "d" })
+        }
+        "/api/v1/webhook-endpoints/{id}/resume" => json!({ "after": 0, "epoch": ids[0], "from_now": false }),
         "/api/v1/organisation" => json!({ "name": "o", "max_body_bytes": 2048, "blocked_extensions": ["exe"] }),
         "/api/v1/api-keys" => json!({ "name": "k", "role": "service", "expires_at": "2999-01-01T00:00:00Z" }),
         "/api/v1/sessions" => json!({ "name": "k", "password": "p" }),
@@ -113,7 +117,9 @@ async fn nothing_that_is_sent_is_an_error_of_ours() {
     let (user, mailbox) = world.user("ann").await;
     let profile = world.profile("own").await;
     let email = world.post("/emails", json!({ "from": { "user_id": user } })).await.expect(201).id();
-    let ids = [user, mailbox, profile, email];
+    let hook = json!({ "name": "hook", "url": "https://x.test/h" });
+    let hook = world.post("/webhook-endpoints", hook).await.expect(201).id();
+    let ids = [user, mailbox, profile, email, hook];
     let document = serde_json::to_value(lockstep_web::openapi()).unwrap();
     let names = names(&document);
     let bodies = body(names.clone());

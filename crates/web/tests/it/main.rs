@@ -11,4 +11,5 @@ mod profiles;
 mod serving;
 mod shape;
 mod users;
+mod webhooks;
 mod world;

@@ -8,7 +8,10 @@ use lockstep_store::operations::{self, Operation, Step};
 use lockstep_wire::{Envelope, RunOperation};
 use serde_json::json;
 
-use crate::{Context, operations::test_mailbox};
+use crate::{
+    Context,
+    operations::{deliver_webhooks, test_mailbox, test_webhook},
+};
 
 /// Failed runs after which an operation has failed.
 const MAX_ATTEMPTS: i32 = 5;
@@ -57,6 +60,8 @@ impl Handler {
 async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Step> {
     match operation.kind.as_str() {
         test_mailbox::KIND => test_mailbox::run(context, operation).await,
+        deliver_webhooks::KIND => deliver_webhooks::run(context, operation).await,
+        test_webhook::KIND => test_webhook::run(context, operation).await,
         unknown => {
             Ok(Step::Failed(json!({ "code": "UnknownOperation", "message": format!("no operation {unknown:?}") })))
         }

@@ -12,9 +12,11 @@ mod messages;
 mod operations;
 mod outgoing;
 mod outgoing_crashes;
+mod receiver;
 mod rules;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
 mod server;
 mod stage;
 mod tracking;
+mod webhooks;

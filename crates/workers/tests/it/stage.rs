@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_connector::{Connector, Registry};
+use lockstep_connector::{AddressRules, Connector, Registry, TlsTrust};
 use lockstep_coord::{Admission, Admitted, Coord, MemoryCoord};
 use lockstep_model::{
     clock::{Clock, TimeScale},
@@ -12,7 +12,10 @@ use lockstep_model::{
 };
 use lockstep_queue::{DeliveryInfo, Handler as Handles, MemoryBroker, Metrics as QueueMetrics, Outcome as Settled};
 use lockstep_wire::{CycleReport, Envelope, Message, Queue, RunOperation, SendEmail, SyncLane};
-use lockstep_workers::{Config, Context, Metrics, mailbox, operations, outgoing};
+use lockstep_workers::{
+    Config, Context, Metrics, mailbox, operations, outgoing,
+    webhooks::{Limits, Webhooks},
+};
 use prometheus::Registry as Figures;
 
 use crate::{seed::World, server::Server};
@@ -44,6 +47,7 @@ impl Stage {
             organisation: world.organisation,
             config: Config::default(),
             scale: TimeScale::REAL,
+            webhooks: webhooks(Limits::default()),
             metrics: Metrics::register(&Figures::new()).unwrap(),
         };
         Self { world, server, coord, broker, context, profile }
@@ -151,6 +155,12 @@ impl Stage {
     pub(crate) async fn has_cursor(&self, mailbox: MailboxId) -> bool {
         self.world.number(&format!("SELECT length(cursor) FROM lanes WHERE mailbox_id = '{mailbox}'")).await > 0
     }
+}
+
+/// Connections to receivers on this machine.
+pub(crate) fn webhooks(limits: Limits) -> Webhooks {
+    let trust = TlsTrust::load(None).unwrap();
+    Webhooks::new(&trust, AddressRules { allow_private: true }, limits, 4).unwrap()
 }
 
 /// A plain message.
