@@ -35,7 +35,7 @@ pub struct MailboxFacts {
     pub approval_required: bool,
     /// Reading email, as it is scheduled; none before the mailbox had a profile.
     pub incoming: Option<LaneStatus>,
-    /// Open alerts of the mailbox and of its profile.
+    /// Open alerts of the mailbox and of its profile; those about single items last.
     pub alerts: Vec<OpenAlert>,
     /// Items set aside.
     pub quarantine: Quarantine,
@@ -189,7 +189,7 @@ async fn alerts(tx: &mut Tx, mailbox: MailboxId, profile: Option<Uuid>) -> Resul
              CASE WHEN scope = 'mailbox' THEN nullif(split_part(key, '/', 4), '') END AS part, occurrences, first_at
          FROM alerts
          WHERE resolved_at IS NULL AND (mailbox_id = $1 OR (profile_id = $2 AND mailbox_id IS NULL))
-         ORDER BY array_position(ARRAY['error', 'warning', 'information'], severity), id LIMIT $3",
+         ORDER BY scope = 'item', array_position(ARRAY['error', 'warning', 'information'], severity), id LIMIT $3",
         mailbox.0,
         profile,
         MAX_ALERTS,

@@ -219,13 +219,15 @@ fn alert_remedy(facts: &MailboxFacts, direction: &str) -> Option<&'static str> {
     lockstep_model::catalogue::find(&alert.code).map(|entry| entry.remedy)
 }
 
-/// The open alerts that concern a direction.
+/// The open alerts that concern a direction. Items that could not be read have a step of their own; emails that could
+/// not be sent are looked at here.
 fn alerts(chain: &mut Chain, facts: &MailboxFacts, direction: &str, now: DateTime<Utc>) {
-    let concerns = |alert: &&OpenAlert| {
-        let elsewhere = if direction == "incoming" { ["outgoing", "act"] } else { ["incoming", "listing"] };
-        alert.severity != "information"
-            && alert.code != "ItemQuarantined"
-            && !alert.part.as_deref().is_some_and(|part| elsewhere.contains(&part))
+    let (elsewhere, items) =
+        if direction == "incoming" { (["outgoing", "act"], false) } else { (["incoming", "listing"], true) };
+    let concerns = |alert: &&OpenAlert| match (alert.scope.as_str(), alert.part.as_deref()) {
+        ("item", _) => items && alert.severity == "error",
+        (_, Some(part)) => alert.severity != "information" && !elsewhere.contains(&part),
+        _ => alert.severity != "information",
     };
     let open: Vec<_> = facts.alerts.iter().filter(concerns).collect();
     let Some(first) = open.first() else { return chain.ok("alerts", "No alert is open.") };

@@ -272,6 +272,16 @@ fn only_alerts_of_the_direction_count() {
     assert_eq!(names(&outgoing(&facts, now()), Verdict::Waits), ["alerts"]);
     facts.alerts = vec![OpenAlert { severity: "information".into(), part: None, ..alert("MailboxConnected", "") }];
     assert_eq!(worst(&outgoing(&facts, now())), Verdict::Ok);
+    let item = |code: &str, severity: &str| OpenAlert {
+        severity: severity.into(),
+        scope: "item".into(),
+        part: None,
+        ..alert(code, "")
+    };
+    facts.alerts = vec![item("OutcomeUnknown", "error"), item("ItemQuarantined", "warning")];
+    assert_eq!(worst(&incoming(&facts, now())), Verdict::Ok);
+    let steps = outgoing(&facts, now());
+    assert!(step(&steps, "alerts").sentence.starts_with("1 alert is open: OutcomeUnknown;"), "{steps:#?}");
 }
 
 /// H1: what holds back what waits to be sent.
