@@ -35,10 +35,16 @@ pub mod users;
 pub mod vault;
 pub mod webhooks;
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
-use lockstep_model::{clock::SharedClock, id::OrganisationId};
+use lockstep_model::{
+    clock::{Sample, SharedClock, SystemClock},
+    id::OrganisationId,
+};
 use sqlx::{
     Postgres, Transaction,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
@@ -48,6 +54,9 @@ pub use error::{Conflict, Error, Result};
 pub use vault::{SealError, Vault};
 
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+/// Questions to the database when clocks are compared.
+const CLOCK_SAMPLES: usize = 5;
+
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     now: DateTime<Utc>,
@@ -125,7 +134,7 @@ impl Store {
         Ok(Tx { inner: self.pool.begin().await?, now: self.clock.now() })
     }
 
-    /// The database's own opinion of the time, to keep clocks in step with.
+    /// Whether the database answers, and its own opinion of the time.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -136,6 +145,27 @@ impl Store {
     }
 
     /// Brings the schema up to date. Safe to run from several processes at once.
+    /// Asks the database for its time, several times over one connection that stands already: what it takes to get a
+    /// connection is no part of the exchange. For [`SystemClock::keep_in_step`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn compare_clocks(&self, clock: &SystemClock) -> Result<Vec<Sample>> {
+        let mut connection = self.pool.acquire().await?;
+        let mut samples = Vec::with_capacity(CLOCK_SAMPLES);
+        // The first one prepares the statement, and does not count.
+        for number in 0..=CLOCK_SAMPLES {
+            let (asked, began) = (clock.uncorrected(), Instant::now());
+            let answer = sqlx::query_scalar!("/* store::compare_clocks */ SELECT clock_timestamp() AS \"now!\"")
+                .fetch_one(&mut *connection)
+                .await?;
+            if number > 0 {
+                samples.push(Sample { asked, took: began.elapsed(), answer });
+            }
+        }
+        Ok(samples)
+    }
+
     ///
     /// # Errors
     /// When a migration fails or the database was migrated by newer code.

@@ -83,7 +83,7 @@ async fn reach(source: &Source) -> Result<DatabaseSettings> {
 async fn open(settings: &DatabaseSettings) -> Result<Store> {
     let clock = Arc::new(SystemClock::default());
     let store = startup::open_store(&settings.database, "command", 2, Arc::clone(&clock), startup::no_vault()?)?;
-    clock.keep_in_step(store.database_now().await?);
+    clock.keep_in_step(&store.compare_clocks(&clock).await?);
     Ok(store)
 }
 

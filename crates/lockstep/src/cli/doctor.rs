@@ -139,8 +139,8 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
         Ok(store) => store,
         Err(failure) => return findings.add("postgresql", Err(failure.message)),
     };
-    if let Ok(now) = store.database_now().await {
-        clock.keep_in_step(now);
+    if let Ok(samples) = store.compare_clocks(&clock).await {
+        clock.keep_in_step(&samples);
     }
     let apart = clock.offset();
     findings.add(

@@ -43,8 +43,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often the clock is compared with the database's.
 const STEP_EVERY: Duration = Duration::from_secs(30);
-/// An answer that took longer says too little about the time.
-const STEP_WITHIN: Duration = Duration::from_secs(1);
 /// Pause between two heartbeats.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// A replica not heard of for so long counts as gone.
@@ -323,19 +321,18 @@ impl BrokerLink {
     }
 }
 
-/// Asks the database for the time, and keeps the clock in step when `adjust` is set; `true` when it was.
+/// Looks whether the database answers, and compares clocks with it when `adjust` is set; `true` when it did.
 async fn step(store: &Store, clock: &SystemClock, adjust: bool) -> Result<bool, String> {
-    let asked = Instant::now();
-    match timeout(ANSWER_WITHIN, store.database_now()).await {
-        Ok(Ok(now)) => {
-            let took = asked.elapsed();
-            let adjusted = adjust && took < STEP_WITHIN;
-            if adjusted {
-                clock.keep_in_step(now + took / 2);
-            }
-            Ok(adjusted)
+    let look = async {
+        if !adjust {
+            return store.database_now().await.map(|_| false);
         }
-        Ok(Err(error)) => Err(error.to_string()),
+        let doubt = clock.keep_in_step(&store.compare_clocks(clock).await?);
+        tracing::debug!(offset = %clock.offset(), doubt = ?doubt, "compared clocks with the database");
+        Ok(true)
+    };
+    match timeout(ANSWER_WITHIN, look).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
     }
 }
