@@ -19,7 +19,7 @@ async fn refused(cluster: &Cluster, role: Role, environment: &[(&str, &str)]) ->
     (exit.code(), process.log_text())
 }
 
-/// N9: a program with wrong settings ends with 78 and names the key, one without its services with 69 and names the
+/// A program with wrong settings ends with 78 and names the key, one without its services with 69 and names the
 /// address; no secret is shown.
 #[tokio::test]
 async fn programs_that_cannot_work_say_why_and_end() {

@@ -14,9 +14,9 @@ async fn some_work(cluster: &Cluster, mailboxes: usize, messages: usize) -> (Vec
     (made, ids)
 }
 
-/// A15: every queue is deleted under its consumers, again and again; nothing is lost, nothing doubled.
+/// Every queue is deleted under its consumers, again and again; nothing is lost, nothing doubled.
 #[tokio::test]
-async fn a15_deleted_queues_lose_and_double_nothing() {
+async fn deleted_queues_lose_and_double_nothing() {
     let cluster = Cluster::builder().setting("scheduler", "claim_lifetime_ms", "3500").start().await;
     let (mailboxes, mut ids) = some_work(&cluster, 3, 20).await;
     let sender = &mailboxes[0];
@@ -37,10 +37,10 @@ async fn a15_deleted_queues_lose_and_double_nothing() {
     assert_eq!(arrived.len(), 3, "each email arrived once");
 }
 
-/// A15: the broker is killed in the middle of the work and comes back; roles say that they are not ready, wait, and go
+/// The broker is killed in the middle of the work and comes back; roles say that they are not ready, wait, and go
 /// on by themselves.
 #[tokio::test]
-async fn a15_a_killed_broker_loses_and_doubles_nothing() {
+async fn a_killed_broker_loses_and_doubles_nothing() {
     let cluster = Cluster::builder().private([Service::RabbitMq]).start().await;
     let (mailboxes, mut ids) = some_work(&cluster, 2, 60).await;
     cluster.wait_until(30, "work has begun", async || cluster.received_emails().await > 0).await;

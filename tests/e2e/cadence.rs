@@ -50,10 +50,10 @@ async fn next(cluster: &Cluster, mailbox: &TestMailbox, after: i64) -> Cycle {
     cluster.wait_until(30, "the next cycle ends", ended).await
 }
 
-/// A7, A8, A9, A11: five minutes as a rule, two when many messages come, up to twelve when nothing happens; always
+/// A7, A8, A9, A15: five minutes as a rule, two when many messages come, up to twelve when nothing happens; always
 /// from the end of the cycle.
 #[tokio::test]
-async fn a7_a11_the_interval_follows_the_traffic_from_the_end_of_the_cycle() {
+async fn a7_a8_a9_a15_the_interval_follows_the_traffic_from_the_end_of_the_cycle() {
     let cluster = Cluster::builder().scale(SCALE).start().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;
     let first = next(&cluster, &mailbox, 0).await;
@@ -71,20 +71,20 @@ async fn a7_a11_the_interval_follows_the_traffic_from_the_end_of_the_cycle() {
     }
     let intervals: Vec<_> = cycles.iter().map(|cycle| cycle.interval_seconds).collect();
     assert!(intervals.len() > 5, "A9: quiet relaxes it over several cycles: {intervals:?}");
-    assert!(intervals.iter().all(|interval| (BUSY..=QUIET).contains(interval)), "A10: {intervals:?}");
+    assert!(intervals.iter().all(|interval| (BUSY..=QUIET).contains(interval)), "A8, A9: {intervals:?}");
     for cycle in &cycles {
-        assert!((cycle.planned() - cycle.interval_seconds).abs() < 2.0, "A11: from the end: {cycle:?}");
+        assert!((cycle.planned() - cycle.interval_seconds).abs() < 2.0, "A15: from the end: {cycle:?}");
     }
     for pair in cycles.windows(2).filter(|pair| pair[1].generation == pair[0].generation + 1) {
         let pause = pair[1].last_started_at.unwrap() - pair[0].last_ended_at.unwrap();
-        assert!(pause.as_seconds_f64() / SCALE >= pair[0].interval_seconds - 2.0, "A11: {pair:?}");
+        assert!(pause.as_seconds_f64() / SCALE >= pair[0].interval_seconds - 2.0, "A15: {pair:?}");
     }
     cluster.assert_each_once(&ids).await;
 }
 
-/// A12: the profile's minimum polling interval is never undercut, however many messages come.
+/// A17: the profile's minimum polling interval is never undercut, however many messages come.
 #[tokio::test]
-async fn a12_the_minimum_polling_interval_is_kept() {
+async fn a17_the_minimum_polling_interval_is_kept() {
     const MINUTES: u32 = 10;
     let cluster = Cluster::builder().scale(SCALE).start().await;
     let options = lockstep_e2e::ProfileOptions { min_polling_minutes: MINUTES, ..cluster.profile_options() };

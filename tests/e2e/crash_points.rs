@@ -33,10 +33,10 @@ fn every_point_belongs_to_a_role_that_is_tested() {
     assert_eq!(tested, CrashPoint::ALL.len());
 }
 
-/// A5, A15, H2: a mailbox worker that dies at any point; the messages of a queue that deletes what it has processed
+/// C5, N10: a mailbox worker that dies at any point; the messages of a queue that deletes what it has processed
 /// are one record each, and gone from the server.
 #[tokio::test]
-async fn a15_a_mailbox_worker_that_dies_anywhere_loses_and_doubles_nothing() {
+async fn c5_n10_a_mailbox_worker_that_dies_anywhere_loses_and_doubles_nothing() {
     const MESSAGES: usize = 4;
     let cluster = builder().without(Role::MailboxWorker).start().await;
     let mailbox = cluster.mailbox_for_new_queue(true).await;
@@ -61,9 +61,9 @@ async fn a15_a_mailbox_worker_that_dies_anywhere_loses_and_doubles_nothing() {
     assert!(cluster.links().await.values().all(|links| *links == 1));
 }
 
-/// A15, H2: a scheduler that dies at any point; occasions are handed out again, reports folded once.
+/// A scheduler that dies at any point; occasions are handed out again, reports folded once.
 #[tokio::test]
-async fn a15_a_scheduler_that_dies_anywhere_loses_and_doubles_nothing() {
+async fn a_scheduler_that_dies_anywhere_loses_and_doubles_nothing() {
     const MESSAGES: usize = 4;
     let cluster = builder().start().await;
     let mailbox = cluster.mailbox_for_new_queue(false).await;
@@ -81,7 +81,7 @@ async fn a15_a_scheduler_that_dies_anywhere_loses_and_doubles_nothing() {
     assert_eq!(cluster.tracked(&mailbox).await, ids.len());
 }
 
-/// H10, A15: an outgoing worker that dies at any point; each email arrives at most once. Where nobody can know whether
+/// H10: an outgoing worker that dies at any point; each email arrives at most once. Where nobody can know whether
 /// it went out, it stays unknown with an alert and is never sent again by itself; anywhere else it arrives.
 #[tokio::test]
 async fn h10_an_outgoing_worker_that_dies_anywhere_never_sends_twice() {

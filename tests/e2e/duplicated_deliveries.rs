@@ -41,9 +41,9 @@ async fn triple(cluster: &Cluster) -> Connection {
     connection
 }
 
-/// A15, H10: hints, reports, sends and operations delivered three times do what they do once.
+/// H10: hints, reports, sends and operations delivered three times do what they do once.
 #[tokio::test]
-async fn a15_h10_hints_delivered_three_times_do_no_more_than_once() {
+async fn h10_hints_delivered_three_times_do_no_more_than_once() {
     const EMAILS: usize = 8;
     let cluster = Cluster::builder().start().await;
     let copies = triple(&cluster).await;

@@ -54,7 +54,7 @@ async fn follow(cluster: &Cluster, wanted: usize) -> Vec<Value> {
     read
 }
 
-/// I5: a reader by cursor misses no change, sees none twice, and each record's changes in their order, though rows are
+/// A reader by cursor misses no change, sees none twice, and each record's changes in their order, though rows are
 /// committed in another order than they were written.
 #[tokio::test]
 async fn a_reader_by_cursor_misses_nothing_while_writers_commit_late() {

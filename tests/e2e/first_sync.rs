@@ -8,9 +8,9 @@ use lockstep_test_support::mail::deliver_smtp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// A1, A3, A5: every message becomes a record in the first cycle, or is refused for a reason that can be read.
+/// A1, A3, F6, F25: over POP3 every message becomes a record in the first cycle, or is refused for a reason that can be read.
 #[tokio::test]
-async fn a1_a5_every_message_is_one_record_or_refused_for_a_reason() {
+async fn a1_a3_f6_f25_every_message_is_one_record_or_refused_for_a_reason() {
     let cluster = Cluster::up().await;
     story(&cluster).await;
 }
@@ -73,7 +73,7 @@ pub(crate) async fn story(cluster: &Cluster) {
     the_corpus_is_read_as_expected(cluster, &corpus).await;
     attachments_come_back(cluster, order.id(), &files).await;
     a_second_cycle_changes_nothing(cluster, &[&all, &customers, &second]).await;
-    // A5: read, never removed, where nobody asked for it.
+    // Read, never removed, where nobody asked for it.
     assert_eq!(cluster.maildir(&all).len(), corpus.len() + 1);
 }
 

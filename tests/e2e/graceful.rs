@@ -16,10 +16,10 @@ async fn held(cluster: &Cluster) -> Vec<String> {
     names.filter(|name| name.contains(":lease:") || name.contains(":permit:")).collect()
 }
 
-/// N4, H2: SIGTERM in mid-work: the end comes within the grace period with exit code 0, permits and leases are given
+/// SIGTERM in mid-work: the end comes within the grace period with exit code 0, permits and leases are given
 /// back, and what was not finished is done by the next process.
 #[tokio::test]
-async fn h2_roles_stopped_in_mid_work_give_back_and_lose_nothing() {
+async fn roles_stopped_in_mid_work_give_back_and_lose_nothing() {
     const MESSAGES: usize = 120;
     let cluster = Cluster::builder().without(Role::MailboxWorker).mail_proxies().start().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;

@@ -23,10 +23,10 @@ fn message(to: &TestMailbox, subject: &str, size: usize) -> (String, Vec<u8>) {
     (draft.id().to_owned(), raw)
 }
 
-/// A3, N6: 150 MB pass through a worker whose memory does not grow with them; a message above the limit is refused
+/// F20, F21: 150 MB pass through a worker whose memory does not grow with them; a message above the limit is refused
 /// without being read, and both leave the others alone.
 #[tokio::test]
-async fn a3_the_largest_message_passes_in_bounded_memory() {
+async fn f20_f21_the_largest_message_passes_in_bounded_memory() {
     let cluster = Cluster::builder().setting("mailbox_worker", "lease_ttl_ms", "10000");
     let cluster = cluster.setting("mailbox_worker", "permit_ttl_ms", "10000").start().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use lockstep_e2e::{Cluster, Mode, Role, Service, TrackOption};
 use rustix::process::Signal;
 
-/// A15: the lane's version fences the one who comes back: it writes nothing, and says so.
+/// N10: the lane's version fences the one who comes back: it writes nothing, and says so.
 #[tokio::test]
-async fn a15_a_worker_thawed_after_its_lease_writes_nothing() {
+async fn n10_a_worker_thawed_after_its_lease_writes_nothing() {
     const MESSAGES: usize = 40;
     let cluster = Cluster::builder().without(Role::MailboxWorker).mail_proxies().start().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;

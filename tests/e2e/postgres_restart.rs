@@ -2,9 +2,9 @@
 
 use lockstep_e2e::{Cluster, Role, Service, TrackOption};
 
-/// A15, H2: the only truth goes away in mid-work, in order and by kill -9; readiness says so, and nothing is lost.
+/// The only truth goes away in mid-work, in order and by kill -9; readiness says so, and nothing is lost.
 #[tokio::test]
-async fn a15_a_lost_database_loses_and_doubles_nothing() {
+async fn a_lost_database_loses_and_doubles_nothing() {
     let cluster = Cluster::builder().private([Service::Postgres]).start().await;
     let one = cluster.mailbox_for_new_user(TrackOption::All).await;
     let other = cluster.mailbox_for_new_queue(true).await;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use lockstep_e2e::{Cluster, Mode, Role, Service, TrackOption};
 use serde_json::json;
 
-/// B20, A15: Redis is flushed again and again while an account's connections are all in use; its cap is never
+/// B20: Redis is flushed again and again while an account's connections are all in use; its cap is never
 /// exceeded, nothing is lost, nothing sent twice.
 #[tokio::test]
-async fn a15_b20_a_flushed_redis_loosens_no_cap_and_loses_nothing() {
+async fn b20_a_flushed_redis_loosens_no_cap_and_loses_nothing() {
     const CAP: u32 = 3;
     const EMAILS: usize = 12;
     let cluster =
@@ -42,9 +42,9 @@ async fn a15_b20_a_flushed_redis_loosens_no_cap_and_loses_nothing() {
     assert_eq!(arrived(), EMAILS);
 }
 
-/// B20, A15: without Redis each process keeps to its share of the cap, and mail goes on.
+/// B20, N3: without Redis each process keeps to its share of the cap, and mail goes on.
 #[tokio::test]
-async fn a15_b20_incoming_mail_goes_on_without_redis() {
+async fn b20_n3_incoming_mail_goes_on_without_redis() {
     const CAP: u32 = 10;
     let cluster = Cluster::builder()
         .private([Service::Redis])

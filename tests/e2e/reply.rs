@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(40);
 
-/// D1, D3, A1: what is sent arrives once, as it was written; the answer is tracked where only answers are, and points
+/// A5, F9: what is sent arrives once, as it was written; the answer is tracked where only answers are, and points
 /// at what it answers.
 #[tokio::test]
-async fn an_email_arrives_once_and_its_answer_is_correlated() {
+async fn a5_f9_an_email_arrives_once_and_its_answer_is_correlated() {
     let cluster = Cluster::up().await;
     let sender = cluster.mailbox_for_new_user(TrackOption::InResponse).await;
     let other = cluster.mailbox_for_new_user(TrackOption::InResponse).await;

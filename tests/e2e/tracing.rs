@@ -21,7 +21,7 @@ fn whole_cycle(spans: &[Span]) -> Option<[Span; 3]> {
     })
 }
 
-/// N8: what the scheduler hands out, a worker does and the scheduler folds is one trace, parents and children across
+/// What the scheduler hands out, a worker does and the scheduler folds is one trace, parents and children across
 /// processes.
 #[tokio::test]
 async fn a_cycle_is_one_trace_from_claim_to_fold() {

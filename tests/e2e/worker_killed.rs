@@ -2,10 +2,10 @@
 
 use lockstep_e2e::{Cluster, Role, TrackOption};
 
-/// A15, H2: whatever moment the kill hits, the next run goes on where the last page was committed; no message is lost,
+/// N10: whatever moment the kill hits, the next run goes on where the last page was committed; no message is lost,
 /// none becomes two records.
 #[tokio::test]
-async fn a15_a_worker_killed_mid_mailbox_loses_and_doubles_nothing() {
+async fn n10_a_worker_killed_mid_mailbox_loses_and_doubles_nothing() {
     const MESSAGES: usize = 200;
     let cluster = Cluster::builder().without(Role::MailboxWorker).start().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;

@@ -194,9 +194,9 @@ mod tests {
         }
     }
 
-    /// N2: without Redis nothing new for one lifetime, then the local share.
+    /// N3: without Redis nothing new for one lifetime, then the local share.
     #[test]
-    fn n2_after_one_lifetime_the_share_and_no_more() {
+    fn n3_after_one_lifetime_the_share_and_no_more() {
         let (profile, lost_at) = (ProfileId::new(), Instant::now());
         let mut share = DegradedShare::default();
         let early = share.admit(&admission(profile, 7), lost_at, 2, lost_at + TTL / 2);

@@ -35,8 +35,8 @@ macro_rules! promises {
 }
 
 promises![
-    /// N2: connections of an account never exceed the cap.
-    n2_sixty_at_once_get_exactly_the_cap,
+    /// B20, B21: connections of an account never exceed the cap.
+    b20_b21_sixty_at_once_get_exactly_the_cap,
     one_run_at_a_lane,
     an_expired_permit_and_lease_are_free_again,
     a_holder_renews_during_a_cool_down_and_newcomers_wait,
@@ -59,7 +59,7 @@ async fn granted(coord: &dyn Coord, admission: &Admission) {
     assert_eq!(admit(coord, admission).await, Admitted::Granted);
 }
 
-async fn n2_sixty_at_once_get_exactly_the_cap(coord: Arc<dyn Coord>) {
+async fn b20_b21_sixty_at_once_get_exactly_the_cap(coord: Arc<dyn Coord>) {
     let asking = Asking::with_cap(7);
     granted(&*coord, &asking.run()).await;
     let callers: Vec<_> = (0..60)

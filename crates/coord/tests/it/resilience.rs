@@ -1,4 +1,4 @@
-//! N2: a process without Redis opens nothing new for a lifetime, then keeps to its share, and comes back by itself.
+//! N3: a process without Redis opens nothing new for a lifetime, then keeps to its share, and comes back by itself.
 
 use std::{
     sync::{
@@ -74,7 +74,7 @@ fn resilient(live: u32) -> (Arc<Switched>, Resilient<Arc<Switched>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn n2_nothing_new_for_a_lifetime_then_a_share_then_back() {
+async fn n3_nothing_new_for_a_lifetime_then_a_share_then_back() {
     let (service, coord) = resilient(2);
     let asking = Asking::with_cap(5);
     let old = asking.run();
@@ -103,9 +103,9 @@ async fn n2_nothing_new_for_a_lifetime_then_a_share_then_back() {
     assert_eq!(service.twin.usage(asking.profile, &Account::of_profile()).await.unwrap(), 2);
 }
 
-/// B20: whatever roles the replicas play, on one account they stay within its cap together.
+/// B20, N3: whatever roles the replicas play, on one account they stay within its cap together.
 #[tokio::test(start_paused = true)]
-async fn b20_the_shares_of_all_replicas_never_add_up_to_more_than_the_cap() {
+async fn b20_n3_the_shares_of_all_replicas_never_add_up_to_more_than_the_cap() {
     for cap in 1..=11 {
         for live in 1..=5_u32 {
             let replicas: Vec<_> = (0..live).map(|_| resilient(live)).collect();
@@ -185,9 +185,9 @@ fn a_bad_address_is_a_configuration_error_that_hides_it() {
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
 
-/// N2: the real service goes silent, then away, then comes back.
+/// N3: the real service goes silent, then away, then comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn n2_redis_goes_silent_then_away_then_comes_back() {
+async fn n3_redis_goes_silent_then_away_then_comes_back() {
     let redis = TestRedis::create().await;
     let (proxy, url) = ChaosProxy::in_front_of_url(redis.url(), 6379).await;
     let mut config = Config::new(url.parse().unwrap());

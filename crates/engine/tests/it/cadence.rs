@@ -145,7 +145,7 @@ proptest! {
         prop_assert!(next.activity.ewma.is_finite() && next.activity.ewma >= 0.0);
     }
 
-    /// A9: the next cycle has ended 12 minutes after this one even if it takes as long and its occasion is lost once.
+    /// A10: the next cycle has ended 12 minutes after this one even if it takes as long and its occasion is lost once.
     #[test]
     fn twelve_minutes_hold(activity in any_activity(), items in 0..60_u32, duration in 0..540_u64, jitter in 0.0..=1.0_f64) {
         let cycle = Cycle { items, drained: true, duration: seconds(duration) };

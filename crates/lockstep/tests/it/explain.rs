@@ -7,9 +7,9 @@ use crate::{
     world::World,
 };
 
-/// F25, M11: where mail is, from the command line, by address; the exit code is for scripts.
+/// F25: where mail is, from the command line, by address; the exit code is for scripts.
 #[tokio::test(flavor = "multi_thread")]
-async fn f25_m11_where_mail_is() {
+async fn f25_where_mail_is() {
     let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
     let world = World::create(services).await;
     world.admin(&["migrate", "--organisation", "Contoso"]).await;

@@ -40,9 +40,9 @@ async fn n4_each_role_waits_for_the_organisation_works_and_stops() {
     assert!(queues.contains_key("mailbox.sync") && queues.contains_key("scheduler.report.dead"), "{queues:?}");
 }
 
-/// N4: all roles may share one process; each keeps its own connections.
+/// N5: all roles may share one process; each keeps its own connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn n4_all_roles_share_a_process_and_survive_the_loss_of_every_service() {
+async fn n5_all_roles_share_a_process_and_survive_the_loss_of_every_service() {
     let services = Services::private(&NEEDED).await;
     let world = World::create(&services).await;
     world.apply_rights().await;

@@ -120,9 +120,9 @@ fn line<'a>(message: &'a str, key: &str) -> &'a str {
     message.lines().find(|line| line.contains(&format!("`{key}` is refused"))).unwrap_or_else(|| panic!("{message}"))
 }
 
-/// N9: who is shut out needs other settings, not patience.
+/// Who is shut out needs other settings, not patience.
 #[tokio::test]
-async fn n9_a_refused_user_is_told_from_an_unreachable_service() {
+async fn a_refused_user_is_told_from_an_unreachable_service() {
     let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
     let wrong = |url: &mut Url| url.set_password(Some("hunter2")).unwrap();
     let database = changed(services.postgres_url(), wrong);

@@ -18,7 +18,7 @@ fn all_failed(stage: &Stage, hints: &[SyncLane]) -> Vec<CycleReport> {
     hints.iter().map(|hint| stage.failed(hint, unreachable())).collect()
 }
 
-/// A17, J7.
+/// One alert, however many mailboxes fail and however long; one probe at a time; then everybody goes on.
 #[tokio::test]
 async fn an_outage_is_one_alert_and_disables_no_mailbox() {
     let stage = stage(12).await;

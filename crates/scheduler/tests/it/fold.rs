@@ -31,7 +31,7 @@ fn seen(report: CycleReport, seen: u32) -> CycleReport {
     CycleReport { counts: Counts { seen, tracked: seen, ..Counts::default() }, ..report }
 }
 
-/// B7, B8: five minutes normally, two after a burst, never under the profile's minimum.
+/// A7, A8, A17: five minutes normally, two after a burst, never under the profile's minimum.
 #[tokio::test]
 async fn a_completed_cycle_is_followed_by_the_cadence() {
     let (stage, anna) = stage().await;
@@ -56,7 +56,7 @@ async fn a_completed_cycle_is_followed_by_the_cadence() {
     assert_eq!(stage.due_in(anna).await, 900.0, "never under the profile's minimum");
 }
 
-/// The interval runs from the end of the cycle, not from when the report is folded.
+/// A15: the interval runs from the end of the cycle, not from when the report is folded.
 #[tokio::test]
 async fn a_late_report_counts_from_its_end() {
     let (stage, anna) = stage().await;
@@ -122,7 +122,7 @@ async fn a_lost_lease_is_looked_at_again_soon() {
     assert!(stage.world.open_alerts().await.is_empty());
 }
 
-/// J5: ten transient faults in a row, five minutes apart, disable the lane under the same code.
+/// M3: ten transient faults in a row, five minutes apart, disable the lane under the same code.
 #[tokio::test]
 async fn the_tenth_transient_fault_in_a_row_disables_the_lane() {
     let (stage, anna) = stage().await;
@@ -174,7 +174,7 @@ async fn a_success_forgets_the_faults_before_it() {
     }
 }
 
-/// M1: a cycle that succeeds ends what was said of this lane, and nothing else.
+/// A cycle that succeeds ends what was said of this lane, and nothing else.
 #[tokio::test]
 async fn a_success_ends_only_the_alerts_of_its_lane() {
     let (stage, anna) = stage().await;
@@ -204,7 +204,7 @@ async fn a_success_ends_only_the_alerts_of_its_lane() {
     assert_eq!(stage.world.open_alerts().await, others);
 }
 
-/// J6: what cannot heal by itself disables at once, with the server's own words for the owner.
+/// M2: what cannot heal by itself disables at once, with the server's own words for the owner.
 #[tokio::test]
 async fn a_permanent_fault_disables_at_once() {
     for class in [FaultClass::Auth, FaultClass::Refused, FaultClass::Gone] {

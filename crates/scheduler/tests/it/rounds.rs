@@ -67,7 +67,7 @@ async fn a_full_round_says_that_more_may_be_due() {
     assert_eq!(stage.taken::<SendEmail>().len(), 3);
 }
 
-/// B5: any number of schedulers at once: no lane is hinted twice, and together they keep to the server's allowance.
+/// Any number of schedulers at once: no lane is hinted twice, and together they keep to the server's allowance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn schedulers_at_once_hand_out_each_lane_once_within_the_allowance() {
     let stage = Stage::new().await;
@@ -93,7 +93,7 @@ async fn schedulers_at_once_hand_out_each_lane_once_within_the_allowance() {
     assert_eq!(stage.round().await.len(), 10, "and then the others");
 }
 
-/// A16: a server with a long backlog takes no other server's turn.
+/// A server with a long backlog takes no other server's turn.
 #[tokio::test]
 async fn one_servers_backlog_delays_no_other() {
     let stage = Stage::new().await;

@@ -94,7 +94,7 @@ async fn make(world: &World, call: Call, email: EmailId, attempt: i32, run: RunI
     answer
 }
 
-/// H5: every state, every step, by the right run and attempt and by wrong ones. An illegal step leaves every row of
+/// H2: every state, every step, by the right run and attempt and by wrong ones. An illegal step leaves every row of
 /// the database as it was; a legal one changes the delivery.
 #[tokio::test]
 async fn only_legal_steps_change_anything() {
@@ -241,7 +241,7 @@ async fn a_deferral_is_no_attempt() {
     assert_eq!(claim(&world, 1).await, [(email, 1)]);
 }
 
-/// H6: who has accepted is never sent to again, whatever is noted later.
+/// H10: who has accepted is never sent to again, whatever is noted later.
 #[tokio::test]
 async fn an_accepted_recipient_stays_accepted() {
     let (world, mailbox) = world().await;

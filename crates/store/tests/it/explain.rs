@@ -69,10 +69,10 @@ async fn the_facts_of_a_mailbox() {
     assert!(explain::mailbox(&mut tx, MailboxId::new()).await.unwrap().is_none());
 }
 
-/// F25: one message in several mailboxes: a record in one, refused in another; what concerns the mailbox asked for
+/// One message in several mailboxes: a record in one, refused in another; what concerns the mailbox asked for
 /// comes first.
 #[tokio::test]
-async fn f25_the_facts_of_a_message() {
+async fn the_facts_of_a_message() {
     let world = World::new().await;
     let profile = world.profile(1).await;
     let (anna, bert) = (world.user_mailbox(profile, "anna").await, world.user_mailbox(profile, "bert").await);

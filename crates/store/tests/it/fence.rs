@@ -81,7 +81,7 @@ async fn touching_is_fenced_and_ends_with_the_page() {
     assert_eq!(lanes::open(&mut tx, mailbox, LANE).await.unwrap().unwrap().touching, None);
 }
 
-/// A6, A8: whose account and password are used, and where mail is read from.
+/// B17, C6: whose account and password are used, and where mail is read from.
 #[tokio::test]
 async fn a_run_reads_everything_it_needs() {
     let world = World::new().await;

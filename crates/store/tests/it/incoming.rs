@@ -56,7 +56,7 @@ async fn world() -> (World, MailboxId, MailboxId, UserId) {
     (world, mailbox, other, user)
 }
 
-/// E14: two mailboxes find one message at the same moment. The second insert waits for the first one's end, then
+/// F6: two mailboxes find one message at the same moment. The second insert waits for the first one's end, then
 /// answers `false`, so that its page is planned again and links.
 #[tokio::test]
 async fn two_mailboxes_insert_one_identity_at_once() {

@@ -87,9 +87,9 @@ async fn f25_the_list_shows_the_reason_of_each_item() {
     assert_eq!((found.seen_at, found.next_attempt_at), (world.clock.now(), None));
 }
 
-/// F25: what a person decides is not undone by a run that had read the mailbox before, ends the alert, and is noted.
+/// What a person decides is not undone by a run that had read the mailbox before, ends the alert, and is noted.
 #[tokio::test]
-async fn f25_decisions_are_fenced_audited_and_end_the_alert() {
+async fn decisions_are_fenced_audited_and_end_the_alert() {
     let (world, mailbox) = world().await;
     for (name, release, action) in [("given-up", true, "item-released"), ("aside", false, "item-dropped")] {
         let mut tx = world.store.begin().await.unwrap();
@@ -119,9 +119,9 @@ async fn f25_decisions_are_fenced_audited_and_end_the_alert() {
     assert!(lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap().attempt_due);
 }
 
-/// F25: a release makes a new occasion: the report of a run that was under way does not put the attempt off.
+/// A release makes a new occasion: the report of a run that was under way does not put the attempt off.
 #[tokio::test]
-async fn f25_a_release_is_due_at_once_whoever_reports() {
+async fn a_release_is_due_at_once_whoever_reports() {
     let (world, mailbox) = world().await;
     let (_, generation) = world.lane(mailbox).await;
     world

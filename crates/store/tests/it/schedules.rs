@@ -78,7 +78,7 @@ async fn fold(world: &World, claim: &LaneClaim, decision: Folded) -> usize {
     current.len()
 }
 
-/// B2: the oldest first, no more than the allowance; also where the planner has many rows to choose from.
+/// The oldest first, no more than the allowance; also where the planner has many rows to choose from.
 #[tokio::test]
 async fn the_oldest_are_claimed_first_up_to_the_allowance() {
     let world = World::new().await;
@@ -101,7 +101,7 @@ async fn the_oldest_are_claimed_first_up_to_the_allowance() {
     assert!(claim(&world, &[(other, 0)]).await.is_empty());
 }
 
-/// B5: schedulers that look at the same moment never hand out one lane twice, and together hand out everything.
+/// Schedulers that look at the same moment never hand out one lane twice, and together hand out everything.
 #[tokio::test]
 async fn schedulers_at_once_never_claim_one_lane_twice() {
     let world = World::new().await;
@@ -344,7 +344,7 @@ async fn realigning_outdates_everything_under_way() {
     assert_eq!((again.generation, again.claims, again.due_at), (before.1 + 1, 1, world.clock.now()));
 }
 
-/// A2, A4: a lane is worked only when all of this holds.
+/// C3, C9: a lane is worked only when all of this holds.
 #[tokio::test]
 async fn a_lane_is_enabled_by_all_conditions_together() {
     let world = World::new().await;

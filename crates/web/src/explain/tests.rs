@@ -38,9 +38,9 @@ fn is_helpful(steps: &[Step]) {
     }
 }
 
-/// C21: where nothing is wrong, the chain says so, with the figures.
+/// Where nothing is wrong, the chain says so, with the figures.
 #[test]
-fn c21_a_healthy_mailbox() {
+fn a_healthy_mailbox() {
     let facts = healthy();
     let steps = incoming(&facts, now());
     assert_eq!(worst(&steps), Verdict::Ok, "{steps:#?}");
@@ -77,10 +77,10 @@ fn c21_a_healthy_mailbox() {
     is_helpful(&steps);
 }
 
-/// F25: each thing that can be wrong with reading, where the chain shows it, with the value, and what becomes of the
+/// Each thing that can be wrong with reading, where the chain shows it, with the value, and what becomes of the
 /// rest.
 #[test]
-fn f25_what_stops_reading() {
+fn what_stops_reading() {
     let table: &[(Change, &str, Verdict, &str)] = &[
         (|f| f.mailbox.active = false, "record", Verdict::Stops, "inactive"),
         (
@@ -150,9 +150,9 @@ fn f25_what_stops_reading() {
     }
 }
 
-/// F25: what puts reading off, and goes on by itself.
+/// What puts reading off, and goes on by itself.
 #[test]
-fn f25_what_puts_reading_off() {
+fn what_puts_reading_off() {
     let table: &[(Change, &str, &str, &str)] = &[
         (
             |f| {
@@ -284,9 +284,9 @@ fn only_alerts_of_the_direction_count() {
     assert!(step(&steps, "alerts").sentence.starts_with("1 alert is open: OutcomeUnknown;"), "{steps:#?}");
 }
 
-/// H1: what holds back what waits to be sent.
+/// What holds back what waits to be sent.
 #[test]
-fn h1_what_holds_the_outbox() {
+fn what_holds_the_outbox() {
     let waiting: Change = |f| (f.outbox.waiting, f.outbox.due_at) = (2, Some(minutes(-10)));
     let table: &[(Change, &[&str], &str)] = &[
         (|_| {}, &["outbox"], "connections may all be in use"),
@@ -309,9 +309,9 @@ fn h1_what_holds_the_outbox() {
     assert_eq!(worst(&incoming(&facts, now())), Verdict::Ok, "the other direction goes on");
 }
 
-/// F25: a record: accepted for whom, belonging to what.
+/// A record: accepted for whom, belonging to what.
 #[test]
-fn f25_a_recorded_message() {
+fn a_recorded_message() {
     let facts = MessageFacts { emails: vec![received()], ..MessageFacts::default() };
     let steps = message(&facts, Some(&healthy()), &[], now());
     assert_eq!(worst(&steps), Verdict::Ok, "{steps:#?}");
@@ -362,9 +362,9 @@ fn f25_a_message_set_aside() {
     is_helpful(&steps);
 }
 
-/// H1: how far an email that is sent has come.
+/// How far an email that is sent has come.
 #[test]
-fn h1_a_sent_message() {
+fn a_sent_message() {
     for (state, verdict, words) in [
         ("sent", Verdict::Ok, "The server said: 250 queued as 4711"),
         ("pending", Verdict::Waits, "2 attempts so far, the next due 2026-11-23 09:04:00"),
@@ -389,9 +389,9 @@ fn h1_a_sent_message() {
     }
 }
 
-/// H6: one recipient is refused, the others have it.
+/// One recipient is refused, the others have it.
 #[test]
-fn h6_each_recipient_is_told_of() {
+fn each_recipient_is_told_of() {
     let mut email = written("sent");
     let recipient = |address: &str, state: &str, reply: Option<&str>| RecipientFacts {
         address: address.into(),
@@ -406,9 +406,9 @@ fn h6_each_recipient_is_told_of() {
     assert_eq!(step(&steps, "recipient").sentence, "b@x.test refused: 550 no such user.");
 }
 
-/// H1: an email waits because its mailbox may not send.
+/// An email waits because its mailbox may not send.
 #[test]
-fn h1_what_stops_the_mailbox_stops_the_email() {
+fn what_stops_the_mailbox_stops_the_email() {
     let mut sender = healthy();
     sender.mailbox.outgoing_enabled = false;
     let facts = MessageFacts { emails: vec![written("pending")], ..MessageFacts::default() };
@@ -418,9 +418,9 @@ fn h1_what_stops_the_mailbox_stops_the_email() {
     assert_eq!(worst(&message(&facts, None, &[sender], now())), Verdict::Ok, "it is out");
 }
 
-/// F25: nobody has seen it: the usual causes, by how the mailboxes stand, or the chain of the one that was named.
+/// Nobody has seen it: the usual causes, by how the mailboxes stand, or the chain of the one that was named.
 #[test]
-fn f25_a_message_nobody_has_seen() {
+fn a_message_nobody_has_seen() {
     let elsewhere =
         Elsewhere { mailboxes: 10, read: 6, stopped: 2, failing: 1, overdue: 0, open_breakers: 1, quarantined: 3 };
     let facts = MessageFacts { elsewhere, ..MessageFacts::default() };

@@ -122,9 +122,9 @@ async fn an_answer_refers_to_what_it_answers() {
     assert_eq!(world.post("/emails", answer).await.expect(422).complaints()[0].0, "in_reply_to_email_id");
 }
 
-/// E8: files within the limit are kept as they are, larger ones refused.
+/// Files within the limit are kept as they are, larger ones refused.
 #[tokio::test]
-async fn e8_files_go_in_and_out() {
+async fn files_go_in_and_out() {
     let world = World::new().await;
     let (user, _) = world.user("ann").await;
     let mut with_file = draft(&user);

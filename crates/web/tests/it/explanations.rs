@@ -68,9 +68,9 @@ async fn about(world: &World, role: Role, query: &str) -> Answer {
     world.call(Some(role), "GET", &format!("/explanations/messages?{query}"), None, &[]).await
 }
 
-/// F25: the chain of a mailbox follows its record; operators may ask, programs may not.
+/// The chain of a mailbox follows its record; operators may ask, programs may not.
 #[tokio::test]
-async fn f25_a_mailbox_is_explained() {
+async fn a_mailbox_is_explained() {
     let world = World::new().await;
     let mailbox = served(&world, "ann").await;
     let path = format!("/explanations/mailboxes/{mailbox}");
@@ -132,9 +132,9 @@ async fn f25_a_message_is_explained() {
     }
 }
 
-/// H1: an email that is sent is found by the Message-ID it was given, and waits with its mailbox.
+/// An email that is sent is found by the Message-ID it was given, and waits with its mailbox.
 #[tokio::test]
-async fn h1_a_sent_email_is_explained() {
+async fn a_sent_email_is_explained() {
     let world = World::new().await;
     let mailbox = served(&world, "ann").await;
     let user = world.get(&format!("/mailboxes/{mailbox}")).await.body["owner"]["id"].clone();
@@ -177,9 +177,9 @@ async fn f25_m11_item_failures_are_listed() {
     world.get(&format!("/mailboxes/{}/items", uuid::Uuid::nil())).await.expect(404);
 }
 
-/// F25: what is set aside is released or dropped, once, by whom it is noted, and the alert ends.
+/// What is set aside is released or dropped, once, by whom it is noted, and the alert ends.
 #[tokio::test]
-async fn f25_items_are_released_and_dropped() {
+async fn items_are_released_and_dropped() {
     let world = World::new().await;
     let mailbox = served(&world, "ann").await;
     put(&world, &mailbox, "k1", Disposition::Quarantined(None)).await;

@@ -50,7 +50,7 @@ async fn c5_deletion_is_for_queues() {
     world.patch(&format!("/mailboxes/{queue}"), json!({ "delete_after_processing": true })).await.expect(200);
 }
 
-/// C6, B9, B15: an account of its own has name and password; the password is sealed and never shown.
+/// C6, B15: an account of its own has name and password; the password is sealed and never shown.
 #[tokio::test]
 async fn c6_b15_own_credentials() {
     let world = World::new().await;
@@ -73,9 +73,9 @@ async fn c6_b15_own_credentials() {
     }
 }
 
-/// D1–D3: one account on a server belongs to one mailbox; the conflict names who has it.
+/// D2, D3: one account on a server belongs to one mailbox; the conflict names who has it.
 #[tokio::test]
-async fn d2_an_account_has_one_mailbox() {
+async fn d2_d3_an_account_has_one_mailbox() {
     let world = World::new().await;
     let profile = world.profile("pop").await;
     let ((_, ann), (_, bob)) = (world.user("ann").await, world.user("bob").await);
@@ -92,9 +92,9 @@ async fn d2_an_account_has_one_mailbox() {
     world.patch(&format!("/email-server-profiles/{elsewhere}"), moved).await.expect(409);
 }
 
-/// C7, C10: approval and rejection, by whom and when; rejecting clears the pair.
+/// C10: approval and rejection, by whom and when; rejecting clears the pair.
 #[tokio::test]
-async fn c7_c10_approval() {
+async fn c10_approval() {
     let world = World::new().await;
     let (_, mailbox) = world.user("ann").await;
     let approved = act(&world, &mailbox, "approve").await.expect(200);
@@ -104,7 +104,7 @@ async fn c7_c10_approval() {
     let rejected = act(&world, &mailbox, "reject").await.expect(200).body;
     assert_eq!(rejected["address_status"], "rejected");
     assert!(rejected["approved_by"].is_null() && rejected["approved_at"].is_null());
-    // C8: it takes the privilege.
+    // It takes the privilege.
     for role in [Role::Operator, Role::Service] {
         let refused =
             world.call(Some(role), "POST", &format!("/mailboxes/{mailbox}/approve"), None, &[]).await.expect(403);

@@ -15,7 +15,7 @@ async fn b5_ports_are_filled_in_and_can_be_changed() {
         (made.body["incoming"]["port"].as_u64(), made.body["outgoing"]["port"].as_u64()),
         (Some(995), Some(465))
     );
-    // B6: TLS is on unless said otherwise.
+    // TLS is on unless said otherwise.
     assert_eq!(
         (made.body["incoming"]["tls"].as_str(), made.body["outgoing"]["tls"].as_str()),
         (Some("implicit"), Some("implicit"))

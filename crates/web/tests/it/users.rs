@@ -34,7 +34,7 @@ async fn c1_a_new_user_and_a_new_queue_have_a_mailbox() {
     }
 }
 
-/// C2: the address is kept in step both ways, and another one has to be approved again. C10: the pair goes.
+/// C2: the address is kept in step both ways, and another one has to be approved again: who approved it is forgotten.
 #[tokio::test]
 async fn c2_the_address_is_kept_in_step() {
     let world = World::new().await;

@@ -36,7 +36,7 @@ async fn busy() -> (Stage, lockstep_model::id::MailboxId) {
     (stage, mailbox)
 }
 
-/// A12: after a fault at any call nothing stays taken, and the next run finishes the work.
+/// After a fault at any call nothing stays taken, and the next run finishes the work.
 #[tokio::test]
 async fn faults_at_any_call_give_everything_back() {
     let throttled = Fault::new(FaultScope::Profile, FaultClass::Throttled, "Throttled", "slow down");
@@ -106,7 +106,7 @@ async fn dropped_at_any_call_everything_is_given_back() {
     }
 }
 
-/// A11: no permit, no connection; the scheduler hears when to ask again.
+/// No permit, no connection; the scheduler hears when to ask again.
 #[tokio::test]
 async fn without_a_permit_nothing_is_opened() {
     let (stage, anna) = Stage::with_anna().await;

@@ -31,7 +31,7 @@ async fn wanted(stage: &Stage) -> i64 {
     stage.world.number("SELECT count(*) FROM remote_items WHERE delete_wanted").await
 }
 
-/// G6: what became a record goes, once it is committed; what did not stays.
+/// C5: what became a record goes, once it is committed; what did not stays.
 #[tokio::test]
 async fn processed_messages_are_deleted_after_the_commit() {
     let (stage, mailbox) = support().await;

@@ -106,7 +106,7 @@ async fn missing_credentials_are_a_fault_of_the_mailbox() {
     assert!(stage.server.calls().is_empty());
 }
 
-/// C10: what is too large is refused by its announced size; one that lied is set aside when it has come too far.
+/// F21: what is too large is refused by its announced size; one that lied is set aside when it has come too far.
 #[tokio::test]
 async fn what_is_too_large_is_never_read_to_its_end() {
     let (stage, anna) = Stage::with_anna().await;

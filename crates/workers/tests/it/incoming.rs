@@ -19,7 +19,7 @@ fn fill(stage: &Stage, count: usize) {
     }
 }
 
-/// C3: pages of fifty, each committed by itself; the cursor with the last one only.
+/// Pages of fifty, each committed by itself; the cursor with the last one only.
 #[tokio::test]
 async fn pages_are_committed_one_by_one_and_the_cursor_with_the_last() {
     let (stage, anna) = Stage::with_anna().await;
@@ -43,7 +43,7 @@ async fn pages_are_committed_one_by_one_and_the_cursor_with_the_last() {
     assert_eq!(stage.world.number("SELECT count(*) FROM email_mailboxes").await, 120);
 }
 
-/// C2, P3: a cycle that finds nothing writes nothing at all.
+/// A cycle that finds nothing writes nothing at all.
 #[tokio::test]
 async fn nothing_new_writes_nothing() {
     let (stage, anna) = Stage::with_anna().await;

@@ -1,4 +1,4 @@
-//! F25: what becomes no record is found by its Message-ID, and what a person decides about it stands.
+//! What becomes no record is found by its Message-ID, and what a person decides about it stands.
 
 use lockstep_model::{mailbox::TrackOption, remote::RemoteKey};
 use lockstep_store::item_failures::{self, Decided};
@@ -14,10 +14,10 @@ async fn named(stage: &Stage) -> Vec<String> {
     stage.world.texts(named).await
 }
 
-/// F25: refused by its header, or set aside after it: the Message-ID is known. What is too large is not looked at, and a
+/// Refused by its header, or set aside after it: the Message-ID is known. What is too large is not looked at, and a
 /// record has its own.
 #[tokio::test]
-async fn f25_what_is_no_record_keeps_its_message_id() {
+async fn what_is_no_record_keeps_its_message_id() {
     let stage = Stage::new().await;
     let anna = stage.user("anna", TrackOption::InResponse).await;
     stage.world.sql("UPDATE organisations SET max_message_bytes = 20000").await;
@@ -54,9 +54,9 @@ async fn f25_what_is_no_record_keeps_its_message_id() {
     assert_eq!(named(&stage).await[0], "broken tracked -", "the record has it now");
 }
 
-/// F25: a message that was given up is read again when a person wants it; one that was dropped never is.
+/// A message that was given up is read again when a person wants it; one that was dropped never is.
 #[tokio::test]
-async fn f25_released_is_read_again_and_dropped_is_not() {
+async fn released_is_read_again_and_dropped_is_not() {
     let (stage, anna) = Stage::with_anna().await;
     for key in ["dropped", "released"] {
         stage.server.put(ANNA, key, plain(key));

@@ -40,7 +40,7 @@ fn refused() -> Fault {
     Fault::new(FaultScope::Mailbox, FaultClass::Auth, "LoginRefused", "-ERR no")
 }
 
-/// A9: both directions are tried; what works is enabled.
+/// C11, C13, C14: both directions are tried; what works is enabled.
 #[tokio::test]
 async fn a_mailbox_that_works_is_enabled() {
     let (stage, anna, operation) = untested().await;
@@ -54,7 +54,7 @@ async fn a_mailbox_that_works_is_enabled() {
     assert!(stage.server.calls().is_empty(), "a hint that comes again is stale");
 }
 
-/// A10: one direction fails: the other is enabled, the owner hears why, in the server's own words.
+/// C13: one direction fails: the other is enabled, the owner hears why, in the server's own words.
 #[tokio::test]
 async fn a_direction_that_fails_is_not_enabled() {
     for (nth, expected) in [(1, "failure success f t f"), (2, "success failure t f t")] {

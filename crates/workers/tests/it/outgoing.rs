@@ -48,7 +48,7 @@ async fn due_in(stage: &Stage) -> i64 {
     stage.world.number(&format!("SELECT extract(epoch FROM due_at - '{now}'::timestamptz) FROM deliveries")).await
 }
 
-/// H4: from Pending Send by Sending to Sent; the record keeps the server's words.
+/// H2: from Pending Send by Sending to Sent; the record keeps the server's words.
 #[tokio::test]
 async fn an_email_is_sent_once() {
     let (stage, anna, email) = stage(&[CARLA]).await;
@@ -115,7 +115,7 @@ async fn doubled_hints_send_once() {
     assert_eq!(stage.server.given().len(), 1);
 }
 
-/// H6: who is refused is noted and the others get it; hidden copies stand in no header.
+/// H9: who is refused is noted and the others get it; hidden copies stand in no header.
 #[tokio::test]
 async fn recipients_are_answered_one_by_one() {
     let (stage, _, email) = stage(&[CARLA, DORA]).await;
@@ -164,7 +164,7 @@ async fn a_rest_that_never_accepts_is_given_up() {
     assert_eq!(stage.server.given().iter().filter(|given| given.to.contains(&DORA.to_owned())).count(), 1);
 }
 
-/// H7: ten attempts, pauses that double, then Failed with the server's words and an alert.
+/// H4: ten attempts, pauses that double, then Failed with the server's words and an alert.
 #[tokio::test]
 async fn attempts_are_spread_and_end() {
     let (stage, _, email) = stage(&[CARLA]).await;
@@ -185,7 +185,7 @@ async fn attempts_are_spread_and_end() {
     assert!(stage.server.given().is_empty());
 }
 
-/// H8: what the server will never take fails at once.
+/// What the server will never take fails at once.
 #[tokio::test]
 async fn a_permanent_refusal_fails_at_once() {
     let (stage, anna, email) = stage(&[CARLA]).await;
@@ -316,7 +316,7 @@ async fn the_result_is_recorded_with_patience() {
     assert_eq!(stage.server.given().len(), 1);
 }
 
-/// H3, A11: no permit: not an attempt, and no connection.
+/// No permit: not an attempt, and no connection.
 #[tokio::test]
 async fn without_a_permit_the_send_waits() {
     let (stage, anna, email) = stage(&[CARLA]).await;

@@ -255,9 +255,9 @@ async fn e13_two_pages_make_one_record_of_a_stranger() {
     assert_eq!(stage.world.number("SELECT count(DISTINCT record_id) FROM email_parties WHERE role = 'from'").await, 1);
 }
 
-/// F19: items of a queue can be listed page by page.
+/// Items of a queue can be listed page by page.
 #[tokio::test]
-async fn f19_a_queue_is_read_page_by_page() {
+async fn a_queue_is_read_page_by_page() {
     let stage = Stage::new().await;
     let sales: QueueId = stage.world.queue("sales", TrackOption::All).await;
     let mailbox = stage.world.mailbox(stage.profile, Owner::Queue(sales)).await;

@@ -77,7 +77,7 @@ async fn each_option_accepts_what_it_says() {
     }
 }
 
-/// E8: an answer is filed with what it answers.
+/// F9: an answer is filed with what it answers.
 #[tokio::test]
 async fn an_answer_is_correlated() {
     let stage = Stage::new().await;
@@ -100,7 +100,7 @@ async fn an_answer_is_correlated_with_a_message_of_its_own_page() {
     assert_eq!(stage.world.texts(answered).await, ["first@kunde.example"]);
 }
 
-/// E6: senders and recipients belong to records; the record belongs to who accepted it.
+/// Senders and recipients belong to records; the record belongs to who accepted it.
 #[tokio::test]
 async fn parties_are_resolved_and_the_record_has_an_owner() {
     let stage = Stage::new().await;
@@ -124,7 +124,7 @@ async fn parties_are_resolved_and_the_record_has_an_owner() {
     assert_eq!(stage.world.text("SELECT accepting_kind FROM emails").await, "user");
 }
 
-/// B13: what was received before processing was to begin is left alone, by its header.
+/// B17: what was received before processing was to begin is left alone, by its header.
 #[tokio::test]
 async fn old_mail_is_left_alone() {
     let (stage, anna) = Stage::with_anna().await;
