@@ -53,10 +53,10 @@ use sqlx::{
 pub use error::{Conflict, Error, Result};
 pub use vault::{SealError, Vault};
 
-/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 /// Questions to the database when clocks are compared.
 const CLOCK_SAMPLES: usize = 5;
 
+/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     now: DateTime<Utc>,
@@ -144,7 +144,6 @@ impl Store {
             .await?)
     }
 
-    /// Brings the schema up to date. Safe to run from several processes at once.
     /// Asks the database for its time, several times over one connection that stands already: what it takes to get a
     /// connection is no part of the exchange. For [`SystemClock::keep_in_step`].
     ///
@@ -166,6 +165,7 @@ impl Store {
         Ok(samples)
     }
 
+    /// Brings the schema up to date. Safe to run from several processes at once.
     ///
     /// # Errors
     /// When a migration fails or the database was migrated by newer code.
