@@ -43,7 +43,7 @@ async fn the_facts_of_a_mailbox() {
     put(&world, anna, "c", Disposition::Refused).await;
     world.outgoing(anna, &["x@kunde.example"]).await;
     let mut tx = world.store.begin().await.unwrap();
-    let alert = serde_json::json!({});
+    let alert = serde_json::json!({ "message": "no", "address": "anna@muster.example" });
     let about = Subject::Part(anna, Part::Incoming);
     alerts::raise(&mut tx, "Unauthorized", Severity::Error, about, alert.clone()).await.unwrap();
     alerts::raise(&mut tx, "ServerUnreachable", Severity::Error, Subject::Profile(profile), alert.clone())

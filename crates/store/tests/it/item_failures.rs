@@ -44,7 +44,8 @@ async fn world() -> (World, MailboxId) {
     items::put(&mut tx, mailbox, &known).await.unwrap();
     for known in &known[1..] {
         let subject = Subject::Item(mailbox, &known.key);
-        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, serde_json::json!({})).await.unwrap();
+        let parameters = serde_json::json!({ "message": "no" });
+        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();
     }
     tx.commit().await.unwrap();
     (world, mailbox)

@@ -54,7 +54,8 @@ async fn put(world: &World, mailbox: &str, name: &str, disposition: Disposition)
     items::put(&mut tx, id(mailbox), std::slice::from_ref(&item)).await.unwrap();
     if disposition != Disposition::Refused {
         let subject = Subject::Item(id(mailbox), &item.key);
-        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, json!({})).await.unwrap();
+        let parameters = json!({ "message": "no" });
+        alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();
     }
     tx.commit().await.unwrap();
 }
