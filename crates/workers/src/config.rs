@@ -96,5 +96,6 @@ impl Config {
     }
 }
 
-/// What a page may hold in memory at most, in MiB: its texts, and one message in transit.
+/// What a page may hold in memory at most, in MiB, where bodies have at most 1 MiB: its texts, and one message in
+/// transit.
 pub(crate) const PAGE_MIB: u32 = 16;

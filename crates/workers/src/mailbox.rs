@@ -3,6 +3,7 @@
 mod facts;
 mod handler;
 mod known;
+mod look;
 mod page;
 mod plan;
 mod receive;

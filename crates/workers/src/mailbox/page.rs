@@ -1,18 +1,14 @@
-//! One page: fetch what is new, decide, and write it in one fenced transaction.
+//! One page: what was read of it is decided and written, each part in one fenced transaction.
 
 use std::time::Duration;
 
-use lockstep_connector::{Deadline, Delta, RemoteHead, Session, fingerprint};
-use lockstep_engine::{
-    acceptance::{self, Decision, Reason},
-    quarantine,
-};
-use lockstep_mime::{Limits, header::Headers};
+use lockstep_connector::{Deadline, Delta, RemoteHead, Session};
+use lockstep_engine::{acceptance::Decision, quarantine};
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
     id::MailboxId,
-    remote::{Fingerprint, RemoteKey},
+    remote::RemoteKey,
 };
 use lockstep_store::{
     Error, Tx,
@@ -28,8 +24,8 @@ use crate::{
     Context,
     mailbox::{
         facts::{self, Facts, Questions},
+        look::{self, Looked},
         plan::{self, Planned},
-        receive::{self, Received, Trouble},
     },
 };
 
@@ -55,16 +51,6 @@ impl From<Error> for Stopped {
     }
 }
 
-/// A normalised Message-ID, where the header was read.
-type MessageId = Option<String>;
-
-/// What is known of an item after it was looked at.
-enum Looked {
-    Refused(Reason, Option<Fingerprint>, MessageId),
-    Received(Box<Received>),
-    Failed(Fault, MessageId),
-}
-
 /// Works a page off and adds to `counts`. The run's version moves with each commit.
 pub(crate) async fn work(
     context: &Context,
@@ -83,139 +69,34 @@ pub(crate) async fn work(
         }
         tx.commit().await?;
     }
-    let (looked, stopped) = look(context, run, session, &delta.heads, deadline, counts).await?;
-    if !looked.is_empty() {
-        CrashPoint::STORED.reach();
+    let (mut reading, mut stopped) = look::by_header(context, run, session, &delta.heads, deadline).await?;
+    let alone = Delta::default();
+    loop {
+        if stopped.is_none() {
+            stopped = reading.some_bodies(context, run, session, deadline, counts).await?;
+        }
+        let (looked, complete) = (reading.take(), reading.is_done() && stopped.is_none());
+        if !looked.is_empty() {
+            CrashPoint::STORED.reach();
+        }
+        // A page that was cut short is written as far as it got, without the cursor: the rest is still new next time.
+        let listing = if complete || stopped.is_some() { &delta } else { &alone };
+        commit(context, run, listing, looked, complete, counts).await?;
+        CrashPoint::PAGE_COMMITTED.reach();
+        match stopped {
+            Some(fault) => return Err(Stopped::Remote(fault)),
+            None if complete => return Ok(()),
+            None => {}
+        }
     }
-    // A page that was cut short is written as far as it got, without the cursor: the rest is still new next time.
-    let complete = stopped.is_none();
-    commit(context, run, &delta, looked, complete, counts).await?;
-    CrashPoint::PAGE_COMMITTED.reach();
-    stopped.map_or(Ok(()), |fault| Err(Stopped::Remote(fault)))
 }
 
 fn lane() -> lockstep_model::mailbox::Lane {
     lockstep_model::mailbox::Lane::Incoming
 }
 
-/// Reads headers where they decide, then the bodies of what may be accepted. Returns what was looked at before a
-/// fault of the connection, and that fault.
-async fn look(
-    context: &Context,
-    run: &Run,
-    session: &mut dyn Session,
-    heads: &[RemoteHead],
-    deadline: &Deadline,
-    counts: &mut Counts,
-) -> Result<(Vec<(RemoteHead, Looked)>, Option<Fault>), Stopped> {
-    let mut looked = Vec::with_capacity(heads.len());
-    let mut wanted = Vec::with_capacity(heads.len());
-    for head in heads {
-        if head.size > run.limits.max_message_bytes {
-            looked.push((head.clone(), Looked::Refused(Reason::TooLarge, None, None)));
-        } else {
-            wanted.push((head.clone(), None));
-        }
-    }
-    if acceptance::headers_first(run.track, run.process_from.is_some()) && !wanted.is_empty() {
-        let heads = wanted.into_iter().map(|(head, _)| head).collect();
-        match sift(context, run, session, heads, deadline, &mut looked).await? {
-            Ok(accepted) => wanted = accepted,
-            Err(fault) => return Ok((looked, Some(fault))),
-        }
-    }
-    for (head, message_id) in wanted {
-        match fetch(context, run, session, &head, deadline).await {
-            Ok(received) => {
-                counts.bytes += received.size;
-                context.metrics.bytes.inc_by(received.size);
-                looked.push((head, Looked::Received(Box::new(received))));
-            }
-            Err(Trouble::Remote(fault)) if fault.scope == FaultScope::Item => {
-                looked.push((head, Looked::Failed(fault, message_id)));
-            }
-            Err(Trouble::Remote(fault)) => return Ok((looked, Some(fault))),
-            Err(Trouble::Store(error)) => return Err(Stopped::Store(error)),
-        }
-    }
-    Ok((looked, None))
-}
-
-/// Refuses by header; returns the heads whose bodies are wanted.
-async fn sift(
-    context: &Context,
-    run: &Run,
-    session: &mut dyn Session,
-    heads: Vec<RemoteHead>,
-    deadline: &Deadline,
-    looked: &mut Vec<(RemoteHead, Looked)>,
-) -> Result<Result<Vec<(RemoteHead, MessageId)>, Fault>, Stopped> {
-    let blocks = match session.headers(&heads, deadline).await {
-        Ok(blocks) => blocks,
-        Err(fault) => return Ok(Err(fault)),
-    };
-    if blocks.len() != heads.len() {
-        // Which header belongs to which item is anybody's guess; an item without one would be lost.
-        let message = format!("asked for {} headers, got {}", heads.len(), blocks.len());
-        return Ok(Err(Fault::new(FaultScope::Mailbox, FaultClass::Bug, "HeadersMissing", message)));
-    }
-    let limits = mime_limits(run);
-    let mut parsed = Vec::with_capacity(heads.len());
-    let mut questions = Questions::default();
-    for (head, block) in heads.into_iter().zip(blocks) {
-        let Some(block) = block else {
-            let fault = Fault::new(FaultScope::Item, FaultClass::Gone, "ItemUnavailable", "listed, but gone since");
-            looked.push((head, Looked::Failed(fault, None)));
-            continue;
-        };
-        let (headers, _) = Headers::parse(&block, &limits);
-        questions.about(run, &headers);
-        parsed.push((head, headers, block));
-    }
-    let mut tx = context.store.begin().await?;
-    let facts = ask(&mut tx, run, &questions).await?;
-    let now = tx.now();
-    drop(tx);
-    let mut accepted = Vec::new();
-    for (head, headers, block) in parsed {
-        let received_at = receive::received_at(&block).or(headers.date).unwrap_or(now);
-        match plan::judge(run, &facts, &headers, head.size, received_at).0 {
-            Decision::Accept { .. } => accepted.push((head, facts::message_id(&headers))),
-            Decision::Refuse(reason) => {
-                let refused =
-                    Looked::Refused(reason, Some(fingerprint::of_header(&block)), facts::message_id(&headers));
-                looked.push((head, refused));
-            }
-        }
-    }
-    Ok(Ok(accepted))
-}
-
-/// The bounds a message is read within, and the code page of what names none (B27).
-fn mime_limits(run: &Run) -> Limits {
-    Limits { body_bytes: run.limits.max_body_bytes, default_charset: run.code_page.clone(), ..Limits::default() }
-}
-
-async fn fetch(
-    context: &Context,
-    run: &Run,
-    session: &mut dyn Session,
-    head: &RemoteHead,
-    deadline: &Deadline,
-) -> Result<Received, Trouble> {
-    let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
-    let mut received = receive::receive(&context.store, body, &run.limits, mime_limits(run)).await?;
-    let message = &received.message;
-    let meant_raw = message.unparsable.is_some() || message.is_signed || message.is_encrypted;
-    // Known only now: a signature inside another part, or nothing to be understood at all.
-    if meant_raw && received.raw.is_none() && received.size > 0 {
-        let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
-        received.raw = Some(receive::keep_raw(&context.store, body, &run.limits).await?);
-    }
-    Ok(received)
-}
-
-async fn ask(tx: &mut Tx, run: &Run, questions: &Questions) -> Result<Facts, Error> {
+/// What the database says of what these headers raise.
+pub(crate) async fn ask(tx: &mut Tx, run: &Run, questions: &Questions) -> Result<Facts, Error> {
     let addresses: Vec<_> = questions.addresses.iter().cloned().collect();
     let message_ids: Vec<_> = questions.message_ids.iter().cloned().collect();
     let emails = incoming::by_message_id(tx, &message_ids).await?;
@@ -399,7 +280,8 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
         if let Some(email) = &planned.email
             && let Some(reason) = &email.unparsable
         {
-            let parameters = json!({ "reason": reason, "subject": email.subject });
+            // The code of the reason in words; nothing of the message itself, which not everybody may see.
+            let parameters = json!({ "reason": reason, "message": reason.replace('_', " ") });
             alerts::raise(tx, "EmailUnparsable", Severity::Warning, Subject::Email(email.id, mailbox), parameters)
                 .await?;
         }

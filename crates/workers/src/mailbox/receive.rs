@@ -41,6 +41,27 @@ pub(crate) struct Received {
     pub(crate) size: u64,
 }
 
+impl Received {
+    /// About how many bytes of memory it holds: its texts, its addresses, its files' descriptions.
+    pub(crate) fn held_bytes(&self) -> usize {
+        /// An address, a Message-ID or the description of a file.
+        const ENTRY: usize = 256;
+        let message = &self.message;
+        let texts = [&message.body_text, &message.body_html, &message.first_text_block, &message.headers.subject];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let headers = &message.headers;
+        let entries = headers.from.len()
+            + headers.to.len()
+            + headers.cc.len()
+            + headers.bcc.len()
+            + headers.reply_to.len()
+            + headers.references.len()
+            + headers.in_reply_to.len()
+            + self.attachments.len();
+        texts + (entries + 16) * ENTRY
+    }
+}
+
 /// Why a message was not received.
 pub(crate) enum Trouble {
     /// The server or the connection.

@@ -123,7 +123,7 @@ async fn pages(
         warned |= delta.warning.is_some();
         if !delta.is_empty() {
             CrashPoint::LISTED.reach();
-            let _held = hold(memory, deadline).await?;
+            let _held = hold(memory, share(run, context), deadline).await?;
             page::work(context, run, session, delta, deadline, cautious, counts).await?;
         }
         if !more {
@@ -140,9 +140,20 @@ async fn pages(
     }
 }
 
+/// A page's share of the process's memory in MiB: what is held before it is written, and the texts of one message of the
+/// largest size the organisation allows, in the form they were read in and in the form they are written in.
+fn share(run: &Run, context: &Context) -> u32 {
+    let body = u32::try_from(run.limits.max_body_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    PAGE_MIB.saturating_add(body.saturating_sub(1).saturating_mul(4)).min(context.config.memory_budget_mib)
+}
+
 /// Waits for a page's share of the process's memory.
-async fn hold(memory: &Arc<Semaphore>, deadline: &Deadline) -> Result<tokio::sync::OwnedSemaphorePermit, Stopped> {
-    let share = Arc::clone(memory).acquire_many_owned(PAGE_MIB);
+async fn hold(
+    memory: &Arc<Semaphore>,
+    share: u32,
+    deadline: &Deadline,
+) -> Result<tokio::sync::OwnedSemaphorePermit, Stopped> {
+    let share = Arc::clone(memory).acquire_many_owned(share);
     let held = deadline.run(deadline.remaining(), share).await.map_err(Stopped::Remote)?;
     held.map_err(|_| Stopped::Remote(closed()))
 }

@@ -15,7 +15,7 @@ async fn content(stage: &Stage, digest: &str) -> Vec<u8> {
     chunks.concat()
 }
 
-/// E14: one message in three mailboxes, read at the same moment: one record, three links.
+/// F6: one message in three mailboxes, read at the same moment: one record, three links.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_message_in_three_mailboxes_is_one_record() {
     let stage = Stage::new().await;
@@ -49,7 +49,7 @@ async fn one_message_in_three_mailboxes_is_one_record() {
     assert_eq!(stage.world.number("SELECT count(DISTINCT email_id) FROM remote_items").await, 60);
 }
 
-/// E15: a forged id hides nothing: two messages of one mailbox are two records, in one page or in two.
+/// A forged id hides nothing: two messages of one mailbox are two records, in one page or in two.
 #[tokio::test]
 async fn two_messages_of_one_mailbox_are_two_records() {
     let (stage, anna) = Stage::with_anna().await;
@@ -68,7 +68,7 @@ async fn two_messages_of_one_mailbox_are_two_records() {
     assert_eq!(stage.emails().await, 4, "a copy elsewhere is linked");
 }
 
-/// C12: what cannot be parsed is kept as it came, and told of.
+/// What cannot be parsed is kept as it came, and told of.
 #[tokio::test]
 async fn unparsable_messages_are_kept_raw() {
     let (stage, anna) = Stage::with_anna().await;
@@ -93,7 +93,7 @@ fn multipart(kind: &str, parts: &[(&str, &str)]) -> Vec<u8> {
     mail("multi", "c@kunde.example", ANNA, &format!("Content-Type: {kind}; boundary=b\r\n"), &format!("{body}--b--"))
 }
 
-/// F20: attachments that are too large or of a blocked kind are left out and the record says so; the others are kept.
+/// E8, F20: attachments that are too large or of a blocked kind are left out and the record says so; the others are kept.
 #[tokio::test]
 async fn attachments_over_the_limits_are_left_out() {
     let (stage, anna) = Stage::with_anna().await;
@@ -133,7 +133,7 @@ async fn attachments_over_the_limits_are_left_out() {
     assert_eq!(stage.world.text("SELECT body_text FROM emails").await, "Guten Tag");
 }
 
-/// E20: signed and encrypted messages mean something only as they came; also when a list has wrapped them.
+/// F23: signed and encrypted messages mean something only as they came; also when a list has wrapped them.
 #[tokio::test]
 async fn signed_messages_are_kept_raw() {
     let inner = "--i\r\nContent-Type: text/plain\r\n\r\nGuten Tag\r\n--i\r\nContent-Type: application/pgp-signature\r\n\r\nxxx\r\n--i--";
@@ -226,4 +226,24 @@ async fn b27_undeclared_text_is_read_by_the_profiles_code_page() {
             assert_eq!(stored, format!("{text}|{text}"), "{code_page:?} {track}");
         }
     }
+}
+
+/// N1: what a server announces of sizes may be untrue, so bodies are written as soon as they hold some megabytes: a page
+/// of many is written in parts, each with its own commit.
+#[tokio::test]
+async fn n1_a_page_is_written_in_parts_whatever_sizes_are_announced() {
+    let (stage, anna) = Stage::with_anna().await;
+    let text = "Lorem ipsum dolor sit amet, consectetur adipiscing elit.\r\n".repeat(1 << 14);
+    for number in 0..12 {
+        let id = format!("m{number}");
+        stage.server.put(ANNA, &id, mail(&id, "x@kunde.example", ANNA, "", &text));
+        stage.server.change(ANNA, &id, |m| m.announced = Some(100));
+    }
+    let (before, _) = stage.world.lane(anna).await;
+    let report = stage.run(anna).await;
+    assert_eq!((report.outcome, report.counts.seen, report.counts.tracked), (Outcome::Completed, 12, 12));
+    let (after, _) = stage.world.lane(anna).await;
+    assert!(after - before >= 3, "twelve texts of 1 MB in {} commits", after - before);
+    assert!(stage.has_cursor(anna).await);
+    assert_eq!(stage.run(anna).await.counts.seen, 0, "nothing is read twice");
 }
