@@ -64,6 +64,16 @@ impl Vault {
         Ok(Self { sealing: sealing.ok_or(SealError::NoKey)?, keys: Arc::new(opened) })
     }
 
+    /// The id of the key that seals.
+    pub fn sealing_key(&self) -> &str {
+        &self.sealing
+    }
+
+    /// Whether what this key has sealed can be opened.
+    pub fn opens(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// Seals `secret` for the record `identity` (such as `mailbox/<id>`).
     ///
     /// # Errors

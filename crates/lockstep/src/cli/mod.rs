@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod inventory;
 mod items;
+mod keys;
 mod resources;
 mod table;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Messages that could not be handled.
     #[command(subcommand)]
     DeadLetters(broker::DeadLetters),
+    /// Keys that seal stored passwords.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -165,6 +169,7 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::Doctor(arguments) => doctor::run(&source, arguments).await,
         Command::Broker(arguments) => broker::run(&source, arguments).await,
         Command::DeadLetters(arguments) => broker::dead_letters(&source, arguments).await,
+        Command::Keys(command) => keys::run(&source, command).await,
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Item(arguments) => items::run(arguments).await,
         Command::Api(arguments) => resources::raw(arguments).await,

@@ -237,6 +237,20 @@ settings! {
 }
 
 settings! {
+    /// What commands on sealed passwords read (`keys`).
+    KeysSettings
+    reads {
+        /// `[database]`
+        database: Database,
+        /// `[secrets]`
+        secrets: Secrets,
+    }
+    tolerates {
+        broker, redis, network, time, scheduler, mailbox_worker, outgoing_worker, async_worker, web,
+    }
+}
+
+settings! {
     /// What commands on the broker alone read (`broker apply`).
     BrokerSettings
     reads {

@@ -4,6 +4,7 @@
 mod api;
 mod connections;
 mod explain;
+mod keys;
 mod life;
 mod mailbox;
 mod process;

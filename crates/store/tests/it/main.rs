@@ -15,6 +15,7 @@ mod migrations;
 mod nudges;
 mod operations;
 mod replicas;
+mod rotation;
 mod schedules;
 mod schema;
 mod seed;
