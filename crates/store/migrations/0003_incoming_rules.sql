@@ -8,7 +8,8 @@ ALTER TABLE organisations
     ADD COLUMN queue_items_for_recipients     boolean NOT NULL DEFAULT true,
     ADD COLUMN queue_items_for_receiving      boolean NOT NULL DEFAULT false,
     ADD COLUMN queue_items_for_known          boolean NOT NULL DEFAULT false,
-    ADD COLUMN auto_create_people             boolean NOT NULL DEFAULT true;
+    ADD COLUMN auto_create_people             boolean NOT NULL DEFAULT true,
+    ADD COLUMN allow_unresolved_recipients    boolean NOT NULL DEFAULT true;
 COMMENT ON COLUMN organisations.internal_email_twice IS
     'Email from one user to another is two records, sent and received; else the sent one alone.';
 

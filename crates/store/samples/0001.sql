@@ -100,6 +100,9 @@ INSERT INTO alerts (id, key, code, severity, scope, mailbox_id, parameters, occu
     ('01930000-0000-7000-8000-0000000000a0', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{"message": "-ERR no"}', 3, '2026-11-01 08:50+00', '2026-11-01 08:55+00', NULL),
     ('01930000-0000-7000-8000-0000000000a1', 'LoginRefused/mailbox/01930000-0000-7000-8000-000000000051/incoming', 'LoginRefused', 'error', 'mailbox', '01930000-0000-7000-8000-000000000051', '{}', 1, '2026-11-01 07:50+00', '2026-11-01 07:55+00', '2026-11-01 08:00+00');
 
+INSERT INTO queue_items (id, queue_id, email_id, entered_at)
+VALUES ('01930000-0000-7000-8000-0000000000f8', '01930000-0000-7000-8000-000000000020', '01930000-0000-7000-8000-000000000060', '2026-11-01 08:10+00');
+
 INSERT INTO feed_state (epoch, last_position) VALUES ('01930000-0000-7000-8000-0000000000b0', 1);
 INSERT INTO feed_entries (position, record_kind, record_id, change, fields, record_version, changed_at) VALUES
     (1, 'email', '01930000-0000-7000-8000-000000000060', 'created', '{}', 1, '2026-11-01 08:10+00'),

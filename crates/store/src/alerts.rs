@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_model::{
+    catalogue,
     id::{AlertId, EmailId, MailboxId, ProfileId, WebhookEndpointId},
     mailbox::Lane,
     remote::RemoteKey,
@@ -70,6 +71,8 @@ impl From<Lane> for Part {
 /// What an alert is about. An open alert is one per code and subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject<'a> {
+    /// The organisation as a whole.
+    Organisation,
     /// A server.
     Profile(ProfileId),
     /// A mailbox as a whole.
@@ -87,6 +90,7 @@ pub enum Subject<'a> {
 impl Subject<'_> {
     fn scope(self) -> &'static str {
         match self {
+            Self::Organisation => "organisation",
             Self::Profile(_) => "profile",
             Self::Mailbox(_) | Self::Part(..) => "mailbox",
             Self::Item(..) | Self::Email(..) => "item",
@@ -96,6 +100,7 @@ impl Subject<'_> {
 
     pub(crate) fn key(self, code: &str) -> String {
         match self {
+            Self::Organisation => format!("{code}/organisation"),
             Self::Profile(id) => format!("{code}/profile/{id}"),
             Self::Mailbox(id) => format!("{code}/mailbox/{id}"),
             Self::Part(id, part) => format!("{code}/mailbox/{id}/{}", part.as_str()),
@@ -107,6 +112,7 @@ impl Subject<'_> {
 
     fn ids(self) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>) {
         match self {
+            Self::Organisation => (None, None, None),
             Self::Profile(id) => (Some(id.0), None, None),
             Self::Mailbox(id) | Self::Part(id, _) | Self::Item(id, _) => (None, Some(id.0), None),
             Self::Email(email, mailbox) => (None, Some(mailbox.0), Some(email.0)),
@@ -121,6 +127,12 @@ impl Subject<'_> {
 /// [`crate::Error::Unavailable`].
 pub async fn raise(tx: &mut Tx, code: &str, severity: Severity, subject: Subject<'_>, parameters: Value) -> Result<()> {
     let (profile, mailbox, email) = subject.ids();
+    debug_assert!(
+        catalogue::find(code).is_none_or(|entry| entry
+            .parameters()
+            .all(|name| parameters.get(name).is_some_and(|value| !value.is_null()))),
+        "{code} was raised without all that its text speaks of: {parameters}"
+    );
     let now = tx.now();
     sqlx::query!(
         "/* alerts::raise */ INSERT INTO alerts
@@ -159,6 +171,19 @@ pub async fn resolve(tx: &mut Tx, code: &str, subject: Subject<'_>) -> Result<bo
     .execute(tx.connection())
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Whether an alert of this code and subject is open.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn is_open(tx: &mut Tx, code: &str, subject: Subject<'_>) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "/* alerts::is_open */ SELECT EXISTS (SELECT FROM alerts WHERE key = $1 AND resolved_at IS NULL) AS \"open!\"",
+        subject.key(code),
+    )
+    .fetch_one(tx.connection())
+    .await?)
 }
 
 /// Resolves every open alert about this part of a mailbox's work: it succeeds. Alerts about other parts, about the

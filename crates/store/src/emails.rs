@@ -54,6 +54,10 @@ pub struct EmailRecord {
     pub parent_email_id: Option<Uuid>,
     /// `none` or `in-reply-to`.
     pub correlation_method: String,
+    /// Kind of the record it is about.
+    pub regarding_kind: Option<String>,
+    /// That record, under the id its own system gave it.
+    pub regarding_id: Option<String>,
     /// Why it could not be read as a message; its raw form is kept.
     pub unparsable: Option<String>,
     /// Raised by every write.
@@ -153,7 +157,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
         "/* emails::list */ SELECT id, source, external_id, direction, status, subject, message_id, in_reply_to,
              sent_at, received_at, body_truncated, attachments_left_out, size_bytes, owner_user_id, from_mailbox_id,
              accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id, parent_email_id,
-             correlation_method, unparsable, version, created_at, updated_at
+             correlation_method, regarding_kind, regarding_id, unparsable, version, created_at, updated_at
          FROM emails
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR direction = $2)
            AND ($3::text IS NULL OR status = $3)

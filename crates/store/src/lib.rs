@@ -6,6 +6,7 @@
 pub mod access;
 pub mod alerts;
 pub mod audit;
+pub mod capacity;
 pub mod contents;
 pub mod deliveries;
 pub mod emails;
@@ -27,6 +28,7 @@ pub mod profiles;
 pub mod queue_items;
 pub mod queues;
 pub mod replicas;
+pub mod rotation;
 pub mod schedules;
 pub mod schema;
 pub mod shares;

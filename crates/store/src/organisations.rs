@@ -50,6 +50,8 @@ pub struct Organisation {
     pub queue_items_for_known: bool,
     /// Unknown senders may become contacts or leads, as each user chooses.
     pub auto_create_people: bool,
+    /// Emails may be sent to addresses that belong to no record.
+    pub allow_unresolved_recipients: bool,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -94,8 +96,8 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
         "/* organisations::get */ SELECT id, name, approve_users, approve_queues, max_attachment_bytes,
              max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing,
              use_correlation, only_receiving_mailbox_accepts, internal_email_twice, unresolve_multiple_recipients,
-             queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people, version,
-             created_at, updated_at
+             queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people,
+             allow_unresolved_recipients, version, created_at, updated_at
          FROM organisations",
     )
     .fetch_optional(tx.connection())
@@ -128,7 +130,7 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
              default_incoming = $9, default_outgoing = $10, use_correlation = $12,
              only_receiving_mailbox_accepts = $13, internal_email_twice = $14, unresolve_multiple_recipients = $15,
              queue_items_for_recipients = $16, queue_items_for_receiving = $17, queue_items_for_known = $18,
-             auto_create_people = $19, version = version + 1, updated_at = $11
+             auto_create_people = $19, allow_unresolved_recipients = $20, version = version + 1, updated_at = $11
          WHERE id = $1 RETURNING version",
         organisation.id,
         organisation.name,
@@ -149,6 +151,7 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
         organisation.queue_items_for_receiving,
         organisation.queue_items_for_known,
         organisation.auto_create_people,
+        organisation.allow_unresolved_recipients,
     )
     .fetch_one(tx.connection())
     .await?;

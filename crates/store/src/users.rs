@@ -30,6 +30,8 @@ pub struct User {
     pub active: bool,
     /// Which received mail becomes a record by itself.
     pub track_option: String,
+    /// What an unknown sender of this user's tracked email becomes: `off`, `contact` or `lead`.
+    pub auto_create: String,
     /// Raised by every write.
     pub version: i64,
     /// When it was made.
@@ -47,8 +49,8 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     (user.version, user.created_at, user.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* users::create */ INSERT INTO users (id, source, external_id, name, address, address_key, active,
-             track_option, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+             track_option, created_at, updated_at, auto_create)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)",
         user.id,
         user.source,
         user.external_id,
@@ -58,6 +60,7 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
         user.active,
         user.track_option,
         user.created_at,
+        user.auto_create,
     )
     .execute(tx.connection())
     .await?;
@@ -81,8 +84,8 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
 pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Result<Vec<User>> {
     Ok(sqlx::query_as!(
         User,
-        "/* users::list */ SELECT id, source, external_id, name, address, address_key, active, track_option, version,
-             created_at, updated_at
+        "/* users::list */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
+             version, created_at, updated_at
          FROM users
          WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR address_key = $2)
          ORDER BY id LIMIT $3",
@@ -101,8 +104,8 @@ pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, l
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>> {
     Ok(sqlx::query_as!(
         User,
-        "/* users::get */ SELECT id, source, external_id, name, address, address_key, active, track_option, version,
-             created_at, updated_at
+        "/* users::get */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
+             version, created_at, updated_at
          FROM users WHERE id = $1",
         id.0,
     )
@@ -140,7 +143,7 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
     let now = tx.now();
     let version = sqlx::query_scalar!(
         "/* users::write */ UPDATE users SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             active = $7, track_option = $8, version = version + 1, updated_at = $9
+             active = $7, track_option = $8, auto_create = $10, version = version + 1, updated_at = $9
          WHERE id = $1 RETURNING version",
         user.id,
         user.source,
@@ -151,6 +154,7 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
         user.active,
         user.track_option,
         now,
+        user.auto_create,
     )
     .fetch_one(tx.connection())
     .await?;

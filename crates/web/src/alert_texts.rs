@@ -1,5 +1,6 @@
 //! What alerts say: texts are made from code and parameters when they are read.
 
+use lockstep_model::catalogue;
 use serde_json::Value;
 
 /// The words of an alert.
@@ -12,123 +13,11 @@ pub(crate) struct Words {
 /// Longest value of a parameter inside a text, in characters.
 const MAX_VALUE: usize = 300;
 
-/// Code, title, text and remedy. `{name}` is a parameter.
-const TEXTS: &[(&str, &str, &str, &str)] = &[
-    (
-        "Unauthorized",
-        "The mail server refuses the account",
-        "The server did not accept the account of this mailbox: {message}",
-        "Set the right login and password on the mailbox or its profile, then test and enable the mailbox again.",
-    ),
-    (
-        "OutgoingEmailAuthenticationError",
-        "The outgoing server refuses the account",
-        "The outgoing server did not accept the account: {message}",
-        "Set the right login and password, and ask the provider whether sending needs a permission of its own.",
-    ),
-    (
-        "ConnectFailure",
-        "The mail server cannot be reached",
-        "No connection could be made: {message}",
-        "Check host and port of the profile, the server, and the firewalls on the way. It is tried again by itself.",
-    ),
-    (
-        "HostNotFound",
-        "The mail server's name is unknown",
-        "The name of the server could not be resolved: {message}",
-        "Check the host of the profile for a spelling mistake, and the name servers of this installation.",
-    ),
-    (
-        "SecureConnectionFailed",
-        "No secure connection",
-        "A protected connection could not be made: {message}",
-        "Check the TLS choice and port of the profile, and that the server's certificate is valid for its host name.",
-    ),
-    (
-        "MailboxInUse",
-        "The mailbox is locked by another program",
-        "The server lets only one program read the mailbox at a time: {message}",
-        "Close other programs that read this mailbox, or let them leave pauses. It is tried again by itself.",
-    ),
-    (
-        "LoginDelay",
-        "The server asks for longer pauses",
-        "The server does not allow the next login yet: {message}",
-        "Raise the minimum polling interval of the profile to what the server asks for.",
-    ),
-    (
-        "TimedOut",
-        "The mail server takes too long",
-        "An answer did not come in time: {message}",
-        "Raise the request time-out of the profile if the server is known to be slow. It is tried again by itself.",
-    ),
-    (
-        "ConnectionLost",
-        "The connection broke",
-        "The connection ended in the middle of the work: {message}",
-        "Nothing needs doing unless it happens often; then look at the network and the server's log.",
-    ),
-    (
-        "UidlReset",
-        "The server renamed its messages",
-        "The server gave new identities to messages that were known. They were recognised by their headers.",
-        "Nothing needs doing. If records were made twice, tell the server's administrator.",
-    ),
-    (
-        "OutcomeUnknown",
-        "It is not known whether an email was sent",
-        "The connection was lost after the whole message was handed over: {message}",
-        "Ask a recipient or look into the Sent folder, then decide: sent, send again, or failed.",
-    ),
-    (
-        "EmailUnparsable",
-        "A message could not be read",
-        "A message does not keep to the rules of email; its raw form was kept: {reason}",
-        "Open the message in the mailbox itself. Other messages are not affected.",
-    ),
-    (
-        "EmailTooLarge",
-        "A message is too large",
-        "A message is larger than the organisation allows: {message}",
-        "Raise the largest message size in the organisation's settings, if such messages are wanted.",
-    ),
-    (
-        "ItemUnavailable",
-        "A message could not be fetched",
-        "The server listed a message and then did not hand it over: {message}",
-        "It is tried again by itself. If it stays, look at the message on the server.",
-    ),
-    (
-        "MailboxConnected",
-        "The mailbox is connected",
-        "The test of {address} succeeded; its email is processed from now on.",
-        "Nothing needs doing.",
-    ),
-    (
-        "DeliveryFailed",
-        "An email was not sent",
-        "The email was given up: {message}",
-        "Correct what the server complains of and send the email again.",
-    ),
-    (
-        "WebhookEndpointDisabled",
-        "Another program is not told of changes any more",
-        "The webhook endpoint {name} was disabled ({reason}): {message}",
-        "Mend the receiver, then resume the endpoint: it goes on where it stopped, from a place you name, or from now.",
-    ),
-    (
-        "ItemQuarantined",
-        "A message was set aside",
-        "A message failed more than once and was set aside, so that the others go on: {message}",
-        "It is tried again now and then. The alert's parameters name the message.",
-    ),
-];
-
 /// The words for a code; unknown codes get general ones.
 pub(crate) fn of(code: &str, parameters: &Value) -> Words {
-    match TEXTS.iter().find(|(known, ..)| *known == code) {
-        Some((_, title, text, remedy)) => {
-            Words { title: (*title).to_owned(), text: fill(text, parameters), remedy: (*remedy).to_owned() }
+    match catalogue::find(code) {
+        Some(entry) => {
+            Words { title: entry.title.to_owned(), text: fill(entry.text, parameters), remedy: entry.remedy.to_owned() }
         }
         None => Words {
             title: format!("Attention needed: {code}"),

@@ -57,6 +57,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/queues", PROGRAMS),
     rule("GET", "/api/v1/queues/{id}", ALL),
     rule("PATCH", "/api/v1/queues/{id}", PROGRAMS),
+    rule("GET", "/api/v1/queues/{id}/items", ALL),
     rule("GET", "/api/v1/contacts", PROGRAMS),
     rule("POST", "/api/v1/contacts", PROGRAMS),
     rule("GET", "/api/v1/contacts/{id}", PROGRAMS),

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    problem::{FieldError, Problem},
+    json::{self, clip},
+    problem::Problem,
     state::App,
 };
 
@@ -68,13 +69,11 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<Rec
     let target = format!("{} {}", request.method(), request.uri().path());
     let headers = request.headers().clone();
     let bytes = read_bytes(request.into_body(), limit).await?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Problem::bad_request(format!("The body is no JSON: {error}.")).with("line", error.line().into())
-    })?;
+    let value = json::parse(&bytes)?;
     drop(bytes);
     refuse_nul(&value, &mut String::new())?;
     let once = once_key(&headers, &target, &value)?;
-    Ok(Received { value: from_value(value)?, once })
+    Ok(Received { value: json::from_value(value)?, once })
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -137,44 +136,6 @@ fn refuse_nul(value: &Value, path: &mut String) -> Result<(), Problem> {
         _ => {}
     }
     Ok(())
-}
-
-/// Reads a JSON value as `T`.
-///
-/// # Errors
-/// A problem naming the member that does not fit.
-pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        Problem::invalid(vec![field_error(&path, &error.into_inner().to_string())])
-    })
-}
-
-/// A reader's words as a field error: the reader names unknown and missing members in its text only.
-fn field_error(path: &str, words: &str) -> FieldError {
-    let quoted = words.split('`').nth(1).unwrap_or_default();
-    let parent = if path == "." { "" } else { path };
-    let (rule, name) = if words.starts_with("unknown field") {
-        ("unknown", Some(quoted))
-    } else if words.starts_with("missing field") {
-        ("required", Some(quoted))
-    } else if words.starts_with("unknown variant") {
-        ("choice", None)
-    } else {
-        ("type", None)
-    };
-    let field = match name {
-        Some(name) if parent.is_empty() || parent == name || parent.ends_with(&format!(".{name}")) => {
-            if parent.is_empty() { name.to_owned() } else { parent.to_owned() }
-        }
-        Some(name) => format!("{parent}.{name}"),
-        None => parent.to_owned(),
-    };
-    FieldError { field: clip(&field, MAX_WORDS), rule: rule.to_owned(), remedy: clip(words, MAX_WORDS) }
-}
-
-fn clip(text: &str, max: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(max).collect()
 }
 
 fn once_key(headers: &HeaderMap, target: &str, body: &Value) -> Result<Option<OnceKey>, Problem> {
@@ -258,41 +219,9 @@ impl FromRequestParts<App> for IfMatch {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape counts")]
-    struct Outer {
-        name: String,
-        inner: Option<Inner>,
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape counts")]
-    struct Inner {
-        port: u16,
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        for (value, field, rule) in [
-            (json!({}), "name", "required"),
-            (json!({"name": 5}), "name", "type"),
-            (json!({"name": "a", "colour": 1}), "colour", "unknown"),
-            (json!({"name": "a", "inner": {}}), "inner.port", "required"),
-            (json!({"name": "a", "inner": {"port": 70_000}}), "inner.port", "type"),
-            (json!({"name": "a", "inner": {"port": 7, "host": ""}}), "inner.host", "unknown"),
-        ] {
-            let problem = from_value::<Outer>(value.clone()).unwrap_err();
-            let error = &problem.errors()[0];
-            assert_eq!((error.field.as_str(), error.rule.as_str()), (field, rule), "{value}");
-        }
-    }
 
     #[test]
     fn nul_is_refused_wherever_it_is() {

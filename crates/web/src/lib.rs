@@ -14,6 +14,7 @@ mod explain;
 mod extract;
 mod host;
 mod idempotent;
+mod json;
 mod merge;
 mod page;
 mod problem;

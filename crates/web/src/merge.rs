@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{extract, problem::Problem};
+use crate::{json, problem::Problem};
 
 /// A patch: members replace the record's, `null` clears one, objects are merged.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -46,7 +46,7 @@ impl Patch {
             .map(|(name, _)| name.clone())
             .collect();
         changed.extend(before.keys().filter(|name| !after.contains_key(*name)).cloned());
-        Ok(Patched { fields: extract::from_value(Value::Object(after))?, changed: Changed(changed) })
+        Ok(Patched { fields: json::from_value(Value::Object(after))?, changed: Changed(changed) })
     }
 }
 

@@ -70,7 +70,7 @@ impl Problem {
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let fields = errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>().join(", ");
         let detail = format!("These fields are not accepted: {fields}. Each entry of errors says what would be.");
-        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail);
+        let mut problem = Self::unprocessable(detail);
         problem.0.errors = errors;
         problem
     }
@@ -79,6 +79,11 @@ impl Problem {
     pub(crate) fn field(field: &str, rule: &str, remedy: impl Into<String>) -> Self {
         let error = FieldError { field: field.to_owned(), rule: rule.to_owned(), remedy: remedy.into() };
         Self::invalid(vec![error])
+    }
+
+    /// The request is JSON, but not what is asked for as a whole.
+    pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail)
     }
 
     /// The request cannot be read.
@@ -131,6 +136,11 @@ impl Problem {
     /// Whether another transaction was in the way, so that doing the same again may succeed.
     pub(crate) fn is_collision(&self) -> bool {
         self.0.collision
+    }
+
+    #[cfg(test)]
+    pub(crate) fn content(&self) -> impl Serialize + '_ {
+        &self.0
     }
 
     #[cfg(test)]

@@ -41,6 +41,17 @@ words! {
         None = "none",
     }
 
+    /// What an unknown sender of tracked email becomes.
+    AutoCreate {
+        /// Nothing.
+        #[default]
+        Off = "off",
+        /// A contact.
+        Contact = "contact",
+        /// A lead.
+        Lead = "lead",
+    }
+
     /// How one direction of a mailbox is served.
     Method {
         /// Not at all.

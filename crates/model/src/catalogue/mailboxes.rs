@@ -324,4 +324,20 @@ pub(super) const ENTRIES: &[Entry] = &[
         text: "A run was cut short because its process ends: {message}",
         remedy: "Nothing needs doing.",
     },
+    Entry {
+        code: "CapacityShort",
+        scopes: &[FaultScope::Profile],
+        level: Level::Warning,
+        title: "The server's mailboxes will soon be polled late",
+        text: "Polling the mailboxes of {profile} as often as wanted takes {busy} runs at a time on average. It may have {slots}, limited by {limit}: a load of {load} %. Above 100 % mailboxes wait longer than promised; {needed} would be enough.",
+        remedy: "Raise the maximum of concurrent connections of the profile, or of its runs under way, as far as the server allows; if the workers are the limit, add mailbox-worker replicas. A longer minimum polling interval asks for less. The alert ends below 70 %.",
+    },
+    Entry {
+        code: "WorkerCapacityShort",
+        scopes: &[],
+        level: Level::Warning,
+        title: "The mailbox workers will soon be late",
+        text: "Polling all mailboxes as often as wanted takes {busy} runs at a time on average; the {replicas} mailbox workers that live do {slots}: a load of {load} %. Above 100 % mailboxes wait longer than promised; {replicas_needed} such workers would be enough.",
+        remedy: "Add mailbox-worker replicas, or raise `mailbox_worker.concurrency` where processor and memory allow it. Where none lives, start them. The alert ends below 70 %.",
+    },
 ];

@@ -37,6 +37,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The parameters its text speaks of.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.text.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+    }
+
     /// The part of the documentation that tells more, relative to its beginning.
     pub fn link(&self) -> String {
         format!("docs/alerts.md#{}", self.code.to_ascii_lowercase())

@@ -187,7 +187,15 @@ async fn a_success_ends_only_the_alerts_of_its_lane() {
         ("UidlReset", Subject::Part(anna, Part::Listing)),
         ("ItemQuarantined", Subject::Item(anna, &key)),
     ] {
-        alerts::raise(&mut tx, code, Severity::Warning, subject, serde_json::json!({})).await.unwrap();
+        alerts::raise(
+            &mut tx,
+            code,
+            Severity::Warning,
+            subject,
+            serde_json::json!({ "message": "no", "address": "a@b.example" }),
+        )
+        .await
+        .unwrap();
     }
     tx.commit().await.unwrap();
     let others = stage.world.open_alerts().await;

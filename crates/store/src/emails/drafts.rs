@@ -1,7 +1,7 @@
 //! Drafts: outgoing emails while they are written.
 
 use lockstep_model::{
-    email::PartyRole,
+    email::{PartyRole, Regarding},
     id::{AttachmentId, EmailId},
     mailbox::Owner,
 };
@@ -61,6 +61,8 @@ pub struct Draft {
     pub answered: Answered,
     /// Its recipients.
     pub recipients: Vec<Recipient>,
+    /// What it is about.
+    pub regarding: Option<Regarding>,
     /// Subject.
     pub subject: String,
     /// Text body.
@@ -173,7 +175,8 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
     sqlx::query!(
         "/* drafts::write */ UPDATE emails SET subject = $2, in_reply_to = $3, body_text = $4, body_html = $5,
              owner_user_id = $6, from_mailbox_id = $7, parent_email_id = $8, correlated_email_id = $8,
-             correlation_method = CASE WHEN $8::uuid IS NULL THEN 'none' ELSE 'in-reply-to' END
+             correlation_method = CASE WHEN $8::uuid IS NULL THEN 'none' ELSE 'in-reply-to' END,
+             regarding_kind = $9, regarding_id = $10
          WHERE id = $1",
         id.0,
         draft.subject,
@@ -183,6 +186,8 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
         sender.owner_user_id,
         sender.mailbox_id,
         answered.email,
+        draft.regarding.as_ref().map(|r| r.kind.as_str()),
+        draft.regarding.as_ref().map(|r| r.id.as_str()),
     )
     .execute(tx.connection())
     .await?;

@@ -12,7 +12,7 @@ use crate::seed::World;
 
 async fn raise(world: &World, code: &str, severity: Severity, subject: Subject<'_>) {
     let mut tx = world.store.begin().await.unwrap();
-    let parameters = json!({ "at": tx.now() });
+    let parameters = json!({ "message": "no", "at": tx.now() });
     alerts::raise(&mut tx, code, severity, subject, parameters).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -36,7 +36,7 @@ async fn an_alert_is_open_once_and_counts() {
     assert_eq!(open.len(), 1);
     assert_eq!((open[0].occurrences, open[0].severity.as_str(), open[0].scope.as_str()), (2, "error", "mailbox"));
     assert_eq!((open[0].last_at - open[0].first_at).num_seconds(), 60);
-    assert_eq!(open[0].parameters, json!({ "at": open[0].last_at }), "the newest parameters");
+    assert_eq!(open[0].parameters, json!({ "message": "no", "at": open[0].last_at }), "the newest parameters");
     let id = AlertId(open[0].id);
     assert_eq!(alerts::get(&mut tx, id).await.unwrap().as_ref(), Some(&open[0]));
     drop(tx);

@@ -52,8 +52,15 @@ pub(crate) struct Alert {
     resolved_at: Option<DateTime<Utc>>,
 }
 
-impl From<alerts::Alert> for Alert {
-    fn from(alert: alerts::Alert) -> Self {
+/// Parameters that operators see. They tell of servers, settings and states; whatever else an alert may carry one day
+/// could be something of an email.
+const STATES: &[&str] = &["address", "cause", "endpoint", "failures", "item", "message", "methods", "name", "reason"];
+
+impl Alert {
+    fn of(mut alert: alerts::Alert, content: bool) -> Self {
+        if !content && let Some(parameters) = alert.parameters.as_object_mut() {
+            parameters.retain(|name, _| STATES.contains(&name.as_str()));
+        }
         let words = alert_texts::of(&alert.code, &alert.parameters);
         Self {
             id: alert.id,
@@ -97,7 +104,11 @@ pub(crate) struct ListAlerts {
 /// Lists alerts.
 #[utoipa::path(get, path = "/alerts", tag = "alerts", params(ListAlerts),
     responses((status = 200, description = "A page of alerts", body = Page<Alert>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListAlerts>) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListAlerts>,
+) -> Result<Response, Problem> {
     let limit = Limit::of(query.limit);
     let filter = alerts::Filter {
         severity: query.severity.as_deref(),
@@ -107,7 +118,8 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListAlert
     };
     let mut tx = app.store.begin().await?;
     let rows = alerts::list(&mut tx, &filter, query.after, limit.rows()).await?;
-    Ok(Json(Page::of(rows, limit, |alert| alert.id, Alert::from)).into_response())
+    let content = caller.sees_content();
+    Ok(Json(Page::of(rows, limit, |alert| alert.id, |alert| Alert::of(alert, content))).into_response())
 }
 
 /// Dismisses an alert. Should its cause last, it is raised again.

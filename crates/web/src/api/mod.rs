@@ -13,6 +13,7 @@ mod organisation;
 mod owners;
 mod people;
 mod profiles;
+mod queue_items;
 mod queues;
 mod sessions;
 mod users;
@@ -40,6 +41,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(users::read, users::update))
         .routes(routes!(queues::list, queues::create))
         .routes(routes!(queues::read, queues::update))
+        .routes(routes!(queue_items::list))
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::read, profiles::update, profiles::delete))
         .routes(routes!(mailboxes::list))

@@ -59,6 +59,8 @@ pub(crate) struct OrganisationFields {
     queue_items_for_known: bool,
     /// Unknown senders of tracked email may become contacts or leads, as each user chooses.
     auto_create_people: bool,
+    /// Emails may be sent to addresses that belong to no record; else sending names those that do not.
+    allow_unresolved_recipients: bool,
 }
 
 /// The organisation.
@@ -93,6 +95,7 @@ impl From<&organisations::Organisation> for OrganisationFields {
             queue_items_for_receiving: organisation.queue_items_for_receiving,
             queue_items_for_known: organisation.queue_items_for_known,
             auto_create_people: organisation.auto_create_people,
+            allow_unresolved_recipients: organisation.allow_unresolved_recipients,
         }
     }
 }
@@ -147,6 +150,7 @@ impl OrganisationFields {
             queue_items_for_receiving: self.queue_items_for_receiving,
             queue_items_for_known: self.queue_items_for_known,
             auto_create_people: self.auto_create_people,
+            allow_unresolved_recipients: self.allow_unresolved_recipients,
             ..before
         })
     }

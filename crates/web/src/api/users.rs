@@ -17,7 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
-    words::TrackOption,
+    words::{AutoCreate, TrackOption},
 };
 
 /// What may be written of a user.
@@ -40,6 +40,9 @@ pub(crate) struct UserFields {
     /// Which received mail becomes a record by itself. Default: in-response.
     #[serde(default)]
     track_option: TrackOption,
+    /// What an unknown sender of tracked email becomes. Default: off.
+    #[serde(default)]
+    auto_create: AutoCreate,
 }
 
 /// A user.
@@ -63,6 +66,7 @@ impl From<&users::User> for UserFields {
             external_id: user.external_id.clone(),
             active: user.active,
             track_option: TrackOption::of(&user.track_option),
+            auto_create: AutoCreate::of(&user.auto_create),
         }
     }
 }
@@ -98,6 +102,7 @@ impl MailboxOwner for users::User {
             address_key: common.address_key,
             active: fields.active,
             track_option: fields.track_option.as_str().to_owned(),
+            auto_create: fields.auto_create.as_str().to_owned(),
             version: stamp.version,
             created_at: stamp.created_at,
             updated_at: stamp.updated_at,

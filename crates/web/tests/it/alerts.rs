@@ -18,7 +18,15 @@ async fn alerts_are_listed_with_their_texts_and_dismissed() {
     let parameters = json!({ "message": "-ERR bad password" });
     alerts::raise(&mut tx, "Unauthorized", Severity::Error, subject, parameters.clone()).await.unwrap();
     alerts::raise(&mut tx, "Unauthorized", Severity::Error, subject, parameters).await.unwrap();
-    alerts::raise(&mut tx, "MailboxConnected", Severity::Information, subject, json!({})).await.unwrap();
+    alerts::raise(
+        &mut tx,
+        "MailboxConnected",
+        Severity::Information,
+        subject,
+        json!({ "address": "ann@example.test" }),
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
 
     let errors = world.get("/alerts?severity=error").await.expect(200).body["items"].clone();

@@ -287,7 +287,7 @@ async fn a_lost_outcome_is_decided() {
         }
         let mut tx = world.store.begin().await.unwrap();
         let subject = Subject::Email(EmailId(id), MailboxId(mailbox.parse().unwrap()));
-        alerts::raise(&mut tx, "OutcomeUnknown", Severity::Error, subject, json!({})).await.unwrap();
+        alerts::raise(&mut tx, "OutcomeUnknown", Severity::Error, subject, json!({ "message": "lost" })).await.unwrap();
         tx.commit().await.unwrap();
         world.post(&path, json!({ "decision": "maybe" })).await.expect(422);
         let resolved = world.post(&path, json!({ "decision": decision })).await.expect(200).body;

@@ -1,7 +1,11 @@
 //! Whatever is sent, the answer is never an error of ours, and never a secret.
 
-use lockstep_store::access::Role;
-use lockstep_web::RULES;
+use axum::{body::Body, http::Request};
+use lockstep_store::{
+    access::Role,
+    alerts::{self, Severity, Subject},
+};
+use lockstep_web::{Access, RULES};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -188,4 +192,193 @@ async fn no_answer_holds_a_secret() {
         + (SELECT count(*) FROM audit_entries WHERE audit_entries::text LIKE '%geheim%')
         + (SELECT count(*) FROM mailboxes WHERE convert_from(sealed_secret, 'LATIN1') LIKE '%geheim%')";
     assert_eq!(world.count(everywhere).await, 0);
+}
+
+/// Method and path of every route that takes a body.
+fn routes_with_body(document: &Value) -> Vec<(String, String)> {
+    let paths = document["paths"].as_object().unwrap();
+    let all = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter().filter(|(_, operation)| operation.get("requestBody").is_some());
+        methods.map(|(method, _)| (method.to_uppercase(), path.clone()))
+    });
+    // What is no JSON is a file.
+    all.filter(|(_, path)| !path.ends_with("/attachments")).collect()
+}
+
+/// The words of a refusal, which show no type of ours.
+fn words(answer: &crate::world::Answer, sent: &str) -> String {
+    let text = answer.body.to_string();
+    for shown in ["struct ", "enum ", "tuple", "elements", "expected u", "expected i", "Fields", "Patch"] {
+        assert!(!text.contains(shown) || sent.contains(shown), "{shown:?} in {text}");
+    }
+    text
+}
+
+/// An array with the right values in the right order is no object, neither as the body nor inside it.
+#[tokio::test]
+async fn objects_are_objects_on_every_route() {
+    let world = World::new().await;
+    let (user, mailbox) = world.user("ann").await;
+    let profile = world.profile("own").await;
+    let email = world.post("/emails", json!({ "from": { "user_id": user } })).await.expect(201).id();
+    let hook = json!({ "name": "hook", "url": "https://x.test/h" });
+    let hook = world.post("/webhook-endpoints", hook).await.expect(201).id();
+    let ids = [user, mailbox, profile, email, hook];
+    let routes = routes_with_body(&serde_json::to_value(lockstep_web::openapi()).unwrap());
+    assert!(routes.len() > 15, "{routes:?}");
+    let mut nested = 0;
+    for (method, path) in routes {
+        let short = path.trim_start_matches("/api/v1").replace("{key}", "00");
+        let call = async |id: &str, sent: &Value| {
+            world.call(Some(Role::Administrator), &method, &short.replace("{id}", id), Some(sent), &[]).await
+        };
+        let right = valid(&path, &ids);
+        let values: Vec<Value> = right.as_object().unwrap().values().cloned().collect();
+        for sent in
+            [json!([]), json!(values), json!([null, null, null]), json!(null), json!("a"), json!(7), json!(true)]
+        {
+            let refused = call(&ids[0], &sent).await.expect(422);
+            assert!(
+                words(&refused, "").contains("a JSON object is expected"),
+                "{method} {path} {sent}: {}",
+                refused.body
+            );
+        }
+        for (name, member) in right.as_object().unwrap() {
+            let (inside, wrap): (_, fn(Value) -> Value) = match member {
+                Value::Object(members) => (members, |values| values),
+                Value::Array(items) if items.first().is_some_and(Value::is_object) => {
+                    (items[0].as_object().unwrap(), |values| json!([values]))
+                }
+                _ => continue,
+            };
+            let mut sent = right.clone();
+            sent[name.as_str()] = wrap(inside.values().cloned().collect());
+            for id in &ids {
+                let refused = call(id, &sent).await;
+                if refused.status.as_u16() == 404 {
+                    continue;
+                }
+                let text = words(&refused.expect(422), "");
+                assert!(text.contains("a JSON object is expected") && text.contains(name), "{method} {path}: {text}");
+                nested += 1;
+            }
+        }
+    }
+    assert!(nested > 3, "only {nested} objects inside others");
+}
+
+/// A key stands once, wherever it is; the problem names it.
+#[tokio::test]
+async fn keys_stand_once() {
+    let world = World::new().await;
+    let request = |path: &str, body: &str| {
+        let request = Request::builder().method("POST").uri(format!("/api/v1{path}"));
+        let request = request.header("authorization", format!("Bearer {}", world.key(Role::Administrator)));
+        request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
+    };
+    for (path, body, key) in [
+        ("/users", r#"{"name": "N", "address": "n@x.test", "name": "M"}"#, "name"),
+        ("/users", r#"{"name": "N", "address": "n@x.test", "\u006eame": "N"}"#, "name"),
+        (
+            "/emails",
+            r#"{"to": [{"address": "a@x.test"}, {"address": "b@x.test", "address": "c@x.test"}]}"#,
+            "to.1.address",
+        ),
+        ("/email-server-profiles", r#"{"incoming": {"host": "a", "port": 1, "host": "b"}}"#, "incoming.host"),
+    ] {
+        let refused = world.send(request(path, body)).await.expect(422);
+        assert_eq!(refused.complaints(), [(key.to_owned(), "duplicate".to_owned())], "{body}");
+    }
+}
+
+/// Whatever does not fit is told in JSON's words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_refusal_shows_our_types() {
+    let world = World::new().await;
+    let document = serde_json::to_value(lockstep_web::openapi()).unwrap();
+    let ids: Vec<String> = (0..5).map(|_| uuid::Uuid::nil().to_string()).collect();
+    let leaves = leaf();
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    for (method, path) in routes_with_body(&document).into_iter().filter(|(_, path)| !path.ends_with("/sessions")) {
+        let short = path.trim_start_matches("/api/v1").replace("{id}", &ids[0]).replace("{key}", "00");
+        let right = valid(&path, &ids);
+        for (name, _) in right.as_object().unwrap() {
+            for round in 0..6 {
+                let mut sent = right.clone();
+                let leaf = leaves.new_tree(&mut runner).unwrap().current();
+                sent[name.as_str()] = if round % 2 == 0 { leaf } else { json!([leaf]) };
+                let answer = world.call(Some(Role::Administrator), &method, &short, Some(&sent), &[]).await;
+                if answer.status.is_client_error() {
+                    words(&answer, &sent.to_string());
+                }
+            }
+        }
+    }
+}
+
+/// Operators see states. Whatever they ask, nothing that stands in an email comes back: no subject, no text, no name of
+/// a file or of a person written to, nor what an alert may carry of them.
+#[tokio::test]
+async fn no_answer_to_an_operator_holds_content() {
+    const CONTENT: [&str; 5] = ["hush-subject", "hush-text", "hush-html", "hush-file", "hush-name"];
+    let world = World::new().await;
+    let (user, mailbox) = world.user("ann").await;
+    let profile = world.profile("own").await;
+    world.patch(&format!("/mailboxes/{mailbox}"), json!({ "profile_id": profile })).await.expect(200);
+    let queue = world.post("/queues", json!({ "name": "Q", "address": "q@example.test" })).await.expect(201).id();
+    let draft = json!({
+        "from": { "user_id": user }, "to": [{ "address": "b@x.test", "name": "hush-name" }], "subject": "hush-subject",
+        "body_text": "hush-text", "body_html": "<p>hush-html</p>",
+        "attachments": [{ "name": "hush-file.txt", "media_type": "text/plain", "content": "eA==" }],
+    });
+    let sent = world.post("/emails", draft.clone()).await.expect(201);
+    let file = sent.body["attachments"][0]["id"].as_str().unwrap().to_owned();
+    let sent = sent.id();
+    world.call(Some(Role::Service), "POST", &format!("/emails/{sent}/send"), None, &[]).await.expect(202);
+    let received = uuid::Uuid::new_v4();
+    let seed = format!(
+        "INSERT INTO emails (id, direction, status, subject, body_text, body_html, message_id, created_at, updated_at)
+             VALUES ('{received}', 'incoming', 'received', 'hush-subject', 'hush-text', 'hush-html', 'm@x.test', now(), now());
+         INSERT INTO email_parties (email_id, position, role, name, address)
+             VALUES ('{received}', 0, 'from', 'hush-name', 'b@x.test');
+         INSERT INTO email_attachments (id, email_id, position, name, media_type, size_bytes, left_out)
+             VALUES (gen_random_uuid(), '{received}', 0, 'hush-file.exe', 'text/plain', 1, 'not accepted');
+         INSERT INTO email_mailboxes SELECT '{received}', '{mailbox}', 'k', now();
+         INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, message_id, attempts, seen_at)
+             VALUES ('{mailbox}', 'k1', 'quarantined', 'ItemUnavailable', 'aside@x.test', 5, now())"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(seed)).execute(world.database.pool()).await.unwrap();
+    let mut tx = world.store.begin().await.unwrap();
+    let subject = Subject::Email(received.into(), mailbox.parse::<uuid::Uuid>().unwrap().into());
+    let parameters =
+        json!({ "message": "no header field", "subject": "hush-subject", "file": { "name": "hush-file" } });
+    alerts::raise(&mut tx, "EmailUnparsable", Severity::Warning, subject, parameters).await.unwrap();
+    tx.commit().await.unwrap();
+    let alert = world.get("/alerts").await.expect(200).body["items"][0]["id"].as_str().unwrap().to_owned();
+    let received = received.to_string();
+
+    let of_administrator = world.get(&format!("/emails/{sent}")).await.body.to_string();
+    assert!(CONTENT.iter().all(|text| of_administrator.contains(text)), "the test looks for what is there");
+    let mut answered = 0;
+    for rule in RULES {
+        for id in [&user, &mailbox, &profile, &queue, &sent, &received, &alert] {
+            let path = rule.path.trim_start_matches("/api/v1").replace("{id}", id).replace("{key}", "6b31");
+            let path = path.replace("{attachment_id}", &file);
+            let message = ["m@x.test", "aside@x.test"].map(|id| format!("{path}?message_id={id}"));
+            let paths = if path.ends_with("/explanations/messages") { message.to_vec() } else { vec![path] };
+            for path in paths {
+                let body = (rule.method != "GET").then_some(&draft);
+                let answer = world.call(Some(Role::Operator), rule.method, &path, body, &[]).await;
+                let refused = matches!(rule.access, Access::Roles(roles) if !roles.contains(&Role::Operator));
+                assert_eq!(answer.status.as_u16() == 403, refused, "{} {path}", rule.method);
+                let shown = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.bytes));
+                for text in CONTENT {
+                    assert!(!shown.contains(text), "{} {path} shows {text}: {shown}", rule.method);
+                }
+                answered += usize::from(answer.status.is_success());
+            }
+        }
+    }
+    assert!(answered > 40, "only {answered} answers had something to show");
 }

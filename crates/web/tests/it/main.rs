@@ -8,6 +8,7 @@ mod explanations;
 mod hostile;
 mod mailboxes;
 mod profiles;
+mod rules;
 mod serving;
 mod shape;
 mod users;

@@ -7,9 +7,9 @@ use lockstep_model::{
     id::{EmailId, MailboxId},
 };
 use lockstep_store::{
-    deliveries,
+    Tx, deliveries,
     emails::{self, EmailRecord, Party, sending},
-    nudge,
+    incoming, nudge,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -70,7 +70,11 @@ pub(crate) async fn send(
                 format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
             return Err(Problem::conflict("message-too-large", detail));
         }
-        let (domain, recipients) = envelope(&emails::parties(tx, id).await?)?;
+        let parties = emails::parties(tx, id).await?;
+        let (domain, recipients) = envelope(&parties)?;
+        if !limits.allow_unresolved_recipients {
+            all_resolved(tx, &parties).await?;
+        }
         let requested = sending::request(tx, &email, mailbox, &domain, &recipients, &caller.actor()).await?;
         if requested.is_none() {
             return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));
@@ -115,6 +119,28 @@ fn envelope(parties: &[Party]) -> Result<(String, Vec<String>), Problem> {
     }
     check.finish()?;
     Ok((domain.unwrap_or_default(), recipients))
+}
+
+/// Whether every recipient belongs to a record, as the organisation asks; those that do not are named.
+async fn all_resolved(tx: &mut Tx, parties: &[Party]) -> Result<(), Problem> {
+    let keys: Vec<_> = parties.iter().filter_map(|party| party.address_key.clone()).collect();
+    let known = incoming::addressees(tx, &keys).await?;
+    let mut check = Check::default();
+    let mut counts = [("to", 0_usize), ("cc", 0), ("bcc", 0)];
+    for party in parties {
+        let Some((list, count)) = counts.iter_mut().find(|(list, _)| *list == party.role) else { continue };
+        let place = format!("{list}.{count}.address");
+        *count += 1;
+        if !known.iter().any(|record| Some(&record.address_key) == party.address_key.as_ref()) {
+            let remedy = format!(
+                "an address that belongs to a record; {:?} belongs to none, and the organisation does not allow that \
+                 (allow_unresolved_recipients)",
+                party.address
+            );
+            check.refuse(&place, "unresolved", remedy);
+        }
+    }
+    check.finish()
 }
 
 /// Calls an email off. One that is being sent at this moment cannot be.

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lockstep_model::{
     address::{AddressKey, MAX_ADDRESS_BYTES},
-    email::PartyRole,
+    email::{PartyRole, Regarding},
     id::{EmailId, QueueId, UserId},
     mailbox::Owner,
     text,
@@ -17,7 +17,7 @@ use lockstep_store::{
     organisations::{self, Organisation},
 };
 
-use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields};
+use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields, RegardingFields};
 use crate::{problem::Problem, validate::Check};
 
 /// Most recipients of an email.
@@ -42,6 +42,10 @@ pub(super) async fn draft(tx: &mut Tx, fields: EmailFields, limits: &Organisatio
     let subject = check.optional_line("subject", &fields.subject, 255);
     let body_text = body(&mut check, "body_text", fields.body_text, limits);
     let body_html = body(&mut check, "body_html", fields.body_html, limits);
+    let regarding = fields.regarding.map(|regarding| Regarding {
+        kind: check.line("regarding.kind", &regarding.kind, 64),
+        id: check.line("regarding.id", &regarding.id, 200),
+    });
     let (source, external_id) = check.origin(fields.source.as_deref(), fields.external_id.as_deref());
     let mut all = Vec::new();
     let lists =
@@ -63,7 +67,7 @@ pub(super) async fn draft(tx: &mut Tx, fields: EmailFields, limits: &Organisatio
     check.finish()?;
     let Some(sender) = sender else { return Err(Problem::field("from", "required", "user_id or queue_id")) };
     let origin = source.zip(external_id);
-    Ok(Draft { origin, sender, answered, recipients: all, subject, body_text, body_html })
+    Ok(Draft { origin, sender, answered, recipients: all, regarding, subject, body_text, body_html })
 }
 
 fn body(check: &mut Check, field: &str, body: Option<String>, limits: &Organisation) -> Option<String> {
@@ -175,6 +179,7 @@ pub(super) async fn writable(tx: &mut Tx, email: &emails::EmailRecord) -> Result
         body_text,
         body_html,
         in_reply_to_email_id: email.parent_email_id,
+        regarding: RegardingFields::of(email.regarding_kind.clone(), email.regarding_id.clone()),
         source: email.source.clone(),
         external_id: email.external_id.clone(),
         attachments: Vec::new(),

@@ -28,6 +28,22 @@ pub(crate) struct RecipientFields {
     pub(super) address: String,
 }
 
+/// The record an email is about, in whatever system it lives.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegardingFields {
+    /// What kind of record, such as opportunity: at most 64 characters.
+    pub(super) kind: String,
+    /// Its id there, at most 200 characters.
+    pub(super) id: String,
+}
+
+impl RegardingFields {
+    pub(super) fn of(kind: Option<String>, id: Option<String>) -> Option<Self> {
+        Some(Self { kind: kind?, id: id? })
+    }
+}
+
 /// A file, inside the request. Larger ones are uploaded apart.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +82,9 @@ pub(crate) struct EmailFields {
     /// The email this one answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) in_reply_to_email_id: Option<Uuid>,
+    /// What it is about; answers to it are about the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) regarding: Option<RegardingFields>,
     /// Which other system knows this email; goes with external_id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<String>,
@@ -113,6 +132,8 @@ pub(crate) struct EmailSummary {
     parent_email_id: Option<Uuid>,
     /// `none` or `in-reply-to`.
     correlation_method: String,
+    /// What it is about.
+    regarding: Option<RegardingFields>,
     /// Why it could not be read as a message.
     unparsable: Option<String>,
     /// The ETag without its quotes.
@@ -126,7 +147,9 @@ pub(crate) struct EmailSummary {
 pub(crate) struct Party {
     /// `from`, `to`, `cc`, `bcc` or `reply-to`.
     role: String,
-    name: String,
+    /// Absent for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     address: String,
     /// Kind of the record the address belongs to.
     record_kind: Option<String>,
@@ -222,6 +245,7 @@ impl EmailSummary {
             correlated_email_id: email.correlated_email_id,
             parent_email_id: email.parent_email_id,
             correlation_method: email.correlation_method,
+            regarding: RegardingFields::of(email.regarding_kind, email.regarding_id),
             unparsable: email.unparsable,
             version: email.version,
             created_at: email.created_at,
@@ -242,7 +266,7 @@ impl Email {
     ) -> Self {
         let party = |party: emails::Party| Party {
             role: party.role,
-            name: party.name,
+            name: Some(party.name).filter(|_| content),
             address: party.address,
             record_kind: party.record_kind,
             record_id: party.record_id,
