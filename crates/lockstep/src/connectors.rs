@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use lockstep_connector::{Connector, Registry, TlsTrust};
+use lockstep_connector::{AddressRules, Connector, Registry, TlsTrust};
 use lockstep_pop3::Pop3;
 use lockstep_smtp::Smtp;
 
-/// Every protocol this installation has. `ehlo_name` is how it introduces itself to SMTP servers.
-pub fn registry(trust: &TlsTrust, ehlo_name: &str) -> Registry {
-    let all: [Arc<dyn Connector>; 2] =
-        [Arc::new(Pop3::new(trust.clone())), Arc::new(Smtp::new(trust.clone(), ehlo_name.to_owned()))];
+use crate::config::Network;
+
+/// Every protocol this installation has.
+pub fn registry(trust: &TlsTrust, network: &Network) -> Registry {
+    let addresses = AddressRules { allow_private: !network.public_mail_servers_only };
+    let ehlo_name = network.ehlo_name.as_str().to_owned();
+    let all: [Arc<dyn Connector>; 2] = [
+        Arc::new(Pop3::new(trust.clone()).reaching(addresses)),
+        Arc::new(Smtp::new(trust.clone(), ehlo_name).reaching(addresses)),
+    ];
     Registry::of(all)
 }

@@ -236,6 +236,9 @@ pub struct Network {
     pub ca_file: Option<PathBuf>,
     /// The host name SMTP servers are greeted with; should resolve to this installation's address.
     pub ehlo_name: EhloName,
+    /// Whether mail servers must have public addresses: private ones and this machine are refused then. Link-local ones
+    /// are refused in any case.
+    pub public_mail_servers_only: bool,
     /// Whether webhooks may go to private addresses and to this machine. Link-local ones are refused in any case.
     pub private_webhooks: bool,
 }

@@ -36,10 +36,10 @@ impl RoleSettings for WebSettings {
 
     async fn run(self, context: Context) -> Result<(), Failure> {
         let trust = startup::trust(&self.network)?;
-        let base = Base::open(&context, Self::NAME, &self.database, self.secrets.keys.vault())?;
+        let base = Base::open(&context, Self::NAME, 0, &self.database, self.secrets.keys.vault())?;
         let listening = base.condition("listener");
         if base.organisation().await.is_some() {
-            let descriptors = connectors::registry(&trust, self.network.ehlo_name.as_str()).descriptors();
+            let descriptors = connectors::registry(&trust, &self.network).descriptors();
             let state =
                 AppState::new(base.store.clone(), descriptors, &self.web, &base.registry).map_err(Failure::internal)?;
             let listener = lockstep_web::listen(&self.web).await.map_err(|error| {

@@ -45,7 +45,7 @@ impl Worker {
         H: Handler<M>,
     {
         let trust = startup::trust(&self.network)?;
-        let base = Base::open(&context, self.name, &self.database, self.secrets.keys.vault())?;
+        let base = Base::open(&context, self.name, self.config.concurrency, &self.database, self.secrets.keys.vault())?;
         let link = base.broker(&self.broker, self.role)?;
         let redis = base.redis_condition();
         if let Some(organisation) = base.organisation().await {
@@ -58,7 +58,7 @@ impl Worker {
                 store: base.store.clone(),
                 publisher: Arc::new(link.connection.clone()),
                 coord: base.coord(&self.redis, organisation, redis)?,
-                connectors: connectors::registry(&trust, self.network.ehlo_name.as_str()),
+                connectors: connectors::registry(&trust, &self.network),
                 organisation,
                 webhooks: webhooks(&trust, &self.network, self.config.concurrency)?,
                 config: self.config,

@@ -15,7 +15,7 @@ async fn a_mailbox_is_set_up_and_tested_from_the_command_line() {
     world.apply_rights().await;
     world.admin(&["migrate", "--organisation", "Contoso"]).await;
     let key = world.admin(&["api-key", "create", "tests", "--role", "administrator"]).await;
-    let _roles = Running::start("lockstep", &["all"], world.settings());
+    let roles = Running::start("lockstep", &["all"], world.settings());
     world.ready(200).await;
 
     let url = format!("http://127.0.0.1:{}", world.web);
@@ -62,4 +62,15 @@ async fn a_mailbox_is_set_up_and_tested_from_the_command_line() {
     let (code, out, err) = run("lockstep", &["mailbox", "test", id], &env).await;
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("failed") && !out.contains("wrong\n"), "{out}");
+
+    // A deployment on the internet lets nobody reach machines beside it.
+    roles.stop().await;
+    let settings = std::fs::read_to_string(world.settings()).unwrap();
+    let settings = settings.replace("[network]\n", "[network]\npublic_mail_servers_only = true\n");
+    std::fs::write(world.settings(), settings).unwrap();
+    let _roles = Running::start("lockstep", &["all"], world.settings());
+    world.ready(200).await;
+    let (code, out, err) = run("lockstep", &["mailbox", "test", id], &env).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(out.contains("AddressNotAllowed"), "{out}");
 }
