@@ -12,6 +12,7 @@ use crate::root;
 
 /// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's.
 const NO_ALERTS: &[&str] = &[
+    "DroppedByHand",
     "EndpointGone",
     "GateShut",
     "InvalidArguments",

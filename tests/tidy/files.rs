@@ -51,17 +51,3 @@ fn documents_point_at_what_exists() {
     }
     assert!(checked > 10, "only {checked} links were found");
 }
-
-/// What `docs/features.md` says proves a feature is there, and cites the feature.
-#[test]
-fn features_are_proved_by_what_exists() {
-    let text = fs::read_to_string(root().join("docs/features.md")).unwrap();
-    let mut checked = 0;
-    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id")) {
-        for path in row.split('`').skip(1).step_by(2) {
-            assert!(root().join(path).exists(), "features.md names {path}");
-            checked += 1;
-        }
-    }
-    assert!(checked > 10, "only {checked} proofs were found");
-}

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod codes;
+mod features;
 mod files;
 mod layering;
+mod migrations;
 
 use std::path::{Path, PathBuf};
 

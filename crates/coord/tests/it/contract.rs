@@ -35,8 +35,8 @@ macro_rules! promises {
 }
 
 promises![
-    /// B20, B21: connections of an account never exceed the cap.
-    b20_b21_sixty_at_once_get_exactly_the_cap,
+    /// B20: connections of an account never exceed the cap.
+    b20_sixty_at_once_get_exactly_the_cap,
     one_run_at_a_lane,
     an_expired_permit_and_lease_are_free_again,
     a_holder_renews_during_a_cool_down_and_newcomers_wait,
@@ -46,7 +46,8 @@ promises![
     scheduled_work_leaves_the_last_permit,
     a_refusal_takes_nothing_and_touches_no_expiry,
     asking_again_is_granted_again,
-    accounts_and_profiles_are_apart,
+    /// B21: each account has its own count.
+    b21_accounts_and_profiles_are_apart,
     a_renewal_keeps_a_holder_alive,
     a_profile_without_marker_settles_first,
 ];
@@ -59,7 +60,7 @@ async fn granted(coord: &dyn Coord, admission: &Admission) {
     assert_eq!(admit(coord, admission).await, Admitted::Granted);
 }
 
-async fn b20_b21_sixty_at_once_get_exactly_the_cap(coord: Arc<dyn Coord>) {
+async fn b20_sixty_at_once_get_exactly_the_cap(coord: Arc<dyn Coord>) {
     let asking = Asking::with_cap(7);
     granted(&*coord, &asking.run()).await;
     let callers: Vec<_> = (0..60)
@@ -177,7 +178,7 @@ async fn asking_again_is_granted_again(coord: Arc<dyn Coord>) {
     assert_eq!(coord.usage(asking.profile, &Account::of_profile()).await.unwrap(), 1);
 }
 
-async fn accounts_and_profiles_are_apart(coord: Arc<dyn Coord>) {
+async fn b21_accounts_and_profiles_are_apart(coord: Arc<dyn Coord>) {
     let (one, other) = (Asking::with_cap(1), Asking::with_cap(1));
     granted(&*coord, &one.run()).await;
     granted(&*coord, &other.run()).await;
