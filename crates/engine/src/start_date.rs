@@ -16,23 +16,18 @@ pub fn effective(profile: Option<DateTime<Utc>>, mailbox: Option<DateTime<Utc>>)
     profile.max(mailbox)
 }
 
-/// The start of a mailbox that joins a profile: the profile's, which may lie in the past so that older mail is pulled;
-/// else the moment of joining. Moving the profile's start later pulls nothing for mailboxes that have joined before.
-pub fn on_joining(profile: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
-    profile.unwrap_or(now)
-}
-
-/// Whether a start may be set. `max_days` is the deployment's limit.
+/// Whether a start may be set. `max_days` is the deployment's limit, where it has one.
 ///
 /// # Errors
 /// Why not.
 pub fn check(
     start: DateTime<Utc>,
     profile: Option<DateTime<Utc>>,
-    max_days: u32,
+    max_days: Option<u32>,
     now: DateTime<Utc>,
 ) -> Result<(), Refusal> {
-    let earliest = now.checked_sub_signed(Duration::days(i64::from(max_days))).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let days = max_days.map(|days| Duration::days(i64::from(days)));
+    let earliest = days.and_then(|days| now.checked_sub_signed(days)).unwrap_or(DateTime::<Utc>::MIN_UTC);
     match profile.filter(|profile| start < *profile) {
         Some(profile) => Err(Refusal::BeforeProfile(profile)),
         None if start < earliest => Err(Refusal::TooFarBack(earliest)),

@@ -48,6 +48,24 @@ pub async fn methods(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(bool, bo
     Ok(row.map(|r| (r.incoming_method == "server-side", r.outgoing_method == "server-side")))
 }
 
+/// Gives a mailbox that has none the start of its processing: its profile's, which may lie in the past so that older
+/// email is pulled, else this moment. Later changes of the profile's start pull nothing for it.
+async fn start_now(tx: &mut Tx, mailbox: MailboxId) -> Result<bool> {
+    let now = tx.now();
+    // Headers tell whole seconds.
+    let done = sqlx::query!(
+        "/* mailbox_tests::start_now */ UPDATE mailboxes m SET process_email_from = COALESCE(
+             (SELECT p.process_emails_from FROM email_server_profiles p WHERE p.id = m.profile_id),
+             date_trunc('second', $2::timestamptz))
+         WHERE m.id = $1 AND m.process_email_from IS NULL",
+        mailbox.0,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// Stores the results, enables what works, disables what does not, realigns the lanes and tells the owner.
 ///
 /// # Errors
@@ -67,7 +85,10 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
     .fetch_optional(tx.connection())
     .await?;
     let Some((version, address)) = row.map(|row| (row.version, row.address)) else { return Ok(()) };
-    let fields = ["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
+    let mut fields = vec!["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
+    if *incoming == Tested::Works && start_now(tx, mailbox).await? {
+        fields.push("process_email_from");
+    }
     feed::tell(tx, "mailbox", mailbox.0, Change::Updated, &fields, version).await?;
     for (part, tested) in [(Part::Incoming, incoming), (Part::Outgoing, outgoing)] {
         if let Tested::Fails(fault) = tested {

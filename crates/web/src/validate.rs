@@ -1,6 +1,7 @@
 //! Rules of fields that are the same everywhere. All broken rules of a request are told at once.
 
 use chrono::{DateTime, Datelike, Utc};
+use lockstep_engine::start_date::{self, Refusal};
 use lockstep_model::address::AddressKey;
 
 use crate::problem::{FieldError, Problem};
@@ -64,6 +65,28 @@ impl Check {
     pub(crate) fn instant(&mut self, field: &str, value: Option<DateTime<Utc>>) {
         if value.is_some_and(|at| !(1970..=9999).contains(&at.year())) {
             self.refuse(field, "range", "an instant from 1970 to 9999");
+        }
+    }
+
+    /// The instant from which received email is processed, where a request sets it: not before the profile's, and not
+    /// further back than the deployment allows.
+    pub(crate) fn start(
+        &mut self,
+        field: &str,
+        start: DateTime<Utc>,
+        of_profile: Option<DateTime<Utc>>,
+        max_days: Option<u32>,
+        now: DateTime<Utc>,
+    ) {
+        match start_date::check(start, of_profile, max_days, now) {
+            Ok(()) => {}
+            Err(Refusal::BeforeProfile(at)) => {
+                self.refuse(field, "before-profile", format!("{} or later: its profile starts then", at.to_rfc3339()));
+            }
+            Err(Refusal::TooFarBack(at)) => {
+                let remedy = format!("{} or later: this deployment allows no earlier start", at.to_rfc3339());
+                self.refuse(field, "too-far-back", remedy);
+            }
         }
     }
 

@@ -23,20 +23,40 @@ pub(super) struct Scheduler {
     breaker_threshold: u32,
 }
 
-/// `[mailbox_worker]`, `[outgoing_worker]`, `[async_worker]`
+/// `[mailbox_worker]`: of the keys all workers know, those it uses.
 #[derive(Serialize)]
 #[serde(remote = "lockstep_workers::Config")]
-pub(super) struct Worker {
+pub(super) struct MailboxWorker {
     concurrency: u16,
     lease_ttl_ms: u64,
     permit_ttl_ms: u64,
     run_budget_s: u64,
     memory_budget_mib: u32,
+    item_backoff_s: u64,
+    max_item_attempts: u32,
+}
+
+/// `[outgoing_worker]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_workers::Config")]
+pub(super) struct OutgoingWorker {
+    concurrency: u16,
+    lease_ttl_ms: u64,
+    permit_ttl_ms: u64,
+    run_budget_s: u64,
     claim_lifetime_ms: u64,
     max_send_attempts: u32,
     send_backoff_s: u64,
-    item_backoff_s: u64,
-    max_item_attempts: u32,
+}
+
+/// `[async_worker]`
+#[derive(Serialize)]
+#[serde(remote = "lockstep_workers::Config")]
+pub(super) struct AsyncWorker {
+    concurrency: u16,
+    lease_ttl_ms: u64,
+    permit_ttl_ms: u64,
+    run_budget_s: u64,
 }
 
 /// `[web]`
@@ -45,6 +65,8 @@ pub(super) struct Worker {
 pub(super) struct Web {
     listen: SocketAddr,
     allow_plain_connections: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_emails_from_max_days: Option<u32>,
     #[serde(serialize_with = "Limits::serialize")]
     limits: lockstep_web::RequestLimits,
 }
@@ -66,9 +88,9 @@ struct Limits {
 mod tests {
     use super::*;
 
-    /// Every field that `Debug` shows of `config` is in `shown` too.
-    fn assert_complete(config: &impl std::fmt::Debug, shown: &serde_json::Value) {
-        let (debug, shown) = (format!("{config:?}"), shown.to_string());
+    /// Every field that `Debug` shows of `config` is in one of `shown` too.
+    fn assert_complete(config: &impl std::fmt::Debug, shown: &[serde_json::Value]) {
+        let (debug, shown) = (format!("{config:?}"), format!("{}", serde_json::Value::from(shown)));
         let names = debug.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':'));
         for name in names {
             assert!(shown.contains(&format!("\"{name}\":")), "{name} is not printed: {shown}");
@@ -79,10 +101,15 @@ mod tests {
     fn every_key_of_other_crates_sections_is_printed() {
         let json = || serde_json::value::Serializer;
         let scheduler = lockstep_scheduler::Config::default();
-        assert_complete(&scheduler, &Scheduler::serialize(&scheduler, json()).unwrap());
+        assert_complete(&scheduler, &[Scheduler::serialize(&scheduler, json()).unwrap()]);
         let worker = lockstep_workers::Config::default();
-        assert_complete(&worker, &Worker::serialize(&worker, json()).unwrap());
+        let workers = [
+            MailboxWorker::serialize(&worker, json()).unwrap(),
+            OutgoingWorker::serialize(&worker, json()).unwrap(),
+            AsyncWorker::serialize(&worker, json()).unwrap(),
+        ];
+        assert_complete(&worker, &workers);
         let web = lockstep_web::WebConfig::default();
-        assert_complete(&web, &Web::serialize(&web, json()).unwrap());
+        assert_complete(&web, &[Web::serialize(&web, json()).unwrap()]);
     }
 }

@@ -98,3 +98,38 @@ async fn a_mailbox_that_has_gone_is_no_error() {
     let mut tx = world.store.begin().await.unwrap();
     assert_eq!(mailbox_tests::methods(&mut tx, MailboxId::new()).await.unwrap(), None);
 }
+
+/// B17, B18: a mailbox without a start of its own gets its profile's when it is enabled, else that very moment, to the
+/// second; one that has a start keeps it, wherever the profile's moves.
+#[tokio::test]
+async fn b17_b18_processing_starts_when_the_mailbox_is_enabled() {
+    let world = World::new().await;
+    let (with_start, without) = (world.profile(1).await, world.profile(1).await);
+    world
+        .sql(&format!(
+            "UPDATE email_server_profiles SET process_emails_from = '2026-01-01T00:00:00Z' WHERE id = '{with_start}'"
+        ))
+        .await;
+    let (old, new) = (world.user_mailbox(with_start, "anna").await, world.user_mailbox(without, "bert").await);
+    world.sql("UPDATE mailboxes SET process_email_from = NULL").await;
+    let start = async |mailbox| {
+        world.texts(&format!("SELECT process_email_from::text FROM mailboxes WHERE id = '{mailbox}'")).await
+    };
+    let record = async |incoming: Tested| {
+        for mailbox in [old, new] {
+            let mut tx = world.store.begin().await.unwrap();
+            mailbox_tests::record(&mut tx, mailbox, &incoming, &Tested::NotConfigured).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    };
+    record(Tested::NotConfigured).await;
+    assert_eq!(world.number("SELECT count(process_email_from) FROM mailboxes").await, 0, "nothing is read yet");
+    record(Tested::Works).await;
+    assert_eq!(start(old).await, ["2026-01-01 00:00:00+00"]);
+    assert_eq!(start(new).await, ["2026-11-23 09:00:00+00"]);
+    world.sql("UPDATE email_server_profiles SET process_emails_from = '2020-01-01T00:00:00Z'").await;
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    record(Tested::Works).await;
+    assert_eq!(start(old).await, ["2026-01-01 00:00:00+00"]);
+    assert_eq!(start(new).await, ["2026-11-23 09:00:00+00"]);
+}

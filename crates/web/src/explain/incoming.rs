@@ -1,6 +1,7 @@
 //! The chain of a mailbox that is read.
 
 use chrono::{DateTime, Utc};
+use lockstep_engine::start_date;
 use lockstep_store::{explain::MailboxFacts, mailboxes::status::LaneStatus};
 
 use super::{
@@ -195,7 +196,7 @@ fn last_run(chain: &mut Chain, lane: Option<&LaneStatus>, now: DateTime<Utc>) {
 /// What is left alone by rule.
 fn filter(chain: &mut Chain, facts: &MailboxFacts, now: DateTime<Utc>) {
     let own = facts.mailbox.process_email_from;
-    let from = own.max(facts.profile.as_ref().and_then(|profile| profile.process_emails_from));
+    let from = start_date::effective(facts.profile.as_ref().and_then(|profile| profile.process_emails_from), own);
     match from {
         Some(from) if from > now => chain.waits(
             "process-from",

@@ -1,6 +1,7 @@
 //! Mailboxes.
 
 use lockstep_store::access::Role;
+use lockstep_web::WebConfig;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -169,4 +170,32 @@ async fn test_and_enable_is_an_operation() {
         (Some("test-and-enable-mailbox"), Some("pending"))
     );
     assert_eq!(operation["arguments"], json!({ "mailbox": mailbox }));
+}
+
+/// C16, B19: a mailbox starts not before its profile and not further back than the deployment allows; the profile
+/// likewise. B18: on another profile it starts anew.
+#[tokio::test]
+async fn b19_c16_starts_have_bounds() {
+    let world = World::with(&WebConfig { process_emails_from_max_days: Some(30), ..WebConfig::default() }).await;
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    let days_ago = |days| (chrono::Utc::now() - chrono::Duration::days(days)).to_rfc3339();
+    let mut early = crate::world::profile("early");
+    early["process_emails_from"] = json!(days_ago(31));
+    let refused = world.post("/email-server-profiles", early.clone()).await.expect(422).complaints();
+    assert_eq!(refused, [("process_emails_from".into(), "too-far-back".into())]);
+    early["process_emails_from"] = json!(days_ago(20));
+    let early = world.post("/email-server-profiles", early).await.expect(201).id();
+    world.patch(&path, json!({ "profile_id": early })).await.expect(200);
+    let complaint = async |days| {
+        let refused = world.patch(&path, json!({ "process_email_from": days_ago(days) })).await.expect(422);
+        refused.complaints()
+    };
+    assert_eq!(complaint(21).await, [("process_email_from".into(), "before-profile".into())]);
+    let start = days_ago(19);
+    world.patch(&path, json!({ "process_email_from": start })).await.expect(200);
+    let later = world.post("/email-server-profiles", crate::world::profile("later")).await.expect(201).id();
+    let moved = world.patch(&path, json!({ "profile_id": later })).await.expect(200);
+    assert!(moved.body["process_email_from"].is_null(), "it starts with its next test");
+    assert_eq!(complaint(31).await, [("process_email_from".into(), "too-far-back".into())]);
 }

@@ -8,7 +8,7 @@ use lockstep_engine::acceptance::{self, Decision, Reason};
 use lockstep_mime::{Limits, header::Headers};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
-    remote::Fingerprint,
+    remote::{Cursor, Fingerprint},
 };
 use lockstep_store::lanes::Run;
 use lockstep_wire::Counts;
@@ -62,7 +62,9 @@ pub(crate) async fn by_header(
         }
     }
     let mut stopped = None;
-    if acceptance::headers_first(run.track, run.process_from.is_some()) && !wanted.is_empty() {
+    // What is new after a first whole listing is hardly ever old, and is judged again once it is read.
+    let may_be_too_old = run.process_from.is_some() && run.cursor == Cursor::default();
+    if acceptance::headers_first(run.track, may_be_too_old) && !wanted.is_empty() {
         let heads = wanted.into_iter().map(|(head, _)| head).collect();
         (wanted, stopped) = match sift(context, run, session, heads, deadline, &mut looked).await? {
             Ok(accepted) => (accepted, None),

@@ -30,6 +30,13 @@ pub(super) async fn mailbox(
     check_secret(&mut check, fields.password.as_ref());
     check.instant("process_email_from", fields.process_email_from);
     let profile = chosen_profile(tx, &mut check, &fields, &before).await?;
+    // On another server the mailbox starts anew, unless this request says where.
+    let moved = fields.profile_id != before.profile_id && fields.process_email_from == before.process_email_from;
+    let process_email_from = fields.process_email_from.filter(|_| !moved);
+    if let Some(start) = process_email_from.filter(|start| Some(*start) != before.process_email_from) {
+        let of_profile = profile.as_ref().and_then(|profile| profile.process_emails_from);
+        check.start("process_email_from", start, of_profile, state.process_emails_from_max_days, tx.now());
+    }
     act(state, &mut check, &fields, &before, profile.as_ref());
     if fields.delete_after_processing && before.owner_queue_id.is_none() {
         check.refuse(
@@ -70,7 +77,7 @@ pub(super) async fn mailbox(
         act_method: fields.act_method.as_str().to_owned(),
         allow_credentials: fields.allow_credentials,
         login,
-        process_email_from: fields.process_email_from,
+        process_email_from,
         delete_after_processing: fields.delete_after_processing,
         active: fields.active,
         ..before

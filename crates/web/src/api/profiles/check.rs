@@ -39,6 +39,11 @@ pub(super) fn profile(
     let request_timeout_ms = number(&mut check, "request_timeout_ms", fields.request_timeout_ms, 100, 100_000);
     let min_polling_minutes = number(&mut check, "min_polling_minutes", fields.min_polling_minutes, 0, 1440);
     check.instant("process_emails_from", fields.process_emails_from);
+    let start_before = before.as_ref().and_then(|before| before.process_emails_from);
+    if let Some(start) = fields.process_emails_from.filter(|start| Some(*start) != start_before) {
+        let now = state.store.clock().now();
+        check.start("process_emails_from", start, None, state.process_emails_from_max_days, now);
+    }
     let encoding_code_page = check.optional_line("encoding_code_page", &fields.encoding_code_page, 100);
     let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
     let password_was_set = before.as_ref().is_some_and(|b| b.password_set);
