@@ -12,6 +12,7 @@ pub mod auto_create;
 pub mod breaker;
 pub mod budget;
 pub mod cadence;
+pub mod capacity;
 pub mod correlation;
 pub mod dispatch;
 pub mod guard;

@@ -3,6 +3,7 @@
 //! Knows what is due and what runs report. Cannot open a mail connection: it links neither connectors nor the
 //! coordination of permits. Any number of schedulers may run at once; there is no leader.
 
+pub mod capacity;
 pub mod config;
 pub mod metrics;
 pub mod reports;

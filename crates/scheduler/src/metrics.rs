@@ -1,6 +1,6 @@
 //! The scheduler's figures.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters and histograms; labels are bounded.
 #[derive(Clone)]
@@ -19,6 +19,10 @@ pub struct Metrics {
     pub interval_seconds: Histogram,
     /// Feed entries numbered.
     pub feed_entries: IntGauge,
+    /// Runs under way on average as a part of what may be, by profile.
+    pub capacity_load: GaugeVec,
+    /// The same of the mailbox workers.
+    pub capacity_worker_load: Gauge,
 }
 
 impl Metrics {
@@ -58,6 +62,17 @@ impl Metrics {
                 &[120.0, 180.0, 240.0, 300.0, 480.0, 600.0, 720.0, 3600.0],
             )?,
             feed_entries: IntGauge::new("lockstep_scheduler_feed_entries", "Feed entries numbered since the start.")?,
+            capacity_load: GaugeVec::new(
+                Opts::new(
+                    "lockstep_capacity_load",
+                    "Runs a profile needs at a time to keep its intervals, as a part of those it may have.",
+                ),
+                &["profile"],
+            )?,
+            capacity_worker_load: Gauge::new(
+                "lockstep_capacity_worker_load",
+                "Runs needed at a time to keep all intervals, as a part of what the mailbox workers do.",
+            )?,
         };
         registry.register(Box::new(metrics.hints.clone()))?;
         registry.register(Box::new(metrics.reports.clone()))?;
@@ -66,6 +81,8 @@ impl Metrics {
         registry.register(Box::new(metrics.round_seconds.clone()))?;
         registry.register(Box::new(metrics.interval_seconds.clone()))?;
         registry.register(Box::new(metrics.feed_entries.clone()))?;
+        registry.register(Box::new(metrics.capacity_load.clone()))?;
+        registry.register(Box::new(metrics.capacity_worker_load.clone()))?;
         Ok(metrics)
     }
 }

@@ -1,4 +1,5 @@
-//! Who is running, by heartbeat. Says how many replicas share a connection cap while Redis is away.
+//! Who is running, by heartbeat. Says how many replicas share a connection cap while Redis is away, and how much they
+//! can do.
 
 use std::time::Duration;
 
@@ -6,19 +7,21 @@ use lockstep_model::id::ReplicaId;
 
 use crate::{Result, Tx};
 
-/// Notes that this replica is alive and returns how many of its role are, itself included. Rows not seen for ten
+/// Notes that this replica is alive, with the runs it does at one time (0: none to speak of), and returns how many of its role are, itself included. Rows not seen for ten
 /// times `lifetime` are removed.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn beat(tx: &mut Tx, replica: ReplicaId, role: &str, lifetime: Duration) -> Result<u32> {
+pub async fn beat(tx: &mut Tx, replica: ReplicaId, role: &str, capacity: u16, lifetime: Duration) -> Result<u32> {
     let now = tx.now();
     sqlx::query!(
-        "/* replicas::beat */ INSERT INTO replicas (id, role, started_at, seen_at) VALUES ($1, $2, $3, $3)
-         ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at",
+        "/* replicas::beat */ INSERT INTO replicas (id, role, started_at, seen_at, capacity)
+         VALUES ($1, $2, $3, $3, $4)
+         ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, capacity = EXCLUDED.capacity",
         replica.0,
         role,
         now,
+        i32::from(capacity),
     )
     .execute(tx.connection())
     .await?;

@@ -7,6 +7,7 @@ mod breaker;
 mod budget;
 mod cadence;
 mod cadence_plot;
+mod capacity;
 mod correlation;
 mod dispatch;
 mod health;

@@ -61,6 +61,7 @@ pub(super) struct Base {
     /// Figures registered here carry the role's name as a label.
     pub(super) registry: Registry,
     role: &'static str,
+    capacity: u16,
     clock: Arc<SystemClock>,
     /// A pool of one connection for looks and heartbeats, so that a busy role does not look dead.
     pulse: Store,
@@ -76,9 +77,11 @@ pub(super) struct Base {
 
 impl Base {
     /// Opens the pool and begins to look after the database. `/readyz` shows what the role waits for from now on.
+    /// `capacity` is how many runs it does at one time, 0 where it does none.
     pub(super) fn open(
         context: &Context,
         role: &'static str,
+        capacity: u16,
         database: &Database,
         vault: Vault,
     ) -> Result<Self, Failure> {
@@ -98,6 +101,7 @@ impl Base {
             store,
             registry,
             role,
+            capacity,
             clock,
             pulse,
             holds,
@@ -123,7 +127,7 @@ impl Base {
     fn watch_database(&self) {
         let condition = self.condition("postgres");
         let (pulse, clock, role) = (self.pulse.clone(), Arc::clone(&self.clock), self.role);
-        let (replica, live) = (self.replica, Arc::clone(&self.live));
+        let (replica, capacity, live) = (self.replica, self.capacity, Arc::clone(&self.live));
         self.background(async move {
             let (mut stepped, mut beaten) = (None::<Instant>, None::<Instant>);
             let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
@@ -138,7 +142,7 @@ impl Base {
                 }
                 // Only with the database's time: a beat by a wrong clock would count wrongly.
                 if stepped.is_some() && is_due(beaten, BEAT_EVERY) {
-                    match timeout(ANSWER_WITHIN, beat(&pulse, replica, role)).await {
+                    match timeout(ANSWER_WITHIN, beat(&pulse, replica, role, capacity)).await {
                         Ok(Ok(sharing)) => {
                             beaten = Some(Instant::now());
                             live.store(sharing, Ordering::Relaxed);
@@ -338,9 +342,9 @@ async fn step(store: &Store, clock: &SystemClock, adjust: bool) -> Result<bool, 
 }
 
 /// Notes that this replica is alive, and counts those who share the connection caps.
-async fn beat(store: &Store, replica: ReplicaId, role: &str) -> lockstep_store::Result<u32> {
+async fn beat(store: &Store, replica: ReplicaId, role: &str, capacity: u16) -> lockstep_store::Result<u32> {
     let mut tx = store.begin().await?;
-    replicas::beat(&mut tx, replica, role, REPLICA_LIFETIME).await?;
+    replicas::beat(&mut tx, replica, role, capacity, REPLICA_LIFETIME).await?;
     let sharing = shares::live(&mut tx, &CONNECTING.map(Role::name), REPLICA_LIFETIME).await?;
     tx.commit().await?;
     Ok(sharing)
@@ -386,7 +390,7 @@ mod tests {
             readiness: Readiness::default(),
             probes: ([127, 0, 0, 1], 0).into(),
         };
-        Base::open(&context, S::NAME, database, no_vault().unwrap()).unwrap()
+        Base::open(&context, S::NAME, 16, database, no_vault().unwrap()).unwrap()
     }
 
     /// B20: workers of different roles divide a cap by all of them, not by their own kind.

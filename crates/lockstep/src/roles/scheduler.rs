@@ -1,9 +1,10 @@
-//! The scheduler: claims and publishes what is due, folds reports, numbers the feed, sweeps.
+//! The scheduler: claims and publishes what is due, folds reports, numbers the feed, looks whether capacity suffices,
+//! sweeps.
 
 use std::{sync::Arc, time::Duration};
 
 use lockstep_queue::{BatchOptions, consume_batches};
-use lockstep_scheduler::{Context as Scheduler, Metrics, reports::Fold, sequencer, sweep, tick, wake};
+use lockstep_scheduler::{Context as Scheduler, Metrics, capacity, reports::Fold, sequencer, sweep, tick, wake};
 use lockstep_service::{CommonConfig, Context, Failure};
 use lockstep_wire::{CycleReport, Role};
 use tokio::sync::Notify;
@@ -47,7 +48,7 @@ impl RoleSettings for SchedulerSettings {
     }
 
     async fn run(self, context: Context) -> Result<(), Failure> {
-        let base = Base::open(&context, Self::NAME, &self.database, no_vault()?)?;
+        let base = Base::open(&context, Self::NAME, 0, &self.database, no_vault()?)?;
         let link = base.broker(&self.broker, Role::Scheduler)?;
         if let Some(organisation) = base.organisation().await {
             let scheduler = Scheduler {
@@ -63,6 +64,7 @@ impl RoleSettings for SchedulerSettings {
             base.task("wake", wake::listen(base.store.clone(), Arc::clone(&wake), soft.clone()));
             base.task("tick", tick::run(scheduler.clone(), wake, soft.clone()));
             base.task("sequencer", sequencer::run(scheduler.clone(), soft.clone()));
+            base.task("capacity", capacity::run(scheduler.clone(), soft.clone()));
             base.task("sweep", sweep::run(scheduler.clone(), soft));
             let options = BatchOptions {
                 max: scheduler.config.reports_per_fold,

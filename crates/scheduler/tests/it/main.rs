@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod breaker;
+mod capacity;
 mod fold;
 mod locks;
 mod rounds;

@@ -11,7 +11,7 @@ const LIFETIME: Duration = Duration::from_secs(30);
 
 async fn beat(world: &World, replica: ReplicaId, role: &str) -> u32 {
     let mut tx = world.store.begin().await.unwrap();
-    let alive = replicas::beat(&mut tx, replica, role, LIFETIME).await.unwrap();
+    let alive = replicas::beat(&mut tx, replica, role, 16, LIFETIME).await.unwrap();
     tx.commit().await.unwrap();
     alive
 }

@@ -19,7 +19,7 @@ async fn replicas_of_all_the_roles_are_counted_while_they_beat() {
     assert_eq!(live(&world, &["mailbox-worker"]).await, 0);
     for role in ["mailbox-worker", "mailbox-worker", "outgoing-worker", "scheduler"] {
         let mut tx = world.store.begin().await.unwrap();
-        replicas::beat(&mut tx, ReplicaId::new(), role, LIFETIME).await.unwrap();
+        replicas::beat(&mut tx, ReplicaId::new(), role, 16, LIFETIME).await.unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(live(&world, &["mailbox-worker", "outgoing-worker", "async-worker"]).await, 3);
