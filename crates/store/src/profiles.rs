@@ -185,6 +185,17 @@ async fn select(tx: &mut Tx, id: Option<Uuid>, after: Option<Uuid>, limit: i64) 
     .await?)
 }
 
+/// The profile that new mailboxes get.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn default(tx: &mut Tx) -> Result<Option<ProfileId>> {
+    let found = sqlx::query_scalar!("/* profiles::default */ SELECT id FROM email_server_profiles WHERE is_default")
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(found.map(ProfileId))
+}
+
 /// Like [`get`], locked until the transaction ends. The default profile is locked with it, in id order, because a write
 /// may take its place. Mailboxes may refer to the profile meanwhile, so that writing one of them waits for nothing.
 ///

@@ -66,6 +66,16 @@ impl Problem {
         }))
     }
 
+    /// What happened this time, and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// Whether it is no refusal, but a failure of ours.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.0.status.is_server_error()
+    }
+
     /// Something is wrong with these fields.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let fields = errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>().join(", ");

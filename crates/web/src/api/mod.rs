@@ -46,6 +46,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(profiles::read, profiles::update, profiles::delete))
         .routes(routes!(mailboxes::list))
         .routes(routes!(mailboxes::read, mailboxes::update))
+        .routes(routes!(mailboxes::many::act))
         .routes(routes!(mailboxes::actions::approve))
         .routes(routes!(mailboxes::actions::reject))
         .routes(routes!(mailboxes::actions::test_and_enable))

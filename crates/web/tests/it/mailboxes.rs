@@ -179,7 +179,8 @@ async fn b19_c16_starts_have_bounds() {
     let world = World::with(&WebConfig { process_emails_from_max_days: Some(30), ..WebConfig::default() }).await;
     let (_, mailbox) = world.user("ann").await;
     let path = format!("/mailboxes/{mailbox}");
-    let days_ago = |days| (chrono::Utc::now() - chrono::Duration::days(days)).to_rfc3339();
+    let now = world.store.clock().now();
+    let days_ago = |days| (now - chrono::Duration::days(days)).to_rfc3339();
     let mut early = crate::world::profile("early");
     early["process_emails_from"] = json!(days_ago(31));
     let refused = world.post("/email-server-profiles", early.clone()).await.expect(422).complaints();
@@ -198,4 +199,59 @@ async fn b19_c16_starts_have_bounds() {
     let moved = world.patch(&path, json!({ "profile_id": later })).await.expect(200);
     assert!(moved.body["process_email_from"].is_null(), "it starts with its next test");
     assert_eq!(complaint(31).await, [("process_email_from".into(), "too-far-back".into())]);
+}
+
+fn outcomes(answer: &Value) -> Vec<&str> {
+    answer["results"].as_array().unwrap().iter().map(|result| result["outcome"].as_str().unwrap()).collect()
+}
+
+/// C8, C11, C17: many at once, each with its own result; the mailboxes of a whole profile; the defaults, tested unless
+/// that is not wanted.
+#[tokio::test]
+async fn c8_c11_c17_many_mailboxes_at_once() {
+    let world = World::new().await;
+    let mut default = crate::world::profile("default");
+    default["is_default"] = json!(true);
+    let profile = world.post("/email-server-profiles", default).await.expect(201).id();
+    let (_, ann) = world.user("ann").await;
+    let (_, bert) = world.user("bert").await;
+    let nobody = uuid::Uuid::now_v7();
+    let act =
+        async |body: Value| world.call(Some(Role::Administrator), "POST", "/mailboxes/actions", Some(&body), &[]).await;
+    let done = act(json!({ "action": "approve", "mailbox_ids": [ann, nobody, bert, ann] })).await.expect(200).body;
+    assert_eq!(outcomes(&done), ["done", "refused", "done"], "each once, by itself");
+    assert!(done["results"][1]["detail"].as_str().unwrap().contains("mailbox"));
+    for mailbox in [&ann, &bert] {
+        assert_eq!(world.get(&format!("/mailboxes/{mailbox}")).await.body["address_status"], "approved");
+    }
+    let tested = act(json!({ "action": "test-and-enable", "profile_id": profile })).await.expect(200).body;
+    assert_eq!(outcomes(&tested), ["done", "done"]);
+    assert!(tested["next"].is_null());
+    let operation = tested["results"][0]["operation_id"].as_str().unwrap();
+    world.get(&format!("/operations/{operation}")).await.expect(200);
+
+    world.patch(&format!("/mailboxes/{ann}"), json!({ "incoming_method": "none", "outgoing_method": "none" })).await;
+    let refused = act(json!({ "action": "test-and-enable", "mailbox_ids": [ann, bert] })).await.expect(200).body;
+    assert_eq!(outcomes(&refused), ["refused", "done"]);
+    let defaults = json!({ "action": "apply-defaults", "mailbox_ids": [ann], "test": false });
+    let applied = act(defaults).await.expect(200).body;
+    assert_eq!(outcomes(&applied), ["done"]);
+    assert!(applied["results"][0]["operation_id"].is_null());
+    let mailbox = world.get(&format!("/mailboxes/{ann}")).await.body;
+    assert_eq!((&mailbox["incoming_method"], &mailbox["profile_id"]), (&json!("server-side"), &json!(profile)));
+    let applied = act(json!({ "action": "apply-defaults", "mailbox_ids": [ann] })).await.expect(200).body;
+    assert!(applied["results"][0]["operation_id"].is_string(), "tested unless unticked");
+
+    for (body, field) in [
+        (json!({ "action": "approve" }), "mailbox_ids"),
+        (json!({ "action": "approve", "mailbox_ids": [ann], "profile_id": profile }), "mailbox_ids"),
+        (json!({ "action": "approve", "mailbox_ids": vec![nobody; 201] }), "mailbox_ids"),
+        (json!({ "action": "approve", "profile_id": nobody }), "profile_id"),
+        (json!({ "action": "approve", "mailbox_ids": [ann], "after": ann }), "after"),
+        (json!({ "action": "explode", "mailbox_ids": [ann] }), "action"),
+    ] {
+        assert_eq!(act(body).await.expect(422).complaints()[0].0, field);
+    }
+    let operator = world.call(Some(Role::Operator), "POST", "/mailboxes/actions", Some(&json!({})), &[]).await;
+    operator.expect(403);
 }

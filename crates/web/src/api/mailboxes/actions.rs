@@ -1,8 +1,8 @@
 //! What is done with a mailbox: its address is approved or rejected, it is tested and enabled.
 
 use axum::{extract::State, response::Response};
-use lockstep_model::id::MailboxId;
-use lockstep_store::{mailboxes, nudge, operations};
+use lockstep_model::id::{MailboxId, OperationId};
+use lockstep_store::{Tx, audit, mailboxes, nudge, operations};
 use serde_json::json;
 
 use super::{answer, missing, view::Mailbox};
@@ -29,7 +29,7 @@ pub(crate) async fn approve(
     Id(id): Id,
     IfMatch(expected): IfMatch,
 ) -> Result<Response, Problem> {
-    decide(&app, &caller, MailboxId(id), expected, true).await
+    decided(&app, &caller, MailboxId(id), expected, true).await
 }
 
 /// Rejects the mailbox's address: nothing is processed.
@@ -42,10 +42,10 @@ pub(crate) async fn reject(
     Id(id): Id,
     IfMatch(expected): IfMatch,
 ) -> Result<Response, Problem> {
-    decide(&app, &caller, MailboxId(id), expected, false).await
+    decided(&app, &caller, MailboxId(id), expected, false).await
 }
 
-async fn decide(
+async fn decided(
     app: &App,
     caller: &Caller,
     id: MailboxId,
@@ -54,21 +54,32 @@ async fn decide(
 ) -> Result<Response, Problem> {
     again(|| async {
         let mut tx = app.store.begin().await?;
-        let mailbox = mailboxes::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
-        if mailbox.address_status == "empty" {
-            return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
-        }
-        // Deciding the same again changes nothing: the first approval's name and time stay.
-        let decided = if approved { "approved" } else { "rejected" };
-        if mailbox.address_status != decided {
-            mailboxes::decide(&mut tx, &mailbox, approved, &caller.actor()).await?;
-            nudge(&mut tx).await?;
-            tx.commit().await?;
-        }
+        decide(&mut tx, caller, id, expected, approved).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
         Ok(())
     })
     .await?;
     answer(app, id).await
+}
+
+/// Approves or rejects an address. Deciding the same again changes nothing: the first approval's name and time stay.
+pub(super) async fn decide(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: MailboxId,
+    expected: Option<i64>,
+    approved: bool,
+) -> Result<(), Problem> {
+    let mailbox = mailboxes::lock(tx, id, expected).await?.ok_or_else(missing)?;
+    if mailbox.address_status == "empty" {
+        return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
+    }
+    let decided = if approved { "approved" } else { "rejected" };
+    if mailbox.address_status != decided {
+        mailboxes::decide(tx, &mailbox, approved, &caller.actor()).await?;
+    }
+    Ok(())
 }
 
 /// Tests the mailbox's server and account, and enables what works. The work goes on after the answer; the operation
@@ -86,8 +97,15 @@ pub(crate) async fn test_and_enable(
         Begun::Answered(reply) => return Ok(reply),
         Begun::New(once) => once,
     };
-    let tx = &mut once.tx;
-    let mailbox = mailboxes::get(tx, MailboxId(id)).await?.ok_or_else(missing)?;
+    let operation = ask_for_test(&mut once.tx, &caller, MailboxId(id)).await?;
+    nudge(&mut once.tx).await?;
+    let created = operations::get(&mut once.tx, operation).await?.ok_or_else(Problem::internal)?;
+    once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
+}
+
+/// Asks for a test, where there is something to test. The caller nudges.
+pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<OperationId, Problem> {
+    let mailbox = mailboxes::get(tx, id).await?.ok_or_else(missing)?;
     if mailbox.profile_id.is_none() {
         return Err(Problem::conflict("no-profile", "The mailbox has no profile: PATCH its profile_id first."));
     }
@@ -100,11 +118,8 @@ pub(crate) async fn test_and_enable(
             "Neither direction of the mailbox is server-side: nothing to test.",
         ));
     }
-    let arguments = json!({ "mailbox": id });
+    let arguments = json!({ "mailbox": id.0 });
     let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;
-    lockstep_store::audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id), json!({ "operation": operation }))
-        .await?;
-    nudge(tx).await?;
-    let created = operations::get(tx, operation).await?.ok_or_else(Problem::internal)?;
-    once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
+    audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
+    Ok(operation)
 }

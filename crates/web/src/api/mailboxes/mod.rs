@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 mod check;
 pub(crate) mod items;
+pub(crate) mod many;
 mod view;
 
 use axum::{

@@ -1,0 +1,198 @@
+//! One action on many mailboxes: each by itself, with a result of its own.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use lockstep_model::id::{MailboxId, OperationId, ProfileId};
+use lockstep_store::{
+    mailboxes::{self, Filter, status},
+    nudge, organisations, profiles,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{actions, check, missing, view::MailboxFields};
+use crate::{
+    again::again,
+    auth::Caller,
+    extract::Received,
+    page::{Limit, MAX_LIMIT},
+    problem::Problem,
+    state::App,
+    words::Method,
+};
+
+/// What is done with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Action {
+    /// Its address is approved.
+    Approve,
+    /// Its address is rejected.
+    Reject,
+    /// It is tested, and what works is enabled.
+    TestAndEnable,
+    /// It gets the default profile and the organisation's default methods, and is tested unless `test` is false.
+    ApplyDefaults,
+}
+
+/// An action, and the mailboxes it is for: those named, or those of a profile, 200 at a time.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManyFields {
+    action: Action,
+    /// At most 200.
+    #[serde(default)]
+    mailbox_ids: Vec<Uuid>,
+    /// Instead of `mailbox_ids`: the mailboxes of this profile.
+    profile_id: Option<Uuid>,
+    /// With `profile_id`: the `next` of the answer before.
+    after: Option<Uuid>,
+    /// With `apply-defaults`: whether each is tested afterwards. Default: true.
+    #[serde(default = "yes")]
+    test: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What became of the action for one mailbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ManyResult {
+    mailbox_id: Uuid,
+    /// `done` or `refused`.
+    outcome: &'static str,
+    /// The operation that tests it, to be asked for at /operations/{id}.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<Uuid>,
+    /// Why it was refused, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// What became of the action.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ManyResults {
+    /// In the order of the request, or of the mailboxes' making.
+    results: Vec<ManyResult>,
+    /// Give this as `after` to go on with the profile's mailboxes; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Uuid>,
+}
+
+/// Does one thing with many mailboxes. Each succeeds or is refused by itself; asking again does no harm.
+#[utoipa::path(post, path = "/mailboxes/actions", tag = "mailboxes", request_body = ManyFields,
+    responses((status = 200, description = "What became of each", body = ManyResults)))]
+pub(crate) async fn act(
+    State(app): State<App>,
+    caller: Caller,
+    body: Received<ManyFields>,
+) -> Result<Response, Problem> {
+    let fields = body.value;
+    let (ids, next) = chosen(&app, &fields).await?;
+    let mut results = Vec::with_capacity(ids.len());
+    for id in ids {
+        let done = again(|| one(&app, &caller, MailboxId(id), &fields)).await;
+        results.push(match done {
+            Ok(operation) => ManyResult {
+                mailbox_id: id,
+                outcome: "done",
+                operation_id: operation.map(|operation| operation.0),
+                detail: None,
+            },
+            Err(problem) if problem.is_internal() => return Err(problem),
+            Err(problem) => ManyResult {
+                mailbox_id: id,
+                outcome: "refused",
+                operation_id: None,
+                detail: Some(problem.detail().to_owned()),
+            },
+        });
+    }
+    Ok(Json(ManyResults { results, next }).into_response())
+}
+
+/// The mailboxes that are meant, each once, and where to go on.
+async fn chosen(app: &App, fields: &ManyFields) -> Result<(Vec<Uuid>, Option<Uuid>), Problem> {
+    let most = usize::from(MAX_LIMIT);
+    match (fields.profile_id, fields.mailbox_ids.as_slice()) {
+        (None, []) => {
+            Err(Problem::field("mailbox_ids", "required", "1 to 200 ids of mailboxes, or profile_id instead"))
+        }
+        (Some(_), [_, ..]) => Err(Problem::field("mailbox_ids", "one-of", "either mailbox_ids or profile_id")),
+        (None, named) if named.len() > most => {
+            Err(Problem::field("mailbox_ids", "length", format!("at most {most} ids")))
+        }
+        (None, _) if fields.after.is_some() => Err(Problem::field("after", "one-of", "only together with profile_id")),
+        (None, named) => {
+            let mut ids: Vec<Uuid> = Vec::with_capacity(named.len());
+            for id in named {
+                if !ids.contains(id) {
+                    ids.push(*id);
+                }
+            }
+            Ok((ids, None))
+        }
+        (Some(profile), []) => {
+            let mut tx = app.store.begin().await?;
+            if profiles::get(&mut tx, ProfileId(profile)).await?.is_none() {
+                return Err(Problem::field("profile_id", "exists", "the id of an email server profile that exists"));
+            }
+            let limit = Limit::of(Some(MAX_LIMIT));
+            let filter =
+                Filter { id: None, profile: Some(ProfileId(profile)), owner: None, address: None, state: None };
+            let rows = status::list(&mut tx, &filter, fields.after, limit.rows()).await?;
+            let next = rows.get(most - 1).filter(|_| rows.len() > most).map(|last| last.mailbox.id);
+            Ok((rows.into_iter().take(most).map(|status| status.mailbox.id).collect(), next))
+        }
+    }
+}
+
+async fn one(app: &App, caller: &Caller, id: MailboxId, fields: &ManyFields) -> Result<Option<OperationId>, Problem> {
+    let mut tx = app.store.begin().await?;
+    let operation = match fields.action {
+        Action::Approve | Action::Reject => {
+            actions::decide(&mut tx, caller, id, None, fields.action == Action::Approve).await?;
+            None
+        }
+        Action::TestAndEnable => Some(actions::ask_for_test(&mut tx, caller, id).await?),
+        Action::ApplyDefaults => {
+            apply_defaults(app, &mut tx, caller, id).await?;
+            if fields.test { Some(actions::ask_for_test(&mut tx, caller, id).await?) } else { None }
+        }
+    };
+    nudge(&mut tx).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+/// Gives a mailbox the default profile, where there is one, and the organisation's default methods.
+async fn apply_defaults(app: &App, tx: &mut lockstep_store::Tx, caller: &Caller, id: MailboxId) -> Result<(), Problem> {
+    let organisation = organisations::get(tx).await?.ok_or_else(Problem::internal)?;
+    let default = profiles::default(tx).await?;
+    let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
+    let mut fields = MailboxFields::from(&before);
+    fields.profile_id = default.map(|profile| profile.0).or(fields.profile_id);
+    fields.incoming_method = Method::of(&organisation.default_incoming);
+    fields.outgoing_method = Method::of(&organisation.default_outgoing);
+    let mut changed = Vec::new();
+    if fields.profile_id != before.profile_id {
+        changed.push("profile_id");
+    }
+    if fields.incoming_method.as_str() != before.incoming_method {
+        changed.push("incoming_method");
+    }
+    if fields.outgoing_method.as_str() != before.outgoing_method {
+        changed.push("outgoing_method");
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (mailbox, secret) = check::mailbox(app, tx, fields, before).await?;
+    mailboxes::save(tx, &mailbox, &secret, &changed, &caller.actor()).await?;
+    Ok(())
+}
