@@ -113,7 +113,7 @@ settings! {
         #[serde(default)]
         time: Time,
         /// `[mailbox_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::MailboxWorker::serialize")]
         mailbox_worker: lockstep_workers::Config,
     }
     tolerates { scheduler, outgoing_worker, async_worker, web, }
@@ -138,7 +138,7 @@ settings! {
         #[serde(default)]
         time: Time,
         /// `[outgoing_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::OutgoingWorker::serialize")]
         outgoing_worker: lockstep_workers::Config,
     }
     tolerates { scheduler, mailbox_worker, async_worker, web, }
@@ -163,7 +163,7 @@ settings! {
         #[serde(default)]
         time: Time,
         /// `[async_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::AsyncWorker::serialize")]
         async_worker: lockstep_workers::Config,
     }
     tolerates { scheduler, mailbox_worker, outgoing_worker, web, }
@@ -209,13 +209,13 @@ settings! {
         #[serde(default, serialize_with = "shown::Scheduler::serialize")]
         scheduler: lockstep_scheduler::Config,
         /// `[mailbox_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::MailboxWorker::serialize")]
         mailbox_worker: lockstep_workers::Config,
         /// `[outgoing_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::OutgoingWorker::serialize")]
         outgoing_worker: lockstep_workers::Config,
         /// `[async_worker]`
-        #[serde(default, serialize_with = "shown::Worker::serialize")]
+        #[serde(default, serialize_with = "shown::AsyncWorker::serialize")]
         async_worker: lockstep_workers::Config,
         /// `[web]`
         #[serde(default, serialize_with = "shown::Web::serialize")]
