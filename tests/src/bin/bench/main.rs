@@ -34,7 +34,7 @@ fn as_shipped() -> Builder {
     let shipped = [
         ("database", "max_connections", "10"),
         ("scheduler", "poll_interval_ms", "1000"),
-        ("scheduler", "claim_lifetime_ms", "60000"),
+        ("scheduler", "claim_lifetime_ms", "65000"),
         ("mailbox_worker", "concurrency", "16"),
         ("mailbox_worker", "lease_ttl_ms", "60000"),
         ("mailbox_worker", "permit_ttl_ms", "60000"),
