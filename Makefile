@@ -25,9 +25,8 @@ build: ## Build the programs (debug)
 	@$(CARGO) build --workspace --bins
 
 .PHONY: demo
-demo: services-up ## See it work: six mailboxes, a few dozen messages, a reply; about a minute after the build
-	@$(CARGO) build --workspace --bins
-	@target/debug/demo
+demo: ## See it work: six mailboxes, a few dozen messages, a reply; about a minute after the build
+	@.ci/demo
 
 .PHONY: check
 check: ## Type-check everything

@@ -89,12 +89,12 @@ async fn judge(
     }
     if progress.terminal() {
         report::print_places(cluster);
-        println!("  Report: {}. Everything keeps running; Ctrl-C ends it.", path.display());
+        println!("  Report: {}. Everything keeps running; Ctrl-C ends all of it.", path.display());
         stop.asked().await;
         println!("\n  Stopping.");
     } else {
         println!("  Report: {}; logs: {}.", path.display(), folder.join("logs").display());
-        println!("  On a terminal it would stay up now and show its API, metrics and logs.");
+        println!("  On a terminal it would stay up now and show its API, metrics and logs; without one it ends here.");
     }
     ensure!(complaints.is_empty(), "{}", complaints.join("; "));
     Ok(())

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
-use lockstep_e2e::{Cluster, Role};
+use lockstep_e2e::{Cluster, Role, TrackOption};
 use serde::Serialize;
 use sqlx::{PgPool, Row};
 
@@ -202,6 +202,14 @@ impl Report {
             );
         }
         println!("  (looked: cycles so far; next in: the interval chosen, here a hundred times faster)");
+        for mailbox in &self.breakdown.mailboxes {
+            if mailbox.track_option == TrackOption::None.as_str() && mailbox.counts.tracked > 0 {
+                println!(
+                    "  ({} tracks none: the {} records are emails that another addressee accepted, linked to this mailbox too)",
+                    mailbox.name, mailbox.counts.tracked
+                );
+            }
+        }
         println!();
         println!(
             "  {} messages lie {} times in mailboxes: {} times as one of {} records, {} times declined by rule.",
