@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod alerts;
+mod clock;
 mod contents;
 mod deliveries;
 mod explain;
