@@ -112,7 +112,7 @@ mod tests {
         let store = Store::open("postgres://nobody@127.0.0.1:1/none", &options, clock, vault).unwrap();
         let mut config = WebConfig::default();
         config.limits.max_concurrent = max_concurrent;
-        let state = AppState::new(store, Vec::new(), &config, &prometheus::Registry::new()).unwrap();
+        let state = AppState::new(store, Vec::new(), |_| false, &config, &prometheus::Registry::new()).unwrap();
         Router::new()
             .route("/panic", get(panics))
             .route("/slow", get(std::future::pending::<()>))

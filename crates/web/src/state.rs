@@ -16,6 +16,7 @@ use crate::{
 pub struct AppState {
     pub(crate) store: Store,
     pub(crate) descriptors: Vec<Descriptor>,
+    pub(crate) knows_charset: fn(&str) -> bool,
     pub(crate) allow_plain_connections: bool,
     pub(crate) process_emails_from_max_days: Option<u32>,
     pub(crate) limits: RequestLimits,
@@ -28,19 +29,22 @@ pub struct AppState {
 pub(crate) type App = Arc<AppState>;
 
 impl AppState {
-    /// The state of one process. `descriptors` are the protocols this installation has.
+    /// The state of one process. `descriptors` are the protocols this installation has, `knows_charset` tells whether
+    /// the workers can decode text in an encoding of that name.
     ///
     /// # Errors
     /// When the metrics are registered twice.
     pub fn new(
         store: Store,
         descriptors: Vec<Descriptor>,
+        knows_charset: fn(&str) -> bool,
         config: &WebConfig,
         registry: &Registry,
     ) -> Result<Arc<Self>, prometheus::Error> {
         Ok(Arc::new(Self {
             store,
             descriptors,
+            knows_charset,
             allow_plain_connections: config.allow_plain_connections,
             process_emails_from_max_days: config.process_emails_from_max_days,
             limits: config.limits.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_mime::text::is_known_charset;
 use lockstep_service::{BoundedListener, Bounds, CommonConfig, Context, Failure};
 use lockstep_web::AppState;
 
@@ -40,8 +41,8 @@ impl RoleSettings for WebSettings {
         let listening = base.condition("listener");
         if base.organisation().await.is_some() {
             let descriptors = connectors::registry(&trust, &self.network).descriptors();
-            let state =
-                AppState::new(base.store.clone(), descriptors, &self.web, &base.registry).map_err(Failure::internal)?;
+            let state = AppState::new(base.store.clone(), descriptors, is_known_charset, &self.web, &base.registry)
+                .map_err(Failure::internal)?;
             let listener = lockstep_web::listen(&self.web).await.map_err(|error| {
                 Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))
             })?;

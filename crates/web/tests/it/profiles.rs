@@ -151,3 +151,18 @@ async fn one_default_and_no_deletion_in_use() {
     let taken = world.post("/email-server-profiles", profile("second")).await.expect(409);
     assert!(taken.body["detail"].as_str().unwrap().contains("name"));
 }
+
+/// B27: an encoding that nobody can decode is refused by name; a known one is kept, and may be taken away again.
+#[tokio::test]
+async fn b27_an_encoding_is_one_that_can_be_decoded() {
+    let world = World::new().await;
+    let mut odd = profile("odd");
+    odd["encoding_code_page"] = json!("klingon");
+    let refused = world.post("/email-server-profiles", odd.clone()).await.expect(422).complaints();
+    assert_eq!(refused, [("encoding_code_page".into(), "unknown".into())]);
+    odd["encoding_code_page"] = json!("windows-1251");
+    let made = world.post("/email-server-profiles", odd).await.expect(201);
+    assert_eq!(made.body["encoding_code_page"], "windows-1251");
+    let path = format!("/email-server-profiles/{}", made.id());
+    world.patch(&path, json!({ "encoding_code_page": "" })).await.expect(200);
+}

@@ -100,7 +100,8 @@ impl World {
         }
         tx.commit().await.unwrap();
         let registry = prometheus::Registry::new();
-        let state = AppState::new(store.clone(), descriptors(), config, &registry).unwrap();
+        let state =
+            AppState::new(store.clone(), descriptors(), |name| name == "windows-1251", config, &registry).unwrap();
         let [administrator, operator, service] = keys.try_into().unwrap();
         Self {
             database,

@@ -45,6 +45,9 @@ pub(super) fn profile(
         check.start("process_emails_from", start, None, state.process_emails_from_max_days, now);
     }
     let encoding_code_page = check.optional_line("encoding_code_page", &fields.encoding_code_page, 100);
+    if !encoding_code_page.is_empty() && !(state.knows_charset)(&encoding_code_page) {
+        check.refuse("encoding_code_page", "unknown", "the name of an encoding, such as windows-1251, or nothing");
+    }
     let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
     let password_was_set = before.as_ref().is_some_and(|b| b.password_set);
     secret(&mut check, fields.password.as_ref());
