@@ -109,7 +109,8 @@ mod tests {
             AsyncWorker::serialize(&worker, json()).unwrap(),
         ];
         assert_complete(&worker, &workers);
-        let web = lockstep_web::WebConfig::default();
+        // What has no default is shown when it is set.
+        let web = lockstep_web::WebConfig { process_emails_from_max_days: Some(730), ..Default::default() };
         assert_complete(&web, &[Web::serialize(&web, json()).unwrap()]);
     }
 }
