@@ -352,8 +352,8 @@ fn auth_method(profile: ProfileId, word: &str) -> Result<AuthMethod> {
     }
 }
 
-/// Takes the right to open a profile's connection counters in Redis for the first time. Exactly one caller ever gets
-/// `true`; for everybody else missing counters mean that Redis has forgotten them.
+/// Notes that a profile's connection counters are open in Redis: from now on missing counters mean that Redis has
+/// forgotten them. `true` for whoever notes it first.
 ///
 /// # Errors
 /// [`Error::Unavailable`].

@@ -70,12 +70,23 @@ pub async fn enter(context: &Context, request: Request<'_>) -> lockstep_store::R
         permit_ttl: context.config.permit_ttl(),
         lease_ttl: context.config.lease_ttl(),
         reserve: request.reserve,
-        opening: !access.slot_opened && open_slot(context, access).await?,
+        opening: !access.slot_opened,
     };
     // Trust counts from before the question: the answer may have travelled long.
     let asked = Instant::now();
     match context.coord.admit(&admission).await {
-        Ok(Admitted::Granted) => Ok(Entry::Open(Box::new(Airlock::hold(context, admission, asked, request.heartbeat)))),
+        Ok(Admitted::Granted) => {
+            let airlock = Airlock::hold(context, admission, asked, request.heartbeat);
+            // Noted only now that the counters are there: whoever reads the note earlier and finds none takes them for
+            // lost, and everybody would wait until permits that never were have expired.
+            if !access.slot_opened
+                && let Err(error) = note_opened(context, access).await
+            {
+                airlock.leave().await;
+                return Err(error);
+            }
+            Ok(Entry::Open(Box::new(airlock)))
+        }
         Ok(Admitted::CoolingDown { wait }) => Ok(Entry::Deferred(wait)),
         Ok(Admitted::NoPermit { hint }) => Ok(Entry::Deferred(hint)),
         Ok(Admitted::LeaseBusy) => Ok(Entry::Busy),
@@ -88,11 +99,10 @@ pub async fn enter(context: &Context, request: Request<'_>) -> lockstep_store::R
     }
 }
 
-async fn open_slot(context: &Context, access: &Access) -> lockstep_store::Result<bool> {
+async fn note_opened(context: &Context, access: &Access) -> lockstep_store::Result<()> {
     let mut tx = context.store.begin().await?;
-    let first = lanes::open_slot(&mut tx, access.profile.id).await?;
-    tx.commit().await?;
-    Ok(first)
+    lanes::open_slot(&mut tx, access.profile.id).await?;
+    tx.commit().await
 }
 
 impl Airlock {

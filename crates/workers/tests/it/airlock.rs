@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::FutureExt;
-use lockstep_coord::{Admitted, Coord};
+use lockstep_coord::{Admission, Admitted, Coord, Error, MemoryCoord, Released, Renewed};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
+    id::ProfileId,
     mailbox::Account,
 };
 use lockstep_queue::Outcome as Settled;
@@ -144,7 +146,7 @@ async fn a_servers_wish_to_be_left_alone_holds_for_everybody() {
 #[tokio::test]
 async fn a_busy_lane_is_left_alone() {
     let (stage, anna) = Stage::with_anna().await;
-    let other = lockstep_coord::Admission { account: Account::of_profile(), ..stage.admission(anna, true) };
+    let other = Admission { account: Account::of_profile(), ..stage.admission(anna, true) };
     assert_eq!(stage.coord.admit(&other).await.unwrap(), Admitted::Granted);
     assert_eq!(stage.handle(stage.hint(anna).await).await.unwrap(), Settled::Done);
     assert!(stage.reports().is_empty() && stage.server.calls().is_empty());
@@ -248,4 +250,59 @@ async fn a_server_takes_at_most_half_of_the_slots() {
     assert_eq!(stage.reports()[0].outcome, Outcome::Deferred);
     assert_eq!(stage.server.calls_so_far(), 2);
     running.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A cache whose answer to whoever opens a profile's counters is slow to come about.
+#[derive(Debug, Default)]
+struct SlowAtFirst(MemoryCoord);
+
+#[async_trait]
+impl Coord for SlowAtFirst {
+    async fn admit(&self, admission: &Admission) -> Result<Admitted, Error> {
+        if admission.opening {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.0.admit(admission).await
+    }
+
+    async fn renew(&self, admission: &Admission) -> Result<Renewed, Error> {
+        self.0.renew(admission).await
+    }
+
+    async fn release(&self, admission: &Admission) -> Result<Released, Error> {
+        self.0.release(admission).await
+    }
+
+    async fn cool_down(&self, profile: ProfileId, cool_down_for: Duration) -> Result<Duration, Error> {
+        self.0.cool_down(profile, cool_down_for).await
+    }
+
+    async fn usage(&self, profile: ProfileId, account: &Account) -> Result<u32, Error> {
+        self.0.usage(profile, account).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.0.ping().await
+    }
+}
+
+/// N3: the first runs of a new profile come close upon one another. None takes the counters that another one is about to
+/// open for lost, or everybody would wait until permits that never were have expired.
+#[tokio::test]
+async fn n3_the_first_runs_of_a_profile_do_not_wait_for_each_other() {
+    let mut stage = Stage::new().await;
+    stage.context.coord = std::sync::Arc::new(SlowAtFirst::default());
+    let mut hints = Vec::new();
+    for name in ["anna", "bert", "carl"] {
+        let mailbox = stage.user(name, lockstep_model::mailbox::TrackOption::All).await;
+        hints.push(stage.hint(mailbox).await);
+    }
+    let staggered = hints.into_iter().zip([0, 50, 400]).map(async |(hint, wait)| {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        stage.handle(hint).await.unwrap()
+    });
+    futures::future::join_all(staggered).await;
+    let outcomes: Vec<_> = stage.reports().into_iter().map(|report| report.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Completed; 3]);
+    assert_eq!(stage.world.number("SELECT count(slot_opened_at) FROM email_server_profiles").await, 1);
 }
