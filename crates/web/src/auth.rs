@@ -82,6 +82,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/mailboxes/{id}", ALL),
     rule("PATCH", "/api/v1/mailboxes/{id}", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/actions", ADMINISTRATORS),
+    rule("POST", "/api/v1/mailboxes/{id}/takeover", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/approve", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/reject", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE),

@@ -47,6 +47,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(mailboxes::list))
         .routes(routes!(mailboxes::read, mailboxes::update))
         .routes(routes!(mailboxes::many::act))
+        .routes(routes!(mailboxes::takeover::take_over))
         .routes(routes!(mailboxes::actions::approve))
         .routes(routes!(mailboxes::actions::reject))
         .routes(routes!(mailboxes::actions::test_and_enable))

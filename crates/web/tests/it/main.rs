@@ -11,6 +11,7 @@ mod profiles;
 mod rules;
 mod serving;
 mod shape;
+mod takeover;
 mod users;
 mod webhooks;
 mod world;

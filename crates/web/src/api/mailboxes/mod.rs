@@ -4,6 +4,7 @@ pub(crate) mod actions;
 mod check;
 pub(crate) mod items;
 pub(crate) mod many;
+pub(crate) mod takeover;
 mod view;
 
 use axum::{
