@@ -12,6 +12,7 @@ mod config;
 mod edge;
 mod explain;
 mod extract;
+mod hidden;
 mod host;
 mod idempotent;
 mod json;

@@ -147,10 +147,9 @@ impl Conversation {
         if reply.is_ok() {
             return Ok(self.wire.body(deadline));
         }
-        Err(self.by_code(&reply).unwrap_or_else(|| {
-            let message = format!("the server will not give this message: {}", reply.words());
-            fault::item(FaultClass::Transient, "ItemUnavailable", message)
-        }))
+        // Whatever its code says: it was this message that was asked for, and the others may be had.
+        let message = format!("the server will not give this message: {}", reply.words());
+        Err(fault::item(FaultClass::Transient, "ItemUnavailable", message))
     }
 
     /// Marks messages deleted. Answers with those that the server refused, and what it said to the last of them.

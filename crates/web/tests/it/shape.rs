@@ -270,3 +270,24 @@ async fn requests_are_counted_by_route() {
     assert!(counted.contains(&("GET unmatched 404".to_owned(), 1.0)), "{counted:?}");
     assert!(families.iter().any(|f| f.name() == "lockstep_web_request_duration_seconds"));
 }
+
+/// The description speaks the words that requests speak, and knows the fields that are only written.
+#[test]
+fn the_description_spells_words_and_knows_passwords() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for (name, word) in [
+        ("TlsMode", "start-tls"),
+        ("TrackOption", "in-response"),
+        ("AutoCreate", "contact"),
+        ("Method", "server-side"),
+        ("AuthMethod", "xoauth2"),
+        ("CredentialSource", "mailbox"),
+    ] {
+        let words = schemas[name].to_string();
+        assert!(words.contains(&format!("\"{word}\"")), "{name}: {words}");
+    }
+    for fields in ["MailboxFields", "ProfileFields"] {
+        assert!(schemas[fields]["properties"]["password"].is_object(), "{fields} has no password");
+    }
+}

@@ -1,7 +1,7 @@
 //! Reading a page's messages: headers where they decide, then the bodies of what may be accepted, a bounded amount of
 //! them at a time.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use lockstep_connector::{Deadline, RemoteHead, Session, fingerprint};
 use lockstep_engine::acceptance::{self, Decision, Reason};
@@ -108,7 +108,16 @@ impl Reading {
                 Err(Trouble::Remote(fault)) if fault.scope == FaultScope::Item => {
                     self.looked.push((head, Looked::Failed(fault, message_id)));
                 }
-                Err(Trouble::Remote(fault)) => return Ok(Some(fault)),
+                Err(Trouble::Remote(fault)) => {
+                    // The session ended over this message. It is tried once more in the next cycle and then set aside for
+                    // a while, so that the others are read even where it is the message that ends sessions.
+                    if !fault.local && !matches!(fault.class, FaultClass::Throttled | FaultClass::Auth) {
+                        let of_item = Fault::new(FaultScope::Item, FaultClass::Transient, &fault.code, &fault.message)
+                            .after(Duration::ZERO);
+                        self.looked.push((head, Looked::Failed(of_item, message_id)));
+                    }
+                    return Ok(Some(fault));
+                }
                 Err(Trouble::Store(error)) => return Err(Stopped::Store(error)),
             }
         }

@@ -248,7 +248,8 @@ async fn plan(
         Looked::Failed(fault, message_id) => {
             let before = failed.iter().position(|key| *key == head.key).and_then(|at| attempts.get(at).copied());
             let again = fault.may_heal() && before.unwrap_or(0) + 1 < context.config.max_item_attempts;
-            let pause = context.scale.apply(Duration::from_secs(context.config.item_backoff_s));
+            let backoff = context.scale.apply(Duration::from_secs(context.config.item_backoff_s));
+            let pause = fault.retry_after.filter(|_| before.unwrap_or(0) == 0).unwrap_or(backoff);
             let next = again.then(|| now + pause);
             plan::quarantined(head, message_id.clone(), (&fault.code, &fault.message), next)
         }

@@ -150,3 +150,25 @@ async fn a_missing_header_loses_no_item() {
     stage.server.forget_a_header(false);
     assert_eq!(stage.run(anna).await.counts.refused, 2);
 }
+
+/// A message over which the server ends every session is set aside after its second try, so that what stands behind it is
+/// read; it is tried again later.
+#[tokio::test]
+async fn a_message_that_ends_sessions_does_not_stop_the_mailbox() {
+    let (stage, anna) = Stage::with_anna().await;
+    for key in ["k0", "k1", "k2", "k3"] {
+        stage.server.put(ANNA, key, plain(key));
+    }
+    for tracked in [1, 0] {
+        stage.server.at(Call::Fetch("k1".to_owned()), Action::Fail(lost()));
+        let broken = stage.run(anna).await;
+        assert_eq!((broken.outcome, broken.counts.tracked, broken.counts.failed), (Outcome::Failed, tracked, 1));
+    }
+    let next = stage.run(anna).await;
+    assert_eq!((next.outcome, next.counts.tracked), (Outcome::Completed, 2), "its neighbours are read");
+    assert_eq!(stage.items(anna).await[1], "k1 quarantined ConnectionLost");
+    stage.world.advance(15 * 60);
+    assert_eq!(stage.run(anna).await.counts.tracked, 1, "the server has healed");
+    assert_eq!(stage.emails().await, 4);
+    assert_eq!(stage.world.open_alerts().await, [""; 0], "and nothing is left to tell");
+}

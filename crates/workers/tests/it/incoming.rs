@@ -81,7 +81,8 @@ async fn a_lost_connection_costs_only_what_was_not_read() {
     stage.server.at(Call::Fetch("k003".to_owned()), Action::BreakOff(60, lost()));
     let report = stage.run(anna).await;
     assert_eq!((report.outcome, report.counts.tracked), (Outcome::Failed, 3));
-    assert_eq!(stage.items(anna).await, ["k000 tracked", "k001 tracked", "k002 tracked"]);
+    let items = ["k000 tracked", "k001 tracked", "k002 tracked", "k003 quarantined ConnectionLost"];
+    assert_eq!(stage.items(anna).await, items);
     assert!(!stage.has_cursor(anna).await);
     let report = stage.run(anna).await;
     assert_eq!((report.outcome, report.counts.tracked), (Outcome::Completed, 3));

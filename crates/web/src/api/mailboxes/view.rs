@@ -31,7 +31,7 @@ pub(crate) struct MailboxFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<String>,
     /// Its password or token. Never shown again.
-    #[serde(skip_serializing)]
+    #[serde(serialize_with = "crate::hidden::nothing", skip_serializing_if = "crate::hidden::always")]
     #[schema(value_type = Option<String>, format = Password, write_only)]
     pub(super) password: Option<SecretString>,
     /// Mail received before is not processed.

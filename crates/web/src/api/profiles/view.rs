@@ -46,7 +46,7 @@ pub(crate) struct ProfileFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<String>,
     /// Its password or token, at most 250 characters (tokens 4,096). Never shown again.
-    #[serde(skip_serializing)]
+    #[serde(serialize_with = "crate::hidden::nothing", skip_serializing_if = "crate::hidden::always")]
     #[schema(value_type = Option<String>, format = Password, write_only)]
     pub(super) password: Option<SecretString>,
     /// Connections at once to one account, over all replicas: 1 to 65536. Default: 10.
