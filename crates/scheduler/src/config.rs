@@ -36,6 +36,12 @@ pub struct Config {
     pub transient_backoff_s: u64,
     /// Faults of a server in a row that stop work on all its mailboxes.
     pub breaker_threshold: u32,
+    /// Days that the change feed is kept: who reads it more seldom must read all records again.
+    pub keep_changes_days: u32,
+    /// Days that the audit is kept.
+    pub keep_audit_days: u32,
+    /// Days that ended operations and resolved alerts are kept.
+    pub keep_ended_days: u32,
 }
 
 impl Default for Config {
@@ -54,6 +60,9 @@ impl Default for Config {
             max_transient_faults: 10,
             transient_backoff_s: 300,
             breaker_threshold: 3,
+            keep_changes_days: 30,
+            keep_audit_days: 365,
+            keep_ended_days: 90,
         }
     }
 }
@@ -74,6 +83,14 @@ impl Config {
         }
         if self.poll_interval_ms == 0 || self.claim_lifetime_ms < 1_000 {
             return Err("scheduler.poll_interval_ms must be above 0 and claim_lifetime_ms at least 1000".to_owned());
+        }
+        if [self.keep_changes_days, self.keep_audit_days, self.keep_ended_days]
+            .iter()
+            .any(|d| !(1..=36_500).contains(d))
+        {
+            return Err(
+                "scheduler.keep_changes_days, keep_audit_days and keep_ended_days must be from 1 to 36500".to_owned()
+            );
         }
         Ok(())
     }

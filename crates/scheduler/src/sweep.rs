@@ -1,12 +1,16 @@
 //! House-keeping: contents nobody refers to, and answers to requests nobody will repeat, go after a day; what was said
-//! of items that became no record after three.
+//! of items that became no record after three; the feed, the audit and what has ended after as long as is configured.
 
 use std::time::Duration;
 
-use lockstep_store::{contents, idempotency, item_failures};
+use chrono::Days;
+use lockstep_store::{
+    Result, Tx, contents, idempotency, item_failures,
+    retention::{self, Journal},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::Context;
+use crate::{Context, config::Config};
 
 /// How long an unreferenced content is kept. Longer than any run, so that a page never refers to what is gone.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -14,13 +18,16 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the words about an item that is refused or given up are kept (M11).
 const TOLD_FOR: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
+/// Days that have their partitions ahead of time: so long may every scheduler be away without rows going astray.
+pub const DAYS_AHEAD: u32 = 7;
+
 /// Longest pause between two sweeps; jitter takes off a tenth at most, so that replicas fall out of step.
 const PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// Rows of each kind removed in one transaction.
 pub const BATCH: u32 = 500;
 
-/// Rows that one sweep has removed.
+/// What one sweep has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Contents and their chunks.
@@ -29,6 +36,61 @@ pub struct Swept {
     pub answers: u64,
     /// What was said of items that are refused or given up; the items stay known.
     pub details: u64,
+    /// Ended operations and resolved alerts.
+    pub ended: u64,
+    /// Whole days of the feed and the audit.
+    pub days: u64,
+    /// Rows of the feed and the audit that came on a day without a partition of its own.
+    pub stray: u64,
+}
+
+/// Rows that go in batches.
+#[derive(Clone, Copy)]
+enum Chore {
+    Contents,
+    Answers,
+    Details,
+    Operations,
+    Alerts,
+    Stray(Journal),
+}
+
+impl Chore {
+    const ALL: [Self; 7] = [
+        Self::Contents,
+        Self::Answers,
+        Self::Details,
+        Self::Operations,
+        Self::Alerts,
+        Self::Stray(Journal::Feed),
+        Self::Stray(Journal::Audit),
+    ];
+
+    /// Removes one batch; returns how many rows.
+    async fn remove(self, tx: &mut Tx, config: &Config) -> Result<u64> {
+        let limit = BATCH.into();
+        let ended = tx.now() - days(config.keep_ended_days);
+        match self {
+            Self::Contents => contents::sweep(tx, tx.now() - KEPT_FOR, limit).await,
+            Self::Answers => idempotency::sweep(tx, limit).await,
+            Self::Details => item_failures::forget_details(tx, tx.now() - TOLD_FOR, limit).await,
+            Self::Operations => retention::sweep_operations(tx, ended, limit).await,
+            Self::Alerts => retention::sweep_alerts(tx, ended, limit).await,
+            Self::Stray(journal) => {
+                retention::sweep_other(tx, journal, tx.now() - days(kept(journal, config)), limit).await
+            }
+        }
+    }
+
+    fn count(self, swept: &mut Swept) -> &mut u64 {
+        match self {
+            Self::Contents => &mut swept.contents,
+            Self::Answers => &mut swept.answers,
+            Self::Details => &mut swept.details,
+            Self::Operations | Self::Alerts => &mut swept.ended,
+            Self::Stray(_) => &mut swept.stray,
+        }
+    }
 }
 
 /// Sweeps at once and then now and then, until `stop`.
@@ -38,7 +100,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
             () = stop.cancelled() => return,
             swept = sweep(&context) => match swept {
                 Ok(swept) if swept == Swept::default() => {}
-                Ok(Swept { contents, answers, details }) => tracing::info!(contents, answers, details, "swept"),
+                Ok(swept) => tracing::info!(?swept, "swept"),
                 Err(error) => tracing::warn!(%error, "not everything was swept"),
             },
         }
@@ -49,39 +111,42 @@ pub async fn run(context: Context, stop: CancellationToken) {
     }
 }
 
-/// One sweep: [`BATCH`] rows of a kind a transaction, until none are left.
+/// One sweep: [`BATCH`] rows of a kind a transaction, until none are left; then whole days.
 ///
 /// # Errors
 /// When the database is away; what was removed before stays removed.
-pub async fn sweep(context: &Context) -> lockstep_store::Result<Swept> {
+pub async fn sweep(context: &Context) -> Result<Swept> {
     let mut swept = Swept::default();
-    loop {
-        let mut tx = context.store.begin().await?;
-        let before = tx.now() - KEPT_FOR;
-        let removed = contents::sweep(&mut tx, before, BATCH.into()).await?;
-        tx.commit().await?;
-        swept.contents += removed;
-        if removed < BATCH.into() {
-            break;
+    for chore in Chore::ALL {
+        loop {
+            let mut tx = context.store.begin().await?;
+            let removed = chore.remove(&mut tx, &context.config).await?;
+            tx.commit().await?;
+            *chore.count(&mut swept) += removed;
+            if removed < BATCH.into() {
+                break;
+            }
         }
     }
-    loop {
+    for journal in [Journal::Feed, Journal::Audit] {
         let mut tx = context.store.begin().await?;
-        let removed = idempotency::sweep(&mut tx, BATCH.into()).await?;
+        retention::prepare(&mut tx, journal, DAYS_AHEAD).await?;
         tx.commit().await?;
-        swept.answers += removed;
-        if removed < BATCH.into() {
-            break;
-        }
-    }
-    loop {
         let mut tx = context.store.begin().await?;
-        let before = tx.now() - TOLD_FOR;
-        let forgotten = item_failures::forget_details(&mut tx, before, BATCH.into()).await?;
+        let before = tx.now() - days(kept(journal, &context.config));
+        swept.days += u64::from(retention::drop_days(&mut tx, journal, before).await?.unwrap_or(0));
         tx.commit().await?;
-        swept.details += forgotten;
-        if forgotten < BATCH.into() {
-            return Ok(swept);
-        }
     }
+    Ok(swept)
+}
+
+fn kept(journal: Journal, config: &Config) -> u32 {
+    match journal {
+        Journal::Feed => config.keep_changes_days,
+        Journal::Audit => config.keep_audit_days,
+    }
+}
+
+fn days(count: u32) -> Days {
+    Days::new(count.into())
 }

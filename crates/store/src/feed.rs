@@ -135,15 +135,15 @@ pub async fn number(tx: &mut Tx, limit: i64) -> Result<Option<u64>> {
     }
     let numbered = sqlx::query!(
         "/* feed::number */ WITH waiting AS (
-             SELECT sequence, row_number() OVER (ORDER BY sequence) AS step
-             FROM (SELECT sequence FROM feed_entries WHERE position IS NULL ORDER BY sequence LIMIT $1) AS oldest
+             SELECT sequence, changed_at, row_number() OVER (ORDER BY sequence) AS step
+             FROM (SELECT sequence, changed_at FROM feed_entries WHERE position IS NULL ORDER BY sequence LIMIT $1) AS oldest
          ), head AS (
              UPDATE feed_state SET last_position = last_position + (SELECT count(*) FROM waiting)
              WHERE EXISTS (SELECT 1 FROM waiting) RETURNING last_position
          )
          UPDATE feed_entries AS entry
          SET position = head.last_position - (SELECT count(*) FROM waiting) + waiting.step
-         FROM waiting, head WHERE entry.sequence = waiting.sequence",
+         FROM waiting, head WHERE entry.sequence = waiting.sequence AND entry.changed_at = waiting.changed_at",
         limit,
     )
     .execute(tx.connection())

@@ -28,6 +28,7 @@ pub mod profiles;
 pub mod queue_items;
 pub mod queues;
 pub mod replicas;
+pub mod retention;
 pub mod rotation;
 pub mod schedules;
 pub mod schema;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_scheduler::sweep::{self, BATCH, Swept};
+use lockstep_scheduler::sweep::{self, BATCH, DAYS_AHEAD, Swept};
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::Stage;
@@ -58,7 +58,7 @@ async fn what_nobody_needs_goes_after_a_day_and_nothing_else() {
         .await;
     stage.world.advance(2);
     // The orphan with its chunk, and the chunk that had no content to begin with; two of the answers.
-    assert_eq!(sweep::sweep(&stage.context).await.unwrap(), Swept { contents: 3, answers: 2, details: 0 });
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap(), Swept { contents: 3, answers: 2, ..Swept::default() });
     assert_eq!(stage.world.texts("SELECT digest FROM contents ORDER BY 1").await, ["\\x02", "\\x03", "\\x05"]);
     assert_eq!(stage.world.texts("SELECT digest FROM chunks ORDER BY 1").await, ["\\x02", "\\x03", "\\x05"]);
     assert_eq!(stage.world.texts("SELECT key FROM idempotency_keys").await, ["k3"]);
@@ -110,6 +110,83 @@ async fn m11_words_about_failures_go_after_three_days() {
         stage.world.texts(told).await,
         ["dropped DroppedByHand", "given-up ItemUnavailable", "tried ItemUnavailable x"]
     );
+}
+
+/// Days of the feed and the audit have partitions ahead of time, and go whole when they are too old; what is not numbered
+/// yet, what came without a partition, and what has not ended long enough, is looked at row by row.
+#[tokio::test]
+async fn what_happened_is_kept_by_day() {
+    let stage = Stage::new().await;
+    let world = &stage.world;
+    sweep::sweep(&stage.context).await.unwrap();
+    let partitions =
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname ~ '_entries_[0-9]{8}$' ORDER BY 1";
+    let made = world.texts(partitions).await;
+    assert_eq!(made.len(), 2 * usize::try_from(DAYS_AHEAD).unwrap(), "{made:?}");
+    world.sql("DELETE FROM feed_entries; DELETE FROM audit_entries").await;
+    let tell = async |text: &str| {
+        let now = lockstep_model::clock::Clock::now(&*world.clock);
+        let sql = format!(
+            "INSERT INTO feed_entries (record_kind, record_id, change, record_version, changed_at)
+                 VALUES ('{text}', gen_random_uuid(), 'created', 1, '{now}');
+             INSERT INTO audit_entries VALUES (gen_random_uuid(), '{now}', 'anna', '{text}', 'user', NULL)"
+        );
+        world.sql(&sql).await;
+    };
+    // Today has no partition of its own yet, tomorrow has.
+    tell("today").await;
+    world.advance(DAY);
+    tell("tomorrow").await;
+    world.advance(DAY);
+    tell("unread").await;
+    let stray = "SELECT record_kind FROM feed_entries_other UNION ALL SELECT action FROM audit_entries_other";
+    assert_eq!(world.texts(stray).await, ["today", "today"]);
+    world
+        .sql("UPDATE feed_entries SET position = sequence WHERE record_kind <> 'unread'; UPDATE feed_state SET last_position = 2")
+        .await;
+    let kept = "SELECT record_kind || ' fed' FROM feed_entries UNION ALL SELECT action || ' noted' FROM audit_entries ORDER BY 1";
+    world.advance(DAY * u64::from(stage.context.config.keep_changes_days));
+    let swept = sweep::sweep(&stage.context).await.unwrap();
+    assert_eq!((swept.days, swept.stray), (1, 1), "of the feed, what was numbered");
+    assert_eq!(
+        world.texts(kept).await,
+        ["today noted", "tomorrow noted", "unread fed", "unread noted"],
+        "a change that nobody could read stays"
+    );
+    world.advance(DAY * u64::from(stage.context.config.keep_audit_days));
+    let swept = sweep::sweep(&stage.context).await.unwrap();
+    assert_eq!((swept.days, swept.stray), (7 + 5 + 7, 1), "empty days go too");
+    assert_eq!(world.texts(kept).await, ["unread fed"]);
+    tell("later").await;
+    assert_eq!(world.texts(kept).await, ["later fed", "later noted", "unread fed"]);
+}
+
+/// Ended operations and resolved alerts go after their time; what goes on stays, and so does a webhook's operation.
+#[tokio::test]
+async fn what_has_ended_goes_after_its_time() {
+    let stage = Stage::new().await;
+    let now = lockstep_model::clock::Clock::now(&*stage.world.clock);
+    stage
+        .world
+        .sql(&format!(
+            "INSERT INTO operations (id, kind, state, due_at, requested_by, created_at, ended_at)
+                 VALUES (gen_random_uuid(), 'ended', 'done', '{now}', 'a', '{now}', '{now}'),
+                     (gen_random_uuid(), 'going on', 'pending', '{now}', 'a', '{now}', NULL),
+                     ('00000000-0000-7000-8000-00000000000a', 'webhook', 'done', '{now}', 'a', '{now}', '{now}');
+             INSERT INTO webhook_endpoints (id, name, url, sealed_secret, epoch, position, created_at, updated_at)
+                 VALUES ('00000000-0000-7000-8000-00000000000a', 'w', 'https://example.org', '', gen_random_uuid(), 0,
+                     '{now}', '{now}');
+             INSERT INTO alerts (id, key, code, severity, scope, first_at, last_at, resolved_at)
+                 VALUES (gen_random_uuid(), 'a', 'resolved', 'error', 'organisation', '{now}', '{now}', '{now}'),
+                     (gen_random_uuid(), 'b', 'open', 'error', 'organisation', '{now}', '{now}', NULL)"
+        ))
+        .await;
+    let left = "SELECT kind FROM operations UNION ALL SELECT code FROM alerts ORDER BY 1";
+    stage.world.advance(DAY * u64::from(stage.context.config.keep_ended_days));
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap().ended, 0, "not yet");
+    stage.world.advance(1);
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap().ended, 2);
+    assert_eq!(stage.world.texts(left).await, ["going on", "open", "webhook"]);
 }
 
 /// The loop sweeps as soon as it starts, and ends when it is told to.
