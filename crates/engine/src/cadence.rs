@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use lockstep_model::settings::{Backoffs, PROMISE};
+
 /// The largest part by which jitter shortens a wait.
 pub const MAX_JITTER: f64 = 0.10;
 
@@ -16,9 +18,12 @@ pub struct Policy {
     pub normal: Duration,
     /// Shortest interval, for a mailbox that receives many messages.
     pub busy: Duration,
-    /// Longest time from the end of a cycle until the next one has been done, unless the profile asks for more.
+    /// Where the intervals of an idle mailbox begin to grow.
+    pub idle: Duration,
+    /// Longest interval of an idle mailbox. The next cycle has been done within this or [`PROMISE`], whichever is longer,
+    /// from the end of the one before, unless the profile asks for more.
     pub quiet: Duration,
-    /// Kept free below `quiet` for one occasion that is lost and handed out again.
+    /// Kept free below that for one occasion that is lost and handed out again.
     pub redispatch: Duration,
     /// So many items in one cycle, or on average, make a mailbox busy.
     pub busy_items: u32,
@@ -38,6 +43,7 @@ impl Default for Policy {
         Self {
             normal: minutes(5),
             busy: minutes(2),
+            idle: minutes(5),
             quiet: minutes(12),
             redispatch: minutes(1),
             busy_items: 10,
@@ -46,6 +52,15 @@ impl Default for Policy {
             idle_after: 3,
             relaxation: 1.3,
         }
+    }
+}
+
+impl Policy {
+    /// The policy with the deployment's back-offs (N7).
+    pub fn of(backoffs: &Backoffs) -> Self {
+        let (busy, normal) = backoffs.active;
+        let (idle, quiet) = backoffs.idle;
+        Self { normal, busy, idle, quiet, ..Self::default() }
     }
 }
 
@@ -92,7 +107,7 @@ pub fn next(policy: &Policy, min_polling_interval: Duration, activity: Activity,
     let wanted =
         if !cycle.drained || cycle.items >= policy.busy_items { policy.busy } else { by_average(policy, activity) };
     let floor = policy.busy.max(min_polling_interval);
-    let latest = policy.quiet.saturating_sub(cycle.duration).saturating_sub(policy.redispatch);
+    let latest = policy.quiet.max(PROMISE).saturating_sub(cycle.duration).saturating_sub(policy.redispatch);
     let planned = wanted.min(latest).max(floor);
     Next { interval: shortened(planned, jitter).max(floor), activity }
 }
@@ -120,7 +135,7 @@ fn learn(policy: &Policy, before: Activity, cycle: Cycle) -> Activity {
 fn by_average(policy: &Policy, activity: Activity) -> Duration {
     if activity.empty_cycles >= policy.idle_after {
         let steps = activity.empty_cycles.saturating_add(1).saturating_sub(policy.idle_after).min(64);
-        let seconds = policy.normal.as_secs_f64() * policy.relaxation.powf(f64::from(steps));
+        let seconds = policy.idle.as_secs_f64() * policy.relaxation.powf(f64::from(steps));
         return Duration::from_secs_f64(seconds.min(policy.quiet.as_secs_f64()));
     }
     let steady = f64::from(policy.steady_items);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use lockstep_model::fault::{Fault, FaultClass, FaultScope};
+use lockstep_model::{
+    fault::{Fault, FaultClass, FaultScope},
+    mailbox::Lane,
+    settings,
+};
 
 use crate::{cadence::shortened, retry};
 
@@ -13,11 +17,29 @@ pub struct Settings {
     pub max_transient: u32,
     /// Pause after a transient fault.
     pub backoff: Duration,
+    /// Pause after a server did not answer in time.
+    pub on_timeout: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_transient: 10, backoff: Duration::from_secs(5 * 60) }
+        let pause = Duration::from_secs(5 * 60);
+        Self { max_transient: 10, backoff: pause, on_timeout: pause }
+    }
+}
+
+/// The code of a fault that means that a server did not answer a request in time.
+pub const TIMED_OUT: &str = "TimedOut";
+
+impl Settings {
+    /// The numbers the deployment has set (N8).
+    pub fn of(settings: &settings::Settings, lane: Lane) -> Self {
+        let backoffs = settings.backoffs(lane);
+        Self {
+            max_transient: settings.max_transient_failures(),
+            backoff: backoffs.on_transient_error,
+            on_timeout: backoffs.on_timeout,
+        }
     }
 }
 
@@ -63,7 +85,9 @@ pub fn judge(fault: Option<&Fault>, health: Health, settings: &Settings, jitter:
                 return Verdict::Disable;
             }
             let wish = fault.retry_after.unwrap_or_default().min(retry::MAX_RETRY_AFTER);
-            Verdict::Postpone { after: shortened(settings.backoff, jitter).max(wish), failures }
+            let pause = if fault.code == TIMED_OUT { settings.on_timeout } else { settings.backoff };
+            // To the second, as it was set: mailboxes fail one by one, so nothing has to be spread.
+            Verdict::Postpone { after: pause.max(wish), failures }
         }
     }
 }

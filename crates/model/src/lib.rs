@@ -16,4 +16,5 @@ pub mod profile;
 pub mod protocol;
 pub mod remote;
 pub mod secret;
+pub mod settings;
 pub mod text;

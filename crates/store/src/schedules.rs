@@ -15,6 +15,9 @@ use crate::{
     error::{json, word},
 };
 
+/// A mailbox, its lane, and which of its occasions.
+pub type Occasion = (MailboxId, Lane, i64);
+
 /// What the claims of one profile are limited by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileLoad {
@@ -74,6 +77,7 @@ pub async fn lock_due_profiles(tx: &mut Tx, limit: i64) -> Result<Vec<ProfileLoa
                AND (s.not_before IS NULL OR s.not_before <= $1)
                AND (s.claimed_until IS NULL OR s.claimed_until <= $1)) AS due
          WHERE p.active AND due.first IS NOT NULL
+           AND EXISTS (SELECT 1 FROM organisations o WHERE o.process_email_using = 'server-side-synchronization')
            AND (p.breaker_open_until IS NULL OR p.breaker_open_until <= $1)
          ORDER BY due.first LIMIT $2 FOR NO KEY UPDATE OF p SKIP LOCKED",
         now,
@@ -111,7 +115,8 @@ pub async fn lock_due_profiles(tx: &mut Tx, limit: i64) -> Result<Vec<ProfileLoa
 }
 
 /// Claims the oldest due lanes of each profile up to its allowance. A claim lasts `lifetime`, and longer each time it
-/// has ended without a report (1, 2, 4 times).
+/// has ended without a report (1, 2, 4 times). An occasion whose claim has ended so is taken from whoever had it, which is
+/// counted (N10).
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -130,7 +135,9 @@ pub async fn claim(tx: &mut Tx, allowances: &[(ProfileId, u32)], lifetime: Durat
                    AND (l.claimed_until IS NULL OR l.claimed_until <= $3)
                  ORDER BY l.due_at LIMIT a.allowance FOR UPDATE SKIP LOCKED) AS d)
          UPDATE lane_schedules AS s
-         SET claimed_until = $3 + make_interval(secs => $4 * power(2, least(s.claims, 2))), claims = s.claims + 1
+         SET claimed_until = $3 + make_interval(secs => $4 * power(2, least(s.claims, 2))), claims = s.claims + 1,
+             worker = NULL, forced_unlocks = s.forced_unlocks + CASE WHEN s.claims > 0 THEN 1 ELSE 0 END,
+             forced_unlocked_at = CASE WHEN s.claims > 0 THEN $3 ELSE s.forced_unlocked_at END
          FROM picked
          WHERE s.mailbox_id = picked.mailbox_id AND s.lane = picked.lane
          RETURNING s.mailbox_id, s.lane, s.profile_id, s.generation, s.due_at, s.claims",
@@ -293,6 +300,8 @@ pub struct Folded {
     pub ended_at: DateTime<Utc>,
     /// How it ended.
     pub outcome: String,
+    /// The host it ran on, where it said so.
+    pub worker: Option<String>,
     /// Items seen, tracked, refused and failed.
     pub seen: i64,
     /// See `seen`.
@@ -323,6 +332,19 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
              enabled = s.enabled AND f.disabled_code IS NULL,
              last_run = f.run, last_started_at = f.started_at, last_ended_at = f.ended_at,
              last_succeeded_at = CASE WHEN f.succeeded THEN f.ended_at ELSE s.last_succeeded_at END,
+             worker = NULL,
+             last_worker = CASE WHEN f.informed THEN COALESCE(f.worker, s.last_worker) ELSE s.last_worker END,
+             last_processed = CASE WHEN f.informed THEN f.tracked + f.refused ELSE s.last_processed END,
+             last_failed = CASE WHEN f.informed THEN f.failed ELSE s.last_failed END,
+             last_duration_seconds = CASE WHEN f.informed THEN t.took ELSE s.last_duration_seconds END,
+             average_duration_seconds = CASE WHEN NOT f.informed THEN s.average_duration_seconds
+                 ELSE COALESCE(s.average_duration_seconds + 0.2 * (t.took - s.average_duration_seconds), t.took) END,
+             last_error_count = CASE WHEN NOT f.informed OR f.fault_code IS NULL THEN s.last_error_count
+                 WHEN f.fault_code = s.fault_code THEN s.last_error_count + 1 ELSE 1 END,
+             last_error_code = COALESCE(t.error, s.last_error_code),
+             last_error_message = CASE WHEN t.error IS NULL THEN s.last_error_message ELSE f.fault_message END,
+             last_error_at = CASE WHEN t.error IS NULL THEN s.last_error_at ELSE f.ended_at END,
+             last_error_worker = CASE WHEN t.error IS NULL THEN s.last_error_worker ELSE f.worker END,
              last_outcome = f.outcome, cycles = s.cycles + CASE WHEN f.succeeded THEN 1 ELSE 0 END,
              seen = s.seen + f.seen, tracked = s.tracked + f.tracked, refused = s.refused + f.refused,
              failed = s.failed + f.failed
@@ -330,8 +352,10 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
              interval_seconds double precision, activity double precision, empty_cycles int, transient_failures int,
              fault_code text, fault_class text, fault_message text, disabled_code text, succeeded boolean,
              informed boolean, run uuid,
-             started_at timestamptz, ended_at timestamptz, outcome text, seen bigint, tracked bigint, refused bigint,
-             failed bigint)
+             started_at timestamptz, ended_at timestamptz, outcome text, worker text, seen bigint, tracked bigint,
+             refused bigint, failed bigint)
+         CROSS JOIN LATERAL (SELECT greatest(extract(epoch FROM f.ended_at - f.started_at), 0)::double precision AS took,
+             CASE WHEN f.informed THEN f.fault_code END AS error) AS t
          WHERE s.mailbox_id = f.mailbox_id AND s.lane = f.lane",
         rows,
     )
@@ -340,21 +364,29 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
     Ok(())
 }
 
-/// Extends the claims of lanes, locked by [`lock_reported`], whose runs are still at work.
+/// Extends the claims of lanes, locked by [`lock_reported`], whose runs are still at work, and notes on which hosts.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn extend_claims(tx: &mut Tx, running: &[(MailboxId, Lane, i64)], lifetime: Duration) -> Result<()> {
-    let (mailboxes, lanes, generations) = columns(running);
+pub async fn extend_claims(
+    tx: &mut Tx,
+    running: &[(Occasion, Option<String>)],
+    lifetime: Duration,
+) -> Result<()> {
+    let (running, workers): (Vec<_>, Vec<_>) =
+        running.iter().map(|(key, worker)| (*key, worker.clone().unwrap_or_default())).unzip();
+    let (mailboxes, lanes, generations) = columns(&running);
     let until = tx.now() + lifetime;
     sqlx::query!(
-        "/* lanes::extend_claims */ UPDATE lane_schedules AS s SET claimed_until = greatest(s.claimed_until, $4)
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS r(mailbox_id, lane, generation)
+        "/* lanes::extend_claims */ UPDATE lane_schedules AS s SET claimed_until = greatest(s.claimed_until, $4),
+             worker = COALESCE(NULLIF(r.worker, ''), s.worker)
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $5::text[]) AS r(mailbox_id, lane, generation, worker)
          WHERE s.mailbox_id = r.mailbox_id AND s.lane = r.lane AND s.generation = r.generation",
         &mailboxes,
         &lanes,
         &generations,
         until,
+        &workers,
     )
     .execute(tx.connection())
     .await?;
@@ -401,4 +433,27 @@ pub async fn write_breaker(tx: &mut Tx, profile: ProfileId, breaker: BreakerRow)
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Makes the lanes of a mailbox due now, for a person who cannot wait (A12). Nothing else changes: a profile's minimum
+/// polling interval, a server's wish to be left alone, a deferral, the breaker and the lease hold as ever. Returns how many
+/// of its lanes are scheduled at all.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn hasten(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* lanes::hasten */ UPDATE lane_schedules AS s SET due_at = CASE
+             WHEN s.fault_class = 'throttled' THEN s.due_at
+             ELSE least(s.due_at, greatest($2,
+                 COALESCE(s.last_ended_at + make_interval(mins => p.min_polling_minutes), $2))) END
+         FROM email_server_profiles p
+         WHERE s.mailbox_id = $1 AND s.enabled AND p.id = s.profile_id",
+        mailbox.0,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
 }
