@@ -115,3 +115,16 @@ INSERT INTO administrators (name, password_hash, created_at) VALUES ('administra
 INSERT INTO api_keys (id, name, role, key_hash, created_at) VALUES ('01930000-0000-7000-8000-0000000000d0', 'crm', 'service', '\x33', '2026-11-01 08:00+00');
 INSERT INTO idempotency_keys (key, caller, request_hash, status, body, created_at) VALUES ('k1', 'crm', '\x44', 201, '{"id": "1"}', '2026-11-01 08:00+00');
 INSERT INTO replicas (id, role, started_at, seen_at) VALUES ('01930000-0000-7000-8000-0000000000e0', 'mailbox-worker', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO token_counters (mailbox_id, last) VALUES ('01930000-0000-7000-8000-000000000050', 42);
+
+INSERT INTO settings (group_name, key, value) VALUES ('email', 'idle_mailbox_maximum_backoff', 900), ('queue', 'activities_dequeued_per_event', 32);
+
+INSERT INTO teams (id, name, created_at, updated_at) VALUES ('01930000-0000-7000-8000-000000000100', 'Support', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+INSERT INTO team_members (team_id, user_id) SELECT '01930000-0000-7000-8000-000000000100', id FROM users LIMIT 1;
+INSERT INTO security_roles (id, name, created_at, updated_at) VALUES ('01930000-0000-7000-8000-000000000101', 'Approver', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+INSERT INTO security_role_privileges (role_id, record_kind, privilege, depth) VALUES ('01930000-0000-7000-8000-000000000101', 'organisation', 'approve-email-addresses', 'all');
+INSERT INTO security_role_fields (role_id, record_kind, field, may_read, may_write) VALUES ('01930000-0000-7000-8000-000000000101', 'contact', 'address', true, false);
+INSERT INTO secured_fields (record_kind, field) VALUES ('contact', 'address');
+INSERT INTO user_security_roles (user_id, role_id) SELECT id, '01930000-0000-7000-8000-000000000101' FROM users LIMIT 1;
+INSERT INTO team_security_roles (team_id, role_id) VALUES ('01930000-0000-7000-8000-000000000100', '01930000-0000-7000-8000-000000000101');

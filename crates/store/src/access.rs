@@ -3,7 +3,7 @@
 
 use aws_lc_rs::rand;
 use chrono::{DateTime, TimeDelta, Utc};
-use lockstep_model::id::ApiKeyId;
+use lockstep_model::id::{ApiKeyId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -20,11 +20,13 @@ pub enum Role {
     Operator,
     /// A program that keeps records and emails.
     Service,
+    /// One user of the organisation: what its security roles give, see [`crate::rights`].
+    User,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: &[Self] = &[Self::Administrator, Self::Operator, Self::Service];
+    pub const ALL: &[Self] = &[Self::Administrator, Self::Operator, Self::Service, Self::User];
 
     /// The stored word.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Role {
             Self::Administrator => "administrator",
             Self::Operator => "operator",
             Self::Service => "service",
+            Self::User => "user",
         }
     }
 
@@ -52,8 +55,10 @@ pub struct ApiKey {
     pub id: Uuid,
     /// What it is for.
     pub name: String,
-    /// `administrator`, `operator` or `service`.
+    /// `administrator`, `operator`, `service` or `user`.
     pub role: String,
+    /// Whose key it is, when it is a user's.
+    pub user_id: Option<Uuid>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// From when on it is refused.
@@ -71,6 +76,8 @@ pub struct KeyHolder {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The user it stands for; there is one exactly when the role is [`Role::User`].
+    pub user: Option<UserId>,
 }
 
 fn hash(key: &str) -> Vec<u8> {
@@ -89,10 +96,12 @@ fn new_key() -> Result<SecretString> {
     Ok(SecretString::from(key))
 }
 
-/// Makes a key and returns it: the only time it can be seen. `None` as expiry means it never expires.
+/// Makes a key of a role that belongs to no user, and returns it: the only time it can be seen. `None` as expiry means
+/// it never expires.
 ///
 /// # Errors
-/// [`Error::Unavailable`], or [`Error::Sealed`] when the machine gives no randomness.
+/// [`Error::Unavailable`], [`Error::Rule`] for [`Role::User`] (see [`create_user_key`]), or [`Error::Sealed`] when the
+/// machine gives no randomness.
 pub async fn create_api_key(
     tx: &mut Tx,
     name: &str,
@@ -100,33 +109,66 @@ pub async fn create_api_key(
     expires_at: Option<DateTime<Utc>>,
     actor: &str,
 ) -> Result<(ApiKeyId, SecretString)> {
+    insert_key(tx, name, role, None, expires_at, actor).await
+}
+
+/// Makes a key of a user and returns it: the only time it can be seen. It is refused while the user is inactive.
+///
+/// # Errors
+/// [`Error::Unavailable`], [`Error::Reference`] when there is no such user, or [`Error::Sealed`] when the machine gives
+/// no randomness.
+pub async fn create_user_key(
+    tx: &mut Tx,
+    name: &str,
+    user: UserId,
+    expires_at: Option<DateTime<Utc>>,
+    actor: &str,
+) -> Result<(ApiKeyId, SecretString)> {
+    insert_key(tx, name, Role::User, Some(user), expires_at, actor).await
+}
+
+async fn insert_key(
+    tx: &mut Tx,
+    name: &str,
+    role: Role,
+    user: Option<UserId>,
+    expires_at: Option<DateTime<Utc>>,
+    actor: &str,
+) -> Result<(ApiKeyId, SecretString)> {
     let (id, key, now) = (ApiKeyId::new(), new_key()?, tx.now());
+    let user = user.map(|user| user.0);
     sqlx::query!(
-        "/* access::create_api_key */ INSERT INTO api_keys (id, name, role, key_hash, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "/* access::insert_key */ INSERT INTO api_keys (id, name, role, user_id, key_hash, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         id.0,
         name,
         role.as_str(),
+        user,
         hash(key.expose_secret()),
         now,
         expires_at,
     )
     .execute(tx.connection())
     .await?;
-    audit::note(tx, actor, "created", "api-key", Some(id.0), json!({ "name": name, "role": role.as_str() })).await?;
+    let mut detail = json!({ "name": name, "role": role.as_str() });
+    if let (Some(user), Some(detail)) = (user, detail.as_object_mut()) {
+        detail.insert("user_id".to_owned(), json!(user));
+    }
+    audit::note(tx, actor, "created", "api-key", Some(id.0), detail).await?;
     Ok((id, key))
 }
 
-/// Who this key belongs to, or `None` when it is unknown, expired or revoked. The lookup is by hash: how long it
-/// takes tells nothing about the key.
+/// Who this key belongs to, or `None` when it is unknown, expired or revoked, or that of an inactive user. The lookup is
+/// by hash: how long it takes tells nothing about the key.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn key_holder(tx: &mut Tx, key: &str) -> Result<Option<KeyHolder>> {
     let now = tx.now();
     let row = sqlx::query!(
-        "/* access::key_holder */ SELECT id, name, role FROM api_keys
-         WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        "/* access::key_holder */ SELECT id, name, role, user_id FROM api_keys k
+         WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+             AND (user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = k.user_id AND u.active))",
         hash(key),
         now,
     )
@@ -134,7 +176,7 @@ pub async fn key_holder(tx: &mut Tx, key: &str) -> Result<Option<KeyHolder>> {
     .await?;
     let Some(row) = row else { return Ok(None) };
     let role = Role::of(&row.role).ok_or_else(|| Error::unreadable("api_keys", "role", row.id, &row.role))?;
-    Ok(Some(KeyHolder { id: ApiKeyId(row.id), name: row.name, role }))
+    Ok(Some(KeyHolder { id: ApiKeyId(row.id), name: row.name, role, user: row.user_id.map(UserId) }))
 }
 
 /// Keys in order of their making, after `after`, at most `limit`; revoked ones too.
@@ -144,7 +186,8 @@ pub async fn key_holder(tx: &mut Tx, key: &str) -> Result<Option<KeyHolder>> {
 pub async fn list_api_keys(tx: &mut Tx, after: Option<Uuid>, limit: i64) -> Result<Vec<ApiKey>> {
     Ok(sqlx::query_as!(
         ApiKey,
-        "/* access::list_api_keys */ SELECT id, name, role, created_at, expires_at, revoked_at FROM api_keys
+        "/* access::list_api_keys */ SELECT id, name, role, user_id, created_at, expires_at, revoked_at
+         FROM api_keys
          WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",
         after,
         limit,
@@ -160,7 +203,8 @@ pub async fn list_api_keys(tx: &mut Tx, after: Option<Uuid>, limit: i64) -> Resu
 pub async fn get_api_key(tx: &mut Tx, id: ApiKeyId) -> Result<Option<ApiKey>> {
     Ok(sqlx::query_as!(
         ApiKey,
-        "/* access::get_api_key */ SELECT id, name, role, created_at, expires_at, revoked_at FROM api_keys WHERE id = $1",
+        "/* access::get_api_key */ SELECT id, name, role, user_id, created_at, expires_at, revoked_at
+         FROM api_keys WHERE id = $1",
         id.0,
     )
     .fetch_optional(tx.connection())

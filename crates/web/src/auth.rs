@@ -6,7 +6,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use lockstep_model::id::ApiKeyId;
+use lockstep_model::id::{ApiKeyId, UserId};
 use lockstep_store::access::{self, Role};
 
 use crate::{problem::Problem, state::App};
@@ -87,11 +87,14 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/mailboxes/{id}/reject", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE),
     rule("GET", "/api/v1/mailboxes/{id}/items", PEOPLE),
+    rule("POST", "/api/v1/mailboxes/{id}/judge-again", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/items/{key}/release", PEOPLE),
     rule("POST", "/api/v1/mailboxes/{id}/items/{key}/drop", ADMINISTRATORS),
     rule("GET", "/api/v1/explanations/mailboxes/{id}", PEOPLE),
     rule("GET", "/api/v1/explanations/messages", PEOPLE),
     rule("GET", "/api/v1/operations/{id}", ALL),
+    rule("POST", "/api/v1/erasures/preview", ADMINISTRATORS),
+    rule("POST", "/api/v1/erasures", ADMINISTRATORS),
     rule("GET", "/api/v1/emails", ALL),
     rule("POST", "/api/v1/emails", PROGRAMS),
     rule("GET", "/api/v1/emails/{id}", ALL),
@@ -125,12 +128,17 @@ pub(crate) struct Caller {
     pub(crate) id: ApiKeyId,
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// The user who calls; there is one exactly when the role is [`Role::User`].
+    pub(crate) user: Option<UserId>,
 }
 
 impl Caller {
     /// The caller as the audit names it.
     pub(crate) fn actor(&self) -> String {
-        format!("{} ({})", self.name, self.id)
+        match self.user {
+            Some(user) => format!("{} ({}) of user {user}", self.name, self.id),
+            None => format!("{} ({})", self.name, self.id),
+        }
     }
 
     /// Operators see states, not what is in emails.
@@ -175,7 +183,7 @@ async fn admit(state: &App, headers: &HeaderMap, roles: &[Role]) -> Result<Calle
         let detail = format!("This needs a key of the role {needed}; yours is of the role {}.", holder.role.as_str());
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
     }
-    Ok(Caller { id: holder.id, name: holder.name, role: holder.role })
+    Ok(Caller { id: holder.id, name: holder.name, role: holder.role, user: holder.user })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

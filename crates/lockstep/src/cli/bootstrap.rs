@@ -3,9 +3,9 @@
 use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use lockstep_model::clock::SystemClock;
+use lockstep_model::{clock::SystemClock, id::UserId};
 use lockstep_service::config::HumanDuration;
-use lockstep_store::{Error as StoreError, Store, access, organisations};
+use lockstep_store::{Error as StoreError, Store, access, organisations, users};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -48,6 +48,9 @@ pub(super) enum ApiKey {
         /// What it may do.
         #[arg(long, value_enum)]
         role: KeyRole,
+        /// The user it belongs to, by id or address: for the role user, and only for it.
+        #[arg(long, value_name = "USER", required_if_eq("role", "user"))]
+        user: Option<String>,
         /// How long it is valid, such as `90d`; without, it never expires.
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<HumanDuration>,
@@ -63,6 +66,8 @@ pub(super) enum KeyRole {
     Operator,
     /// A program that keeps records and emails.
     Service,
+    /// One user, with what the user's security roles give.
+    User,
 }
 
 fn duration(text: &str) -> std::result::Result<HumanDuration, String> {
@@ -152,17 +157,40 @@ fn read_password(file: Option<PathBuf>) -> Result<SecretString> {
 
 /// `lockstep api-key`
 pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
-    let ApiKey::Create { name, role, expires_in } = arguments;
+    let ApiKey::Create { name, role, user, expires_in } = arguments;
+    if user.is_some() && role != KeyRole::User {
+        return Err(Error::new("--user goes with --role user, and with no other role"));
+    }
     let role = match role {
         KeyRole::Administrator => access::Role::Administrator,
         KeyRole::Operator => access::Role::Operator,
         KeyRole::Service => access::Role::Service,
+        KeyRole::User => access::Role::User,
     };
     let store = open_migrated(source).await?;
     let mut tx = store.begin().await?;
     let expires_at = expires_in.map(|duration| tx.now() + Duration::from(duration));
-    let (_, key) = access::create_api_key(&mut tx, &name, role, expires_at, ACTOR).await?;
+    let (_, key) = match user {
+        Some(user) => {
+            let user = active_user(&mut tx, &user).await?;
+            access::create_user_key(&mut tx, &name, user, expires_at, ACTOR).await?
+        }
+        None => access::create_api_key(&mut tx, &name, role, expires_at, ACTOR).await?,
+    };
     tx.commit().await?;
     // Alone on its line, so that scripts can take it.
     Ok(Done::ok(format!("{}\n", key.expose_secret())))
+}
+
+/// The active user with this id or address.
+async fn active_user(tx: &mut lockstep_store::Tx, asked: &str) -> Result<UserId> {
+    let found = match asked.parse::<uuid::Uuid>() {
+        Ok(id) => users::get(tx, UserId(id)).await?,
+        Err(_) => users::list(tx, Some(&asked.trim().to_lowercase()), None, 1).await?.pop(),
+    };
+    match found {
+        Some(user) if user.active => Ok(UserId(user.id)),
+        Some(_) => Err(Error::new(format!("the user {asked:?} is inactive: a key would be refused"))),
+        None => Err(Error::new(format!("there is no user {asked:?}; give an id or an address"))),
+    }
 }

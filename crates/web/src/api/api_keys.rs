@@ -7,8 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lockstep_model::id::ApiKeyId;
-use lockstep_store::access::{self, Role};
+use lockstep_model::id::{ApiKeyId, UserId};
+use lockstep_store::{
+    access::{self, Role},
+    users,
+};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -33,6 +36,8 @@ pub(crate) enum KeyRole {
     Operator,
     /// A program that keeps records and emails.
     Service,
+    /// One user, with what the user's security roles give.
+    User,
 }
 
 /// A key to be made.
@@ -42,6 +47,8 @@ pub(crate) struct ApiKeyFields {
     /// What it is for, at most 100 characters.
     name: String,
     role: KeyRole,
+    /// Whose key it is: for the role user, and only for it. Refused while that user is inactive.
+    user_id: Option<Uuid>,
     /// From when on it is refused; without, it never expires.
     expires_at: Option<DateTime<Utc>>,
 }
@@ -51,8 +58,11 @@ pub(crate) struct ApiKeyFields {
 pub(crate) struct ApiKey {
     id: Uuid,
     name: String,
-    /// `administrator`, `operator` or `service`.
+    /// `administrator`, `operator`, `service` or `user`.
     role: String,
+    /// Whose key it is, when it is a user's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<Uuid>,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
@@ -88,6 +98,7 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListApiKe
         id: key.id,
         name: key.name,
         role: key.role,
+        user_id: key.user_id,
         created_at: key.created_at,
         expires_at: key.expires_at,
         revoked_at: key.revoked_at,
@@ -110,13 +121,35 @@ pub(crate) async fn create(
     if body.value.expires_at.is_some_and(|at| at <= tx.now()) {
         check.refuse("expires_at", "range", "an instant to come");
     }
+    let user = match (body.value.role, body.value.user_id) {
+        (KeyRole::User, None) => {
+            check.refuse("user_id", "required", "the id of the user whose key it is: the role user needs it");
+            None
+        }
+        (KeyRole::User, Some(id)) => {
+            if users::get(&mut tx, UserId(id)).await?.is_none_or(|user| !user.active) {
+                check.refuse("user_id", "reference", "the id of an active user");
+            }
+            Some(UserId(id))
+        }
+        (_, Some(_)) => {
+            check.refuse("user_id", "combination", "nothing: only keys of the role user belong to a user");
+            None
+        }
+        (_, None) => None,
+    };
     check.finish()?;
+    let (expires_at, actor) = (body.value.expires_at, caller.actor());
     let role = match body.value.role {
         KeyRole::Administrator => Role::Administrator,
         KeyRole::Operator => Role::Operator,
         KeyRole::Service => Role::Service,
+        KeyRole::User => Role::User,
     };
-    let (id, key) = access::create_api_key(&mut tx, &name, role, body.value.expires_at, &caller.actor()).await?;
+    let (id, key) = match user {
+        Some(user) => access::create_user_key(&mut tx, &name, user, expires_at, &actor).await?,
+        None => access::create_api_key(&mut tx, &name, role, expires_at, &actor).await?,
+    };
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(NewApiKey { id: id.0, key: key.expose_secret().to_owned() })).into_response())
 }

@@ -42,6 +42,7 @@ fn every_route_has_a_rule_and_every_rule_a_route() {
 #[tokio::test]
 async fn the_matrix_of_roles() {
     let world = World::new().await;
+    world.sign_in("ann").await;
     for rule in RULES {
         let path = fill(rule.path);
         let anonymous = world.call(None, rule.method, &path, None, &[]).await;
@@ -138,6 +139,33 @@ async fn keys_are_shown_once_expire_and_are_revoked() {
     world.post("/api-keys", json!({ "name": "x", "role": "root" })).await.expect(422);
     let past = json!({ "name": "x", "role": "service", "expires_at": "2001-01-01T00:00:00Z" });
     assert_eq!(world.post("/api-keys", past).await.expect(422).complaints(), [("expires_at".into(), "range".into())]);
+}
+
+/// A key of the role user belongs to an active user, and to nobody else.
+#[tokio::test]
+async fn keys_of_users_belong_to_active_users() {
+    let world = World::new().await;
+    let (ann, _) = world.user("ann").await;
+    let wanted = |role: &str, user: Value| json!({ "name": "x", "role": role, "user_id": user });
+    for (body, rule) in [
+        (json!({ "name": "x", "role": "user" }), "required"),
+        (wanted("user", json!(uuid::Uuid::nil())), "reference"),
+        (wanted("administrator", json!(ann)), "combination"),
+        (wanted("service", json!(ann)), "combination"),
+    ] {
+        let refused = world.post("/api-keys", body).await.expect(422);
+        assert_eq!(refused.complaints(), [("user_id".into(), rule.into())]);
+    }
+    let key = world.key_of(&ann).await;
+    let listed = world.get("/api-keys").await.expect(200).body["items"].as_array().unwrap().clone();
+    assert!(listed.iter().any(|k| k["user_id"] == json!(ann) && k["role"] == "user"), "{listed:?}");
+    let status = async || world.call_with(Some(&key), "GET", "/api-keys", None, &[]).await.status.as_u16();
+    assert_eq!(status().await, 403, "known, and not an administrator");
+    world.patch(&format!("/users/{ann}"), json!({ "active": false })).await.expect(200);
+    assert_eq!(status().await, 401, "a key of a deactivated user is refused");
+    world.post("/api-keys", wanted("user", json!(ann))).await.expect(422);
+    world.patch(&format!("/users/{ann}"), json!({ "active": true })).await.expect(200);
+    assert_eq!(status().await, 403);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A database of its own, an API on it, and keys of every role.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -29,6 +32,7 @@ pub(crate) struct World {
     administrator: String,
     operator: String,
     service: String,
+    user: OnceLock<String>,
 }
 
 pub(crate) struct Answer {
@@ -94,8 +98,8 @@ impl World {
         let mut tx = store.begin().await.unwrap();
         organisations::create(&mut tx, "Test organisation", "test").await.unwrap();
         let mut keys = Vec::new();
-        for role in Role::ALL {
-            let (_, key) = access::create_api_key(&mut tx, role.as_str(), *role, None, "test").await.unwrap();
+        for role in [Role::Administrator, Role::Operator, Role::Service] {
+            let (_, key) = access::create_api_key(&mut tx, role.as_str(), role, None, "test").await.unwrap();
             keys.push(key.expose_secret().to_owned());
         }
         tx.commit().await.unwrap();
@@ -112,6 +116,7 @@ impl World {
             administrator,
             operator,
             service,
+            user: OnceLock::new(),
         }
     }
 
@@ -120,6 +125,7 @@ impl World {
             Role::Administrator => &self.administrator,
             Role::Operator => &self.operator,
             Role::Service => &self.service,
+            Role::User => self.user.get().expect("nobody signed in"),
         }
     }
 
@@ -132,6 +138,20 @@ impl World {
         Answer { status: parts.status, headers: parts.headers, bytes, body }
     }
 
+    /// A key of a user, as the API gives it.
+    pub(crate) async fn key_of(&self, user: &str) -> String {
+        let wanted = json!({ "name": "a user's", "role": "user", "user_id": user });
+        let made = self.post("/api-keys", wanted).await.expect(201);
+        made.body["key"].as_str().unwrap().to_owned()
+    }
+
+    /// A user, its mailbox, and from now on the one whose key [`Role::User`] stands for.
+    pub(crate) async fn sign_in(&self, name: &str) -> (String, String) {
+        let (user, mailbox) = self.user(name).await;
+        self.user.set(self.key_of(&user).await).expect("somebody signed in already");
+        (user, mailbox)
+    }
+
     /// Sends JSON, as this role, with further headers.
     pub(crate) async fn call(
         &self,
@@ -141,10 +161,22 @@ impl World {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.call_with(role.map(|role| self.key(role)), method, path, body, headers).await
+    }
+
+    /// Sends JSON, with this key.
+    pub(crate) async fn call_with(
+        &self,
+        key: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request =
             Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(format!("/api/v1{path}"));
-        if let Some(role) = role {
-            request = request.header("authorization", format!("Bearer {}", self.key(role)));
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
