@@ -3,10 +3,11 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use lockstep_model::settings::Marks;
 use lockstep_wire::{Envelope, Message};
 use prometheus::IntGauge;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -65,6 +66,18 @@ pub async fn consume<M: Message>(
     options: ConsumeOptions,
     stop: Stop,
 ) {
+    consume_within(source, handler, options, watch::channel(Marks::NONE).1, stop).await;
+}
+
+/// Like [`consume`], between two marks that may move meanwhile: with `high` deliveries in hand, counting those that run,
+/// nothing more is taken until `low` are left (N9). A process never has more in hand than its concurrency.
+pub async fn consume_within<M: Message>(
+    source: Arc<dyn Source>,
+    handler: Arc<dyn Handler<M>>,
+    options: ConsumeOptions,
+    marks: watch::Receiver<Marks>,
+    stop: Stop,
+) {
     let work = Arc::new(Work::<M> {
         handler,
         options,
@@ -73,13 +86,17 @@ pub async fn consume<M: Message>(
         pause: Pause::new(options.pause, source.metrics().paused.with_label_values(&[M::QUEUE.name()])),
     });
     let slots = Arc::new(Semaphore::new(options.concurrency.max(1).into()));
+    let mut valve = Valve { marks, shut: false };
     let mut handlers = JoinSet::new();
-    while let Some(mut subscription) = subscribe::<M>(&*source, options.concurrency.max(1), &stop).await {
-        let ended = receive(&mut *subscription, &work, &slots, &mut handlers).await;
-        if matches!(ended, Ended::Stopped) {
-            give_back(&mut *subscription).await;
-            finish(&mut handlers, &stop).await;
-            return;
+    while let Some(mut subscription) = subscribe::<M>(&*source, valve.ahead(options.concurrency), &stop).await {
+        match receive(&mut *subscription, &work, &slots, &mut valve, &mut handlers).await {
+            Ended::Lost => {}
+            Ended::Moved => give_back(&mut *subscription).await,
+            Ended::Stopped => {
+                give_back(&mut *subscription).await;
+                finish(&mut handlers, &stop).await;
+                return;
+            }
         }
     }
     finish(&mut handlers, &stop).await;
@@ -88,6 +105,36 @@ pub async fn consume<M: Message>(
 enum Ended {
     Stopped,
     Lost,
+    /// The broker has to send another number ahead.
+    Moved,
+}
+
+/// Shut at the high mark, open again at the low one.
+struct Valve {
+    marks: watch::Receiver<Marks>,
+    shut: bool,
+}
+
+impl Valve {
+    /// Whether another delivery may be taken with so many in hand.
+    fn is_open(&mut self, in_hand: usize) -> bool {
+        let Marks { high, low } = *self.marks.borrow_and_update();
+        // Without any in hand nobody would open it again, whatever the marks say.
+        self.shut = in_hand > 0 && (in_hand >= usize::from(high) || (self.shut && in_hand > usize::from(low)));
+        !self.shut
+    }
+
+    /// What the broker sends ahead: never more than may be in hand, so that no delivery waits here for another.
+    fn ahead(&self, concurrency: u16) -> u16 {
+        concurrency.min(self.marks.borrow().high).max(1)
+    }
+
+    /// Waits until the marks move.
+    async fn moved(&mut self) {
+        if self.marks.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Starts a handler for each delivery until the subscription ends.
@@ -95,9 +142,25 @@ async fn receive<M: Message>(
     subscription: &mut dyn Subscription,
     work: &Arc<Work<M>>,
     slots: &Arc<Semaphore>,
+    valve: &mut Valve,
     handlers: &mut JoinSet<()>,
 ) -> Ended {
+    let ahead = valve.ahead(work.options.concurrency);
     loop {
+        if valve.ahead(work.options.concurrency) != ahead {
+            return Ended::Moved;
+        }
+        while handlers.try_join_next().is_some() {}
+        if !valve.is_open(handlers.len()) {
+            tokio::select! {
+                biased;
+                () = work.stop.soft.cancelled() => return Ended::Stopped,
+                () = work.stop.hard.cancelled() => return Ended::Stopped,
+                () = valve.moved() => {}
+                _ = handlers.join_next(), if !handlers.is_empty() => {}
+            }
+            continue;
+        }
         // A slot first: after a reconnect, handlers of the lost connection still count.
         let slot = tokio::select! {
             biased;
@@ -112,6 +175,7 @@ async fn receive<M: Message>(
             () = work.stop.hard.cancelled() => return Ended::Stopped,
             () = work.pause.begins() => continue,
             Some(_) = handlers.join_next(), if !handlers.is_empty() => continue,
+            () = valve.moved() => continue,
             delivery = subscription.next() => delivery,
         };
         let Some(delivery) = delivery else { return Ended::Lost };

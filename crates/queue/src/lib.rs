@@ -24,7 +24,7 @@ pub mod trace;
 pub use crate::{
     batch::{BatchHandler, BatchOptions, consume_batches},
     config::Config,
-    consume::{ConsumeOptions, Stop, consume},
+    consume::{ConsumeOptions, Stop, consume, consume_within},
     error::{Error, PublishError},
     memory::MemoryBroker,
     metrics::Metrics,

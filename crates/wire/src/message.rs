@@ -145,6 +145,9 @@ pub struct CycleReport {
     /// Why it failed or was deferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// The host it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// When the run began.
     pub started_at: DateTime<Utc>,
     /// When it ended, or when a `running` report was made.

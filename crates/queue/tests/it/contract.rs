@@ -3,7 +3,9 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use lockstep_queue::{ConsumeOptions, PublishError, PublisherExt, RawMessage, topology::DELIVERY_LIMIT};
+use lockstep_model::settings::Marks;
 use lockstep_wire::Queue;
+use tokio::sync::watch;
 
 use crate::world::{HANG, PANIC, REFUSE, Recorder, SOON, UNAVAILABLE, UNAVAILABLE_ONCE, World, hint, options, report};
 
@@ -37,6 +39,8 @@ promises![
     an_unavailable_outcome_brings_the_message_again,
     the_delivery_limit_ends_in_the_dead_twin,
     handlers_at_work_are_bounded,
+    /// N9: nothing more is taken at the high mark, until the low one is reached; the marks move without a restart.
+    n9_deliveries_stop_at_the_high_mark_and_go_on_at_the_low_one,
     a_soft_stop_finishes_what_runs_and_begins_nothing,
     a_hard_stop_drops_what_runs_and_it_comes_again,
     results_of_a_batch_come_in_order,
@@ -142,6 +146,34 @@ async fn handlers_at_work_are_bounded(world: World) {
     recorder.gate.add_permits(12);
     recorder.until_finished(12).await;
     assert_eq!(recorder.most_running.load(Ordering::SeqCst), 3);
+    consuming.stop().await;
+}
+
+async fn n9_deliveries_stop_at_the_high_mark_and_go_on_at_the_low_one(world: World) {
+    let (marks, moving) = watch::channel(Marks { high: 4, low: 1 });
+    world.publish(20).await;
+    let recorder = Recorder::with_gate(0);
+    let consuming = world.consume_within(&recorder, options(8), moving);
+    recorder.until_running(4).await;
+    // Two of four are done: still above the low mark, so nothing is taken in their place.
+    recorder.gate.add_permits(2);
+    recorder.until_finished(2).await;
+    recorder.until_running(2).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(recorder.running.load(Ordering::SeqCst), 2);
+    }
+    // The third leaves one, the low mark: four again.
+    recorder.gate.add_permits(1);
+    recorder.until_running(4).await;
+    assert_eq!(recorder.most_running.load(Ordering::SeqCst), 4);
+    // Higher marks count at once; more than there are slots is never taken.
+    marks.send_replace(Marks { high: 100, low: 50 });
+    recorder.until_running(8).await;
+    recorder.gate.add_permits(17);
+    recorder.until_finished(20).await;
+    assert_eq!(recorder.most_running.load(Ordering::SeqCst), 8);
+    world.until_empty(QUEUE).await;
     consuming.stop().await;
 }
 

@@ -14,14 +14,18 @@ use chrono::DateTime;
 use lockstep_model::{
     id::{MailboxId, MessageId, OrganisationId, RunId},
     mailbox::Lane,
+    settings::Marks,
 };
 use lockstep_queue::{
     Broker, Config, ConsumeOptions, DeliveryInfo, Handler, MemoryBroker, Metrics, Outcome, Publisher, PublisherExt,
-    Source, Stop, consume, topology,
+    Source, Stop, consume, consume_within, topology,
 };
 use lockstep_test_support::{chaos::ChaosProxy, eventually, rabbitmq::TestVhost};
 use lockstep_wire::{Counts, CycleReport, Envelope, Message, Queue, Role, SyncLane};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -162,6 +166,18 @@ impl World {
         eventually(SOON, reached, "the queue is empty").await;
     }
 
+    /// Consumes `mailbox.sync` as the mailbox worker, between two marks.
+    pub(crate) fn consume_within(
+        &self,
+        handler: &Arc<Recorder>,
+        options: ConsumeOptions,
+        marks: watch::Receiver<Marks>,
+    ) -> Consuming {
+        let (source, handler, stop) = (self.source(Role::MailboxWorker), Arc::clone(handler), Stop::default());
+        let task = tokio::spawn(consume_within::<SyncLane>(source, handler, options, marks, stop.clone()));
+        Consuming { stop, task }
+    }
+
     /// Consumes `mailbox.sync` as the mailbox worker.
     pub(crate) fn consume(&self, handler: &Arc<Recorder>, options: ConsumeOptions) -> Consuming {
         let (source, handler, stop) = (self.source(Role::MailboxWorker), Arc::clone(handler), Stop::default());
@@ -224,6 +240,7 @@ pub(crate) fn report(generation: i64) -> Envelope<CycleReport> {
         outcome: lockstep_wire::Outcome::Completed,
         counts: Counts::default(),
         fault: None,
+        worker: None,
         started_at: at,
         ended_at: at,
         wait: None,
