@@ -13,13 +13,14 @@ use lockstep_engine::{
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::FaultScope,
-    id::{MailboxId, ProfileId},
-    mailbox::Lane,
+    id::ProfileId,
+    settings::Settings,
 };
 use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
 use lockstep_store::{
     alerts::{self, Part, Severity, Subject},
-    schedules::{self, BreakerRow, Folded, Schedule},
+    schedules::{self, BreakerRow, Folded, Occasion, Schedule},
+    settings,
 };
 use lockstep_wire::{CycleReport, Envelope, Outcome};
 use serde_json::json;
@@ -48,12 +49,18 @@ impl Fold {
             running.into_iter().map(occasion).filter(|r| !ended.contains_key(r)).collect();
         let mut tx = self.context.store.begin().await?;
         let now = tx.now();
+        // Once a batch, so that a change of the settings needs no restart (N7).
+        let settings = settings::read(&mut tx).await?;
         // Profiles first, then lanes, each in id order: as whoever writes a profile locks them.
         let breakers = self.lock_breakers(&mut tx, &ended).await?;
         let keys: Vec<_> = ended.keys().chain(&running).copied().collect();
         let mut current = schedules::lock_reported(&mut tx, &keys).await?;
         if !running.is_empty() {
-            let running: Vec<_> = running.iter().copied().collect();
+            let on = |key: &Occasion| {
+                let report = reports.iter().find(|r| r.outcome == Outcome::Running && occasion(r) == *key);
+                report.and_then(host)
+            };
+            let running: Vec<_> = running.iter().map(|key| (*key, on(key))).collect();
             schedules::extend_claims(&mut tx, &running, self.context.config.claim_lifetime()).await?;
         }
         current.retain(|s| ended.contains_key(&(s.mailbox, s.lane, s.generation)));
@@ -63,7 +70,7 @@ impl Fold {
         let mut per_profile: BTreeMap<ProfileId, Vec<&CycleReport>> = BTreeMap::new();
         for schedule in &current {
             let Some(report) = ended.get(&(schedule.mailbox, schedule.lane, schedule.generation)) else { continue };
-            let decided = self.decide(schedule, report, now);
+            let decided = self.decide(&settings, schedule, report, now);
             self.tell(&mut tx, schedule, report, &decided).await?;
             per_profile.entry(schedule.profile).or_default().push(report);
             folded.push(decided);
@@ -99,7 +106,7 @@ impl Fold {
     }
 
     /// What one report means for its lane. Pure but for the draw of jitter.
-    fn decide(&self, schedule: &Schedule, report: &CycleReport, now: DateTime<Utc>) -> Folded {
+    fn decide(&self, settings: &Settings, schedule: &Schedule, report: &CycleReport, now: DateTime<Utc>) -> Folded {
         let scale = self.context.scale;
         let jitter = rand::random::<f64>();
         let mut folded = Folded {
@@ -121,6 +128,7 @@ impl Fold {
             started_at: report.started_at,
             ended_at: report.ended_at,
             outcome: report.outcome.as_str().to_owned(),
+            worker: host(report),
             seen: i64::from(report.counts.seen),
             tracked: i64::from(report.counts.tracked),
             refused: i64::from(report.counts.refused),
@@ -132,7 +140,7 @@ impl Fold {
             }
             Outcome::Yielded => {
                 folded.due_at = Some(now);
-                let next = self.cadence(schedule, report, false, jitter);
+                let next = cadence(settings, schedule, report, false, jitter);
                 folded.activity = next.activity.ewma;
                 folded.empty_cycles = i64::from(next.activity.empty_cycles);
                 folded.transient_failures = 0;
@@ -141,9 +149,10 @@ impl Fold {
             Outcome::LeaseLost | Outcome::Running => folded.due_at = Some(now + self.context.config.poll_interval()),
             Outcome::Completed | Outcome::Failed => {
                 let health = Health { transient_failures: schedule.transient_failures };
-                match health::judge(report.fault.as_ref(), health, &self.context.config.health(), jitter) {
+                let numbers = health::Settings::of(settings, schedule.lane);
+                match health::judge(report.fault.as_ref(), health, &numbers, jitter) {
                     Verdict::Healthy => {
-                        let next = self.cadence(schedule, report, true, jitter);
+                        let next = cadence(settings, schedule, report, true, jitter);
                         self.context.metrics.interval_seconds.observe(next.interval.as_secs_f64());
                         folded.due_at = Some(report.ended_at + scale.apply(next.interval));
                         folded.interval_seconds = Some(next.interval.as_secs_f64());
@@ -163,18 +172,6 @@ impl Fold {
             }
         }
         folded
-    }
-
-    /// What the cadence says after this cycle.
-    fn cadence(&self, schedule: &Schedule, report: &CycleReport, drained: bool, jitter: f64) -> cadence::Next {
-        let duration = (report.ended_at - report.started_at).to_std().unwrap_or_default();
-        cadence::next(
-            &self.context.config.cadence(),
-            schedule.min_polling_interval,
-            Activity { ewma: schedule.activity, empty_cycles: schedule.empty_cycles },
-            Cycle { items: report.counts.seen, drained, duration },
-            jitter,
-        )
     }
 
     /// Raises and resolves the lane's own alerts. Those about other parts of the mailbox, and about its items, stand.
@@ -237,8 +234,33 @@ impl Fold {
     }
 }
 
-/// A mailbox, its lane and the occasion's generation.
-type Occasion = (MailboxId, Lane, i64);
+/// What the cadence says after this cycle.
+fn cadence(
+    settings: &Settings,
+    schedule: &Schedule,
+    report: &CycleReport,
+    drained: bool,
+    jitter: f64,
+) -> cadence::Next {
+    let duration = (report.ended_at - report.started_at).to_std().unwrap_or_default();
+    cadence::next(
+        &cadence::Policy::of(&settings.backoffs(schedule.lane)),
+        schedule.min_polling_interval,
+        Activity { ewma: schedule.activity, empty_cycles: schedule.empty_cycles },
+        Cycle { items: report.counts.seen, drained, duration },
+        jitter,
+    )
+}
+
+/// The longest name of a host that is kept, in bytes (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 255;
+
+/// The host a report comes from.
+fn host(report: &CycleReport) -> Option<String> {
+    let name = report.worker.as_deref()?;
+    let name = name.get(..name.floor_char_boundary(MAX_HOST)).unwrap_or_default();
+    (!name.is_empty()).then(|| name.chars().filter(|c| !c.is_control()).collect())
+}
 
 fn occasion(report: &CycleReport) -> Occasion {
     (report.mailbox, report.lane, report.generation)

@@ -8,7 +8,7 @@ use lockstep_engine::{
 };
 use lockstep_model::{crashpoint::CrashPoint, id::MessageId};
 use lockstep_queue::PublisherExt;
-use lockstep_store::{deliveries, operations, schedules};
+use lockstep_store::{deliveries, operations, schedules, settings};
 use lockstep_wire::{Envelope, Message, RunOperation, SendEmail, SyncLane};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -50,11 +50,11 @@ pub async fn round(context: &Context) -> lockstep_store::Result<bool> {
     let lanes = claim_lanes(context).await?;
     let sends = claim_sends(context).await?;
     let operations = claim_operations(context).await?;
+    let (sends, sends_full) = sends;
     if !(lanes.is_empty() && sends.is_empty() && operations.is_empty()) {
         CrashPoint::CLAIMED.reach();
     }
-    let full = sends.len() >= context.config.sends_per_round as usize
-        || operations.len() >= context.config.operations_per_round as usize;
+    let full = sends_full || operations.len() >= context.config.operations_per_round as usize;
     publish(context, lanes).await;
     publish(context, sends).await;
     publish(context, operations).await;
@@ -93,12 +93,14 @@ async fn claim_lanes(context: &Context) -> lockstep_store::Result<Vec<SyncLane>>
     Ok(hints.collect())
 }
 
-async fn claim_sends(context: &Context) -> lockstep_store::Result<Vec<SendEmail>> {
+/// The emails of this round, and whether there may be more.
+async fn claim_sends(context: &Context) -> lockstep_store::Result<(Vec<SendEmail>, bool)> {
     let mut tx = context.store.begin().await?;
-    let limit = i64::from(context.config.sends_per_round);
-    let claimed = deliveries::claim(&mut tx, limit, context.config.claim_lifetime()).await?;
+    let limit = settings::read(&mut tx).await?.activities_dequeued_per_event();
+    let claimed = deliveries::claim(&mut tx, limit.into(), context.config.claim_lifetime()).await?;
     tx.commit().await?;
-    Ok(claimed.into_iter().map(|(email, attempt)| SendEmail { email, attempt }).collect())
+    let full = claimed.len() >= limit as usize;
+    Ok((claimed.into_iter().map(|(email, attempt)| SendEmail { email, attempt }).collect(), full))
 }
 
 async fn claim_operations(context: &Context) -> lockstep_store::Result<Vec<RunOperation>> {

@@ -34,7 +34,8 @@ pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(E
              CROSS JOIN organisations o
              WHERE d.state IN ('pending', 'retry', 'sending', 'in-flight') AND d.due_at <= $1
                AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
-               AND (d.state IN ('sending', 'in-flight') OR (m.active AND p.active AND m.outgoing_method = 'server-side'
+               AND (d.state IN ('sending', 'in-flight') OR (o.process_email_using = 'server-side-synchronization'
+                    AND m.active AND p.active AND m.outgoing_method = 'server-side'
                     AND m.outgoing_enabled AND (m.address_status = 'approved'
                       OR (m.owner_user_id IS NOT NULL AND NOT o.approve_users AND m.address_status = 'pending')
                       OR (m.owner_queue_id IS NOT NULL AND NOT o.approve_queues AND m.address_status = 'pending'))))
@@ -130,7 +131,8 @@ pub async fn begin(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifeti
     let done = sqlx::query!(
         "/* deliveries::begin */ UPDATE deliveries SET state = 'sending', attempt = $2, run_id = $3, in_flight_at = NULL,
              claimed_until = $5, updated_at = $4
-         WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')",
+         WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')
+           AND EXISTS (SELECT 1 FROM organisations WHERE process_email_using = 'server-side-synchronization')",
         email.0,
         attempt,
         run.0,
@@ -194,7 +196,8 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
     };
     let done = sqlx::query!(
         "/* deliveries::end */ UPDATE deliveries SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
-             reply = COALESCE($6, reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10
+             reply = COALESCE($6, reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10,
+             was_unknown = was_unknown OR $4 = 'unknown'
          WHERE email_id = $1 AND attempt = $2 AND ($3::uuid IS NULL OR run_id = $3)
            AND (state IN ('sending', 'in-flight') OR (state = 'unknown' AND $4 = 'sent' AND run_id = $3))",
         email.0,
@@ -310,6 +313,10 @@ pub struct Outgoing {
     pub parties: Vec<(PartyRole, String, String)>,
     /// Its files.
     pub attachments: Vec<OutgoingAttachment>,
+    /// Name and address of whoever sends it, where that is not the author.
+    pub sender: Option<(String, String)>,
+    /// Written by the installation itself.
+    pub auto_submitted: bool,
 }
 
 /// A file of an outgoing email.
@@ -335,7 +342,11 @@ pub struct OutgoingAttachment {
 /// [`Error::Unavailable`].
 pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
     let row = sqlx::query!(
-        "/* deliveries::outgoing */ SELECT subject, in_reply_to, body_text, body_html FROM emails WHERE id = $1",
+        "/* deliveries::outgoing */ SELECT COALESCE(d.subject, e.subject) AS \"subject!\", e.in_reply_to, e.body_text,
+             e.body_html, e.auto_submitted, u.name AS \"sender_name?\", u.address AS \"sender_address?\"
+         FROM emails e LEFT JOIN deliveries d ON d.email_id = e.id
+         LEFT JOIN users u ON u.id = e.sender_user_id
+         WHERE e.id = $1",
         email.0,
     )
     .fetch_optional(tx.connection())
@@ -376,6 +387,8 @@ pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
         body_html: row.body_html,
         parties,
         attachments,
+        sender: row.sender_name.zip(row.sender_address),
+        auto_submitted: row.auto_submitted,
     }))
 }
 

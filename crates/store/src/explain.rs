@@ -33,6 +33,8 @@ pub struct MailboxFacts {
     pub profile: Option<ProfileFacts>,
     /// The organisation wants addresses of this kind of owner approved.
     pub approval_required: bool,
+    /// The organisation has email processed by the Email Router, and nothing from here (E1).
+    pub router: bool,
     /// Reading email, as it is scheduled; none before the mailbox had a profile.
     pub incoming: Option<LaneStatus>,
     /// Open alerts of the mailbox and of its profile; those about single items last.
@@ -136,8 +138,10 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
              o.active AS \"owner_active?\", o.track_option AS \"track_option?\", p.id AS \"profile_id?\",
              p.name AS \"profile_name?\", p.active AS \"profile_active?\", p.breaker_failures AS \"breaker_failures?\",
              p.breaker_open_until, p.min_polling_minutes AS \"min_polling_minutes?\", p.process_emails_from,
-             COALESCE(CASE WHEN m.owner_user_id IS NOT NULL THEN g.approve_users ELSE g.approve_queues END, true)
-                 AS \"approval_required!\"
+             COALESCE(CASE WHEN m.owner_user_id IS NOT NULL THEN g.approve_users
+                           WHEN m.owner_queue_id IS NOT NULL THEN g.approve_queues
+                           ELSE g.approve_users OR g.approve_queues END, true)
+                 AS \"approval_required!\", COALESCE(g.process_email_using = 'email-router', false) AS \"router!\"
          FROM mailboxes m
          LEFT JOIN email_server_profiles p ON p.id = m.profile_id
          LEFT JOIN organisations g ON true
@@ -177,6 +181,7 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
         incoming: status.lanes.into_iter().find(|lane| lane.lane == "incoming"),
         mailbox: status.mailbox,
         approval_required: row.approval_required,
+        router: row.router,
         owner,
         profile,
     }))

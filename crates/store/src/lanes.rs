@@ -9,6 +9,7 @@ use lockstep_model::{
     profile::{AuthMethod, CredentialSource, Endpoint, Profile, TlsMode},
     protocol::ProtocolName,
     remote::{Cursor, RemoteKey},
+    settings::{Group, Settings, key},
 };
 use secrecy::SecretString;
 
@@ -58,7 +59,9 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
          CROSS JOIN LATERAL (SELECT m.active AND p.active AND m.incoming_method = 'server-side' AND m.incoming_enabled
              AND (m.address_status = 'approved'
                   OR (m.owner_user_id IS NOT NULL AND NOT o.approve_users AND m.address_status = 'pending')
-                  OR (m.owner_queue_id IS NOT NULL AND NOT o.approve_queues AND m.address_status = 'pending'))
+                  OR (m.owner_queue_id IS NOT NULL AND NOT o.approve_queues AND m.address_status = 'pending')
+                  OR (m.is_forward_mailbox AND NOT (o.approve_users OR o.approve_queues)
+                      AND m.address_status = 'pending'))
              AS enabled) AS e
          WHERE m.id = ANY($1::uuid[])
          ORDER BY m.id
@@ -68,6 +71,30 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
              transient_failures = 0, disabled_code = NULL",
         &ids,
         now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Makes everything in flight or on its way stale, in every mailbox, and leaves due times and counters as they are: the
+/// organisation has email processed by something else now, or again by this (E1).
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn recall(tx: &mut Tx) -> Result<()> {
+    // In the order in which everybody locks them.
+    sqlx::query!("/* lanes::recall */ SELECT mailbox_id FROM lanes ORDER BY mailbox_id, lane FOR UPDATE")
+        .fetch_all(tx.connection())
+        .await?;
+    sqlx::query!("/* lanes::recall */ UPDATE lanes SET version = version + 1, touching = NULL")
+        .execute(tx.connection())
+        .await?;
+    sqlx::query!("/* lanes::recall */ SELECT mailbox_id FROM lane_schedules ORDER BY mailbox_id, lane FOR UPDATE")
+        .fetch_all(tx.connection())
+        .await?;
+    sqlx::query!(
+        "/* lanes::recall */ UPDATE lane_schedules SET generation = generation + 1, claimed_until = NULL, claims = 0",
     )
     .execute(tx.connection())
     .await?;
@@ -87,12 +114,16 @@ pub struct Run {
     pub enabled: bool,
     /// How often this occasion was handed out.
     pub claims: u32,
+    /// Items one cycle looks at, at most (N6).
+    pub items_per_cycle: u32,
     /// Where the lane stands.
     pub cursor: Cursor,
     /// The item that a cautious run before this one was about to touch and did not live to tell of.
     pub touching: Option<RemoteKey>,
     /// A quarantined item is due for another attempt, so the whole listing has to be looked at.
     pub attempt_due: bool,
+    /// An item that was refused, or whose record is gone, is to be judged again.
+    pub judgement_due: bool,
     /// A worker has died over an item that is due for another attempt.
     pub suspect_due: bool,
     /// Processed items wait for their deletion on the server.
@@ -101,8 +132,8 @@ pub struct Run {
     pub listing_alert: bool,
     /// The mailbox.
     pub mailbox: Mailbox,
-    /// Its owner's choice what becomes a record.
-    pub track: TrackOption,
+    /// Its owner's choice what becomes a record; none where it is a forward mailbox: those who forward choose.
+    pub track: Option<TrackOption>,
     /// Mail received before this instant is not processed: the later of the profile's and the mailbox's.
     pub process_from: Option<DateTime<Utc>>,
     /// Code page of text that names none; `None`: the parser's own choice.
@@ -113,6 +144,21 @@ pub struct Run {
     pub limits: OrganisationLimits,
     /// Rules of the organisation.
     pub rules: OrganisationRules,
+    /// How tokens look, where answers are recognised by them.
+    pub tokens: Option<TokenShape>,
+}
+
+/// How the organisation's tracking tokens look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenShape {
+    /// What they begin with.
+    pub prefix: String,
+    /// Senders' numbers begin after this one.
+    pub base: u32,
+    /// Digits of the sender's number.
+    pub user_digits: u8,
+    /// Digits of the message's number.
+    pub counter_digits: u8,
 }
 
 /// How to reach a mailbox's server, credentials still sealed.
@@ -124,10 +170,20 @@ pub struct Access {
     pub account: Account,
     /// Whether the connection counters of the profile were opened before.
     pub slot_opened: bool,
+    /// Runs at the mailbox are logged in detail (C20).
+    pub verbose: bool,
     /// User name.
     pub login: Option<String>,
     sealed_secret: Option<Vec<u8>>,
     sealed_for: String,
+    outgoing: Option<OwnAccount>,
+}
+
+/// The account a profile's mailboxes send with, where it is another one.
+#[derive(Clone)]
+struct OwnAccount {
+    login: Option<String>,
+    sealed_secret: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Access {
@@ -137,6 +193,21 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
+    /// The same server, as the account that email is sent with: the profile's own for that, where it has one, else the
+    /// one that reads. Connections are counted under it.
+    #[must_use]
+    pub fn for_outgoing(self) -> Self {
+        let Some(own) = self.outgoing else { return self };
+        Self {
+            account: Account::of_outgoing(),
+            login: own.login,
+            sealed_secret: own.sealed_secret,
+            sealed_for: outgoing_identity(self.profile.id),
+            outgoing: None,
+            ..self
+        }
+    }
+
     /// Opens the credentials: user name and secret. `None` when none are stored.
     ///
     /// # Errors
@@ -165,6 +236,8 @@ pub struct OrganisationLimits {
 pub struct OrganisationRules {
     /// Answers are recognised by their header.
     pub use_correlation: bool,
+    /// Their header is not looked at all the same.
+    pub ignore_reply_headers: bool,
     /// Only the owner of the mailbox a message was found in may accept it.
     pub only_receiving_mailbox_accepts: bool,
     /// Email from one user to another is two records.
@@ -186,6 +259,11 @@ pub fn profile_identity(profile: ProfileId) -> String {
     format!("email-server-profile/{profile}")
 }
 
+/// The identity under which the secret is sealed that a profile's mailboxes send with.
+pub fn outgoing_identity(profile: ProfileId) -> String {
+    format!("email-server-profile/{profile}/outgoing")
+}
+
 /// The identity under which a mailbox's secret is sealed.
 pub fn mailbox_identity(mailbox: MailboxId) -> String {
     format!("mailbox/{mailbox}")
@@ -197,19 +275,28 @@ pub fn mailbox_identity(mailbox: MailboxId) -> String {
 /// [`Error::Unavailable`], or [`Error::Unreadable`] for a row this code does not understand.
 pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<Run>> {
     let now = tx.now();
+    let (group, key) = match lane {
+        Lane::Incoming => (Group::Email, key::EMAILS_PER_CYCLE),
+        Lane::Act => (Group::Act, key::ITEMS_PER_CYCLE),
+    };
     let row = sqlx::query!(
         "/* lanes::open */ SELECT o.id AS organisation_id, o.max_attachment_bytes, o.max_message_bytes,
-             o.max_body_bytes, o.blocked_extensions, o.use_correlation, o.only_receiving_mailbox_accepts,
+             o.max_body_bytes, o.blocked_extensions, o.use_correlation, o.ignore_reply_headers, o.use_tracking_tokens,
+             o.token_prefix, o.token_base, o.token_user_digits, o.token_counter_digits, o.only_receiving_mailbox_accepts,
              o.internal_email_twice, o.unresolve_multiple_recipients, o.queue_items_for_recipients,
-             o.queue_items_for_receiving, o.queue_items_for_known, o.auto_create_people, l.version, l.cursor, l.touching, s.generation, s.enabled, s.claims,
+             o.queue_items_for_receiving, o.queue_items_for_known, o.auto_create_people, l.version, l.cursor, l.touching,
+             s.generation, s.enabled AND o.process_email_using = 'server-side-synchronization' AS \"enabled!\", s.claims,
+             (SELECT value FROM settings WHERE group_name = $4 AND key = $5) AS items_per_cycle,
              (SELECT max(i.deaths) FROM remote_items i WHERE i.mailbox_id = l.mailbox_id
                  AND i.disposition = 'quarantined' AND i.next_attempt_at <= $3) AS attempt_due,
+             EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id
+                 AND i.disposition <> 'quarantined' AND i.next_attempt_at <= $3) AS \"judgement_due!\",
              EXISTS (SELECT 1 FROM remote_items i WHERE i.mailbox_id = l.mailbox_id AND i.delete_wanted)
                  AS \"deletions_wanted!\",
              EXISTS (SELECT 1 FROM alerts a WHERE a.mailbox_id = l.mailbox_id AND a.resolved_at IS NULL
                      AND a.key = a.code || '/mailbox/' || l.mailbox_id || '/listing') AS \"listing_alert!\",
              m.process_email_from, p.process_emails_from, p.encoding_code_page,
-             COALESCE(u.track_option, q.track_option) AS \"track!\"
+             COALESCE(u.track_option, q.track_option) AS track
          FROM lanes l
          JOIN lane_schedules s ON s.mailbox_id = l.mailbox_id AND s.lane = l.lane
          JOIN mailboxes m ON m.id = l.mailbox_id
@@ -221,24 +308,32 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         mailbox.0,
         lane.as_str(),
         now,
+        group.as_str(),
+        key,
     )
     .fetch_optional(tx.connection())
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let mut settings = Settings::default();
+    if let Some(value) = row.items_per_cycle {
+        settings.put(group, key, value);
+    }
     let Some((mailbox, access)) = access(tx, mailbox).await? else { return Ok(None) };
     Ok(Some(Run {
         organisation: OrganisationId(row.organisation_id),
         version: row.version,
         generation: row.generation,
         enabled: row.enabled,
+        items_per_cycle: settings.items_per_cycle(lane),
         claims: row.claims.unsigned_abs(),
         cursor: Cursor(row.cursor),
         touching: row.touching.and_then(RemoteKey::new),
         attempt_due: row.attempt_due.is_some(),
+        judgement_due: row.judgement_due,
         suspect_due: row.attempt_due.is_some_and(|deaths| deaths > 0),
         deletions_wanted: row.deletions_wanted,
         listing_alert: row.listing_alert,
-        track: word("users", "track_option", mailbox.id, &row.track)?,
+        track: row.track.map(|track| word("users", "track_option", mailbox.id, &track)).transpose()?,
         process_from: row.process_email_from.max(row.process_emails_from),
         code_page: Some(row.encoding_code_page).filter(|name| !name.trim().is_empty()),
         mailbox,
@@ -249,8 +344,15 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
             max_body_bytes: usize::try_from(row.max_body_bytes).unwrap_or(usize::MAX),
             blocked_extensions: row.blocked_extensions,
         },
+        tokens: row.use_tracking_tokens.then(|| TokenShape {
+            prefix: row.token_prefix,
+            base: row.token_base.unsigned_abs(),
+            user_digits: u8::try_from(row.token_user_digits).unwrap_or(u8::MAX),
+            counter_digits: u8::try_from(row.token_counter_digits).unwrap_or(u8::MAX),
+        }),
         rules: OrganisationRules {
             use_correlation: row.use_correlation,
+            ignore_reply_headers: row.ignore_reply_headers,
             only_receiving_mailbox_accepts: row.only_receiving_mailbox_accepts,
             internal_email_twice: row.internal_email_twice,
             unresolve_multiple_recipients: row.unresolve_multiple_recipients,
@@ -268,12 +370,13 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
 /// [`Error::Unavailable`], or [`Error::Unreadable`].
 pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, Access)>> {
     let row = sqlx::query!(
-        "/* lanes::access */ SELECT m.id, m.profile_id AS \"profile_id!\", m.owner_user_id, m.owner_queue_id, m.address,
-             m.delete_after_processing, m.allow_credentials, m.login AS mailbox_login, m.sealed_secret AS mailbox_secret,
+        "/* lanes::access */ SELECT m.id, m.profile_id AS \"profile_id!\", m.owner_user_id, m.owner_queue_id, m.is_forward_mailbox,
+             m.address, m.delete_after_processing, m.allow_credentials, m.login AS mailbox_login, m.sealed_secret AS mailbox_secret,
              p.name, p.incoming_protocol, p.incoming_host, p.incoming_port, p.incoming_tls, p.incoming_auth,
              p.outgoing_protocol, p.outgoing_host, p.outgoing_port, p.outgoing_tls, p.outgoing_auth, p.credentials,
              p.login, p.sealed_secret, p.max_connections, p.max_in_flight, p.request_timeout_ms, p.min_polling_minutes,
-             p.process_emails_from, p.slot_opened_at
+             p.process_emails_from, p.slot_opened_at, m.verbose_logging, p.same_settings_for_outgoing, p.outgoing_login,
+             p.sealed_outgoing_secret
          FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id WHERE m.id = $1",
         mailbox.0,
     )
@@ -281,8 +384,9 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
     .await?;
     let Some(r) = row else { return Ok(None) };
     let owner = match (r.owner_user_id, r.owner_queue_id) {
-        (Some(user), _) => Owner::User(UserId(user)),
-        (None, Some(queue)) => Owner::Queue(QueueId(queue)),
+        (Some(user), _) => Some(Owner::User(UserId(user))),
+        (None, Some(queue)) => Some(Owner::Queue(QueueId(queue))),
+        (None, None) if r.is_forward_mailbox => None,
         (None, None) => return Err(Error::unreadable("mailboxes", "owner_user_id", r.id, "nobody owns it")),
     };
     let profile_id = ProfileId(r.profile_id);
@@ -326,7 +430,10 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
     };
     let account = if by_profile { Account::of_profile() } else { Account::of_mailbox(mailbox.id) };
     let slot_opened = r.slot_opened_at.is_some();
-    Ok(Some((mailbox, Access { profile, account, slot_opened, login, sealed_secret, sealed_for })))
+    let verbose = r.verbose_logging > 0;
+    let own = OwnAccount { login: r.outgoing_login, sealed_secret: r.sealed_outgoing_secret };
+    let outgoing = (!r.same_settings_for_outgoing).then_some(own);
+    Ok(Some((mailbox, Access { profile, account, slot_opened, verbose, login, sealed_secret, sealed_for, outgoing })))
 }
 
 fn protocol_name(profile: ProfileId, name: &str) -> Result<ProtocolName> {

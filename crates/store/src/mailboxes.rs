@@ -13,7 +13,7 @@ use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
-    lanes,
+    forwarding, lanes,
     profiles::SecretChange,
     queues, users,
 };
@@ -23,7 +23,7 @@ use crate::{
 pub struct MailboxRecord {
     /// Identity.
     pub id: Uuid,
-    /// The owner's name.
+    /// The owner's name; a forward mailbox has its own.
     pub name: String,
     /// How its server is reached.
     pub profile_id: Option<Uuid>,
@@ -31,6 +31,8 @@ pub struct MailboxRecord {
     pub owner_user_id: Option<Uuid>,
     /// the queue whose it is.
     pub owner_queue_id: Option<Uuid>,
+    /// Nobody's own: what is read here is treated as received by whoever forwarded it.
+    pub is_forward_mailbox: bool,
     /// Address as written; the owner's.
     pub address: String,
     /// Its key.
@@ -41,7 +43,7 @@ pub struct MailboxRecord {
     pub approved_by: Option<String>,
     /// When.
     pub approved_at: Option<DateTime<Utc>>,
-    /// `none` or `server-side`.
+    /// `none`, `server-side` or `forward-mailbox`.
     pub incoming_method: String,
     /// `none` or `server-side`.
     pub outgoing_method: String,
@@ -67,6 +69,8 @@ pub struct MailboxRecord {
     pub process_email_from: Option<DateTime<Utc>>,
     /// Processed messages are deleted on the server.
     pub delete_after_processing: bool,
+    /// 0: as usual; 1 to 100: workers log its runs in detail.
+    pub verbose_logging: i16,
     /// Inactive mailboxes are not processed.
     pub active: bool,
     /// Raised by every write.
@@ -131,7 +135,69 @@ pub(crate) async fn create_for(tx: &mut Tx, owner: Owner, held: Held<'_>, actor:
     .await?;
     let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
+    forwards_now(tx, id, actor).await?;
     lanes::realign(tx, &[id]).await
+}
+
+/// What waits in forward mailboxes may be this one's by now.
+async fn forwards_now(tx: &mut Tx, id: MailboxId, actor: &str) -> Result<()> {
+    let method =
+        sqlx::query_scalar!("/* mailboxes::forwards_now */ SELECT incoming_method FROM mailboxes WHERE id = $1", id.0,)
+            .fetch_optional(tx.connection())
+            .await?;
+    if method.as_deref() == Some("forward-mailbox") { forwarding::changed(tx, id, actor).await } else { Ok(()) }
+}
+
+/// A forward mailbox that is to be.
+#[derive(Clone, Debug)]
+pub struct NewForwardMailbox<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Address as written.
+    pub address: &'a str,
+    /// Its key.
+    pub address_key: &'a str,
+}
+
+/// Makes a forward mailbox, with the default profile. It reads as soon as it is approved, tested and enabled.
+///
+/// # Errors
+/// [`Error::Conflict`] when the address is another mailbox's.
+pub async fn create_forward(tx: &mut Tx, new: &NewForwardMailbox<'_>, actor: &str) -> Result<MailboxId> {
+    let (id, now) = (MailboxId::new(), tx.now());
+    sqlx::query!(
+        "/* mailboxes::create_forward */ INSERT INTO mailboxes (id, name, is_forward_mailbox, profile_id, address,
+             address_key, incoming_method, outgoing_method, created_at, updated_at)
+         SELECT $1, $2, true, (SELECT id FROM email_server_profiles WHERE is_default), $3, $4, 'server-side', 'none',
+             $5, $5",
+        id.0,
+        new.name,
+        new.address,
+        new.address_key,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    audit::record(tx, actor, written).await?;
+    lanes::realign(tx, &[id]).await?;
+    Ok(id)
+}
+
+/// Removes a forward mailbox that was locked, with what is known of its items. The records stay.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn delete_forward(tx: &mut Tx, mailbox: &MailboxRecord, actor: &str) -> Result<()> {
+    sqlx::query!(
+        "/* mailboxes::delete_forward */ DELETE FROM mailboxes WHERE id = $1 AND is_forward_mailbox",
+        mailbox.id
+    )
+    .execute(tx.connection())
+    .await?;
+    let written =
+        Written { kind: "mailbox", id: mailbox.id, change: Change::Deleted, fields: &[], version: mailbox.version + 1 };
+    audit::record(tx, actor, written).await
 }
 
 /// The mailbox follows its owner's name, address and state.
@@ -163,7 +229,11 @@ pub(crate) async fn follow(tx: &mut Tx, owner: Owner, held: Held<'_>, fields: &[
     let written =
         Written { kind: "mailbox", id: row.id, change: Change::Updated, fields: &fields, version: row.version };
     audit::record(tx, actor, written).await?;
-    if fields == ["name"] { Ok(()) } else { lanes::realign(tx, &[MailboxId(row.id)]).await }
+    if fields == ["name"] {
+        return Ok(());
+    }
+    forwards_now(tx, MailboxId(row.id), actor).await?;
+    lanes::realign(tx, &[MailboxId(row.id)]).await
 }
 
 /// Which mailboxes to list.
@@ -179,6 +249,10 @@ pub struct Filter<'a> {
     pub address: Option<&'a str>,
     /// In this state ([`status`]'s words).
     pub state: Option<&'a str>,
+    /// Only forward mailboxes, or only others.
+    pub forward: Option<bool>,
+    /// That this user may read.
+    pub reader: Option<UserId>,
 }
 
 /// One mailbox.
@@ -188,10 +262,11 @@ pub struct Filter<'a> {
 pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxRecord>> {
     Ok(sqlx::query_as!(
         MailboxRecord,
-        "/* mailboxes::get */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, address, address_key,
-             address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method, allow_credentials,
+        "/* mailboxes::get */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
+             address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method, allow_credentials,
              login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test, incoming_enabled,
-             outgoing_enabled, tested_at, process_email_from, delete_after_processing, active, version, created_at,
+             outgoing_enabled, tested_at, process_email_from, delete_after_processing, verbose_logging, active,
+             version, created_at,
              updated_at
          FROM mailboxes WHERE id = $1",
         id.0,
@@ -256,8 +331,8 @@ pub async fn save(
              incoming_test = CASE WHEN $15 THEN 'not-run' ELSE incoming_test END,
              outgoing_test = CASE WHEN $15 THEN 'not-run' ELSE outgoing_test END,
              incoming_enabled = incoming_enabled AND NOT $15, outgoing_enabled = outgoing_enabled AND NOT $15,
-             process_email_from = $16, delete_after_processing = $17, active = $18,
-             version = version + 1, updated_at = $19
+             process_email_from = $16, delete_after_processing = $17, active = $18, name = $20,
+             verbose_logging = $21, version = version + 1, updated_at = $19
          WHERE id = $1 RETURNING version",
         mailbox.id,
         mailbox.profile_id,
@@ -278,6 +353,8 @@ pub async fn save(
         mailbox.delete_after_processing,
         mailbox.active,
         now,
+        mailbox.name,
+        mailbox.verbose_logging,
     )
     .fetch_one(tx.connection())
     .await?;
@@ -287,7 +364,13 @@ pub async fn save(
     if fields.contains(&"address") {
         write_owner_address(tx, mailbox, actor).await?;
     }
-    lanes::realign(tx, &[MailboxId(mailbox.id)]).await?;
+    if fields.iter().any(|field| matches!(*field, "incoming_method" | "active" | "address")) {
+        forwards_now(tx, MailboxId(mailbox.id), actor).await?;
+    }
+    // How much is logged concerns nobody who is at work.
+    if fields != ["verbose_logging"] {
+        lanes::realign(tx, &[MailboxId(mailbox.id)]).await?;
+    }
     Ok(version)
 }
 
@@ -335,6 +418,9 @@ pub async fn decide(tx: &mut Tx, mailbox: &MailboxRecord, approved: bool, actor:
     let action = if approved { "approved" } else { "rejected" };
     audit::note(tx, actor, action, "mailbox", Some(mailbox.id), serde_json::json!({ "address": mailbox.address }))
         .await?;
+    if approved {
+        forwards_now(tx, MailboxId(mailbox.id), actor).await?;
+    }
     lanes::realign(tx, &[MailboxId(mailbox.id)]).await?;
     Ok(version)
 }

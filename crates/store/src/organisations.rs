@@ -52,6 +52,22 @@ pub struct Organisation {
     pub auto_create_people: bool,
     /// Emails may be sent to addresses that belong to no record.
     pub allow_unresolved_recipients: bool,
+    /// Subjects of outgoing email end with a token by which answers are recognised.
+    pub use_tracking_tokens: bool,
+    /// What tokens begin with, 1 to 20 characters.
+    pub token_prefix: String,
+    /// Users' numbers in tokens begin after this one.
+    pub token_base: i32,
+    /// Digits of the user's number, 1 to 10.
+    pub token_user_digits: i32,
+    /// Digits of the message's number, 1 to 9.
+    pub token_counter_digits: i32,
+    /// In-Reply-To and References are not looked at, whatever `use_correlation` says.
+    pub ignore_reply_headers: bool,
+    /// The queue whose mailbox sends what the installation itself has to say.
+    pub notification_queue_id: Option<Uuid>,
+    /// `server-side-synchronization` or `email-router`: with the router nothing is read or sent from here.
+    pub process_email_using: String,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -97,7 +113,9 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
              max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing,
              use_correlation, only_receiving_mailbox_accepts, internal_email_twice, unresolve_multiple_recipients,
              queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people,
-             allow_unresolved_recipients, version, created_at, updated_at
+             allow_unresolved_recipients, use_tracking_tokens, token_prefix, token_base, token_user_digits,
+             token_counter_digits, ignore_reply_headers, notification_queue_id, process_email_using,
+             version, created_at, updated_at
          FROM organisations",
     )
     .fetch_optional(tx.connection())
@@ -155,6 +173,17 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     )
     .fetch_one(tx.connection())
     .await?;
+    save_sending(tx, organisation).await?;
+    if fields.contains(&"process_email_using") {
+        sqlx::query!(
+            "/* organisations::save */ UPDATE organisations SET process_email_using = $2 WHERE id = $1",
+            organisation.id,
+            organisation.process_email_using,
+        )
+        .execute(tx.connection())
+        .await?;
+        lanes::recall(tx).await?;
+    }
     if fields.iter().any(|field| matches!(*field, "approve_users" | "approve_queues")) {
         let waiting = sqlx::query_scalar!(
             "/* organisations::save */ SELECT id FROM mailboxes WHERE address_status = 'pending' ORDER BY id FOR UPDATE",
@@ -166,4 +195,25 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     let written = Written { kind: "organisation", id: organisation.id, change: Change::Updated, fields, version };
     audit::record(tx, actor, written).await?;
     Ok(version)
+}
+
+/// The part about outgoing email.
+async fn save_sending(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
+    sqlx::query!(
+        "/* organisations::save_sending */ UPDATE organisations SET use_tracking_tokens = $2, token_prefix = $3,
+             token_base = $4, token_user_digits = $5, token_counter_digits = $6, ignore_reply_headers = $7,
+             notification_queue_id = $8
+         WHERE id = $1",
+        organisation.id,
+        organisation.use_tracking_tokens,
+        organisation.token_prefix,
+        organisation.token_base,
+        organisation.token_user_digits,
+        organisation.token_counter_digits,
+        organisation.ignore_reply_headers,
+        organisation.notification_queue_id,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }

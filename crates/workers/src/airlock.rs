@@ -18,7 +18,10 @@ use crate::Context;
 /// Pause before another attempt when nobody tells whether there is a permit.
 const COORDINATION_AWAY: Duration = Duration::from_secs(2);
 
-/// What is called after each renewal, to tell others that the run lives.
+/// A run that has not ended by then says that it lives.
+const FIRST_SIGN: Duration = Duration::from_secs(2);
+
+/// What is called after each renewal, and once before, to tell others that the run lives.
 pub type Heartbeat = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Who wants to enter, and for what.
@@ -157,7 +160,11 @@ async fn give_back(context: &Context, admission: &Admission) {
 /// Renews until aborted. Lost: everything the run waits for ends at once, so that it closes its socket. Not answered:
 /// the deadline passes by itself.
 async fn renew(context: Context, admission: Admission, deadline: Deadline, held_for: Duration, heartbeat: Heartbeat) {
-    let mut tick = tokio::time::interval_at(Instant::now() + held_for / 3, held_for / 3);
+    let begun = Instant::now();
+    // Most runs are over by then; of the others it is known early who has them.
+    tokio::time::sleep_until(begun + FIRST_SIGN.min(held_for / 4)).await;
+    heartbeat().await;
+    let mut tick = tokio::time::interval_at(begun + held_for / 3, held_for / 3);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;

@@ -21,8 +21,6 @@ pub struct Config {
     pub memory_budget_mib: u32,
     /// How long the claim of a send is kept while it is under way, in milliseconds.
     pub claim_lifetime_ms: u64,
-    /// Attempts to send an email before it has failed.
-    pub max_send_attempts: u32,
     /// Pause after the first attempt to send, in seconds; it doubles.
     pub send_backoff_s: u64,
     /// Pause before a failed item is fetched again, in seconds.
@@ -40,7 +38,6 @@ impl Default for Config {
             run_budget_s: 240,
             memory_budget_mib: 256,
             claim_lifetime_ms: 60_000,
-            max_send_attempts: Schedule::OUTGOING.max_attempts,
             send_backoff_s: Schedule::OUTGOING.base.as_secs(),
             item_backoff_s: 900,
             max_item_attempts: 5,
@@ -61,7 +58,6 @@ impl Config {
             (!(1..=1_500).contains(&self.run_budget_s), "run_budget_s must lie between 1 and 1500"),
             (self.memory_budget_mib < PAGE_MIB, "memory_budget_mib must be at least 16"),
             (self.claim_lifetime_ms < 1_000, "claim_lifetime_ms must be at least 1000"),
-            (self.max_send_attempts == 0, "max_send_attempts must be at least 1"),
         ];
         rules.iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, rule)| Err((*rule).to_owned()))
     }
@@ -86,13 +82,9 @@ impl Config {
         Duration::from_millis(self.claim_lifetime_ms)
     }
 
-    /// When an email is tried again.
-    pub fn send_schedule(&self) -> Schedule {
-        Schedule {
-            base: Duration::from_secs(self.send_backoff_s),
-            max_attempts: self.max_send_attempts,
-            ..Schedule::OUTGOING
-        }
+    /// When an email is tried again, of which so many attempts are made.
+    pub fn send_schedule(&self, max_attempts: u32) -> Schedule {
+        Schedule { base: Duration::from_secs(self.send_backoff_s), max_attempts, ..Schedule::OUTGOING }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Context {
     pub organisation: OrganisationId,
     /// Settings of this role.
     pub config: Config,
+    /// The host this process runs on, as people are told it.
+    pub host: Arc<str>,
     /// How policy durations pass.
     pub scale: TimeScale,
     /// Connections to receivers of webhooks.

@@ -1,5 +1,6 @@
 //! Synchronising mailboxes: the way of one cycle, page by page.
 
+mod detail;
 mod facts;
 mod handler;
 mod known;
@@ -9,5 +10,6 @@ mod plan;
 mod receive;
 mod report;
 mod sync;
+mod unwrap;
 
 pub use handler::Handler;

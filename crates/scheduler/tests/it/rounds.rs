@@ -53,11 +53,11 @@ async fn sends_and_operations_are_hinted() {
     assert!(stage.taken::<SendEmail>().is_empty() && stage.taken::<RunOperation>().is_empty());
 }
 
-/// A round that was filled by a limit says so, and is followed by another at once.
+/// N9: a round hands out as many emails as the setting says; one that was filled says so, and is followed by another at once.
 #[tokio::test]
 async fn a_full_round_says_that_more_may_be_due() {
-    let mut stage = Stage::new().await;
-    stage.context.config.sends_per_round = 2;
+    let stage = Stage::new().await;
+    stage.world.setting("queue", "activities_dequeued_per_event", 2).await;
     let anna = stage.world.user_mailbox(stage.world.profile(1).await, "anna").await;
     for _ in 0..3 {
         stage.world.outgoing(anna, &["carla@kunde.example"]).await;

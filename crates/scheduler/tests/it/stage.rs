@@ -70,6 +70,7 @@ impl Stage {
             outcome,
             counts: Counts::default(),
             fault: None,
+            worker: Some("worker-1".to_owned()),
             started_at: now,
             ended_at: now,
             wait: None,

@@ -1,7 +1,7 @@
 //! How mailboxes stand: the state an administrator sees, and the figures of their lanes.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::MailboxId;
+use lockstep_model::id::{MailboxId, UserId};
 use uuid::Uuid;
 
 use super::{Filter, MailboxRecord};
@@ -68,6 +68,32 @@ pub struct LaneStatus {
     pub refused: i64,
     /// Items that failed.
     pub failed: i64,
+    /// Items that the last cycle has judged: tracked or declined.
+    pub last_processed: i64,
+    /// Items that failed in it.
+    pub last_failed: i64,
+    /// Seconds it took.
+    pub last_duration_seconds: Option<f64>,
+    /// Seconds that cycles take, an average in which the newest counts for a fifth.
+    pub average_duration_seconds: Option<f64>,
+    /// Host of the worker that did it.
+    pub last_worker: Option<String>,
+    /// Host of the worker that has it at present, once it has given a sign of life.
+    pub worker: Option<String>,
+    /// The last error there was, whether or not a success has followed.
+    pub last_error_code: Option<String>,
+    /// Its words.
+    pub last_error_message: Option<String>,
+    /// When it happened.
+    pub last_error_at: Option<DateTime<Utc>>,
+    /// Host of the worker that met it.
+    pub last_error_worker: Option<String>,
+    /// How often it came in a row.
+    pub last_error_count: i64,
+    /// How often an occasion was taken from a worker that did not report within its claim.
+    pub forced_unlocks: i64,
+    /// When that was last done.
+    pub forced_unlocked_at: Option<DateTime<Utc>>,
 }
 
 /// A mailbox with its state.
@@ -94,6 +120,10 @@ pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxStatus>> {
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<MailboxStatus>> {
+    let near = match filter.reader {
+        Some(reader) => Some(near(tx, reader).await?),
+        None => None,
+    };
     let rows = sqlx::query!(
         "/* mailboxes::status::list */ SELECT m.id, s.state AS \"state!\"
          FROM mailboxes m
@@ -102,12 +132,15 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
          LEFT JOIN lane_schedules l ON l.mailbox_id = m.id AND l.lane = 'incoming'
          CROSS JOIN LATERAL (SELECT CASE
              WHEN NOT m.active THEN 'inactive'
-             WHEN p.id IS NULL OR NOT p.active OR 'server-side' NOT IN (m.incoming_method, m.outgoing_method)
+             WHEN 'server-side' NOT IN (m.incoming_method, m.outgoing_method)
+                     AND m.incoming_method <> 'forward-mailbox'
+                 OR 'server-side' IN (m.incoming_method, m.outgoing_method) AND (p.id IS NULL OR NOT p.active)
                  THEN 'unconfigured'
              WHEN m.address_status = 'rejected' THEN 'rejected'
              WHEN m.address_status = 'empty' OR (m.address_status = 'pending' AND
                  CASE WHEN m.owner_user_id IS NOT NULL THEN COALESCE(o.approve_users, true)
-                      ELSE COALESCE(o.approve_queues, true) END) THEN 'unapproved'
+                      WHEN m.owner_queue_id IS NOT NULL THEN COALESCE(o.approve_queues, true)
+                      ELSE COALESCE(o.approve_users OR o.approve_queues, true) END) THEN 'unapproved'
              WHEN l.disabled_code IS NOT NULL THEN 'disabled'
              WHEN 'failure' IN (m.incoming_test, m.outgoing_test) THEN 'disabled'
              WHEN (m.incoming_method = 'server-side' AND NOT m.incoming_enabled)
@@ -119,6 +152,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
            AND ($3::uuid IS NULL OR $3 IN (m.owner_user_id, m.owner_queue_id))
            AND ($4::text IS NULL OR strpos(m.address_key, $4) > 0)
            AND ($5::text IS NULL OR s.state = $5)
+           AND ($9::uuid[] IS NULL OR m.id = ANY($9))
+           AND ($8::boolean IS NULL OR m.is_forward_mailbox = $8)
            AND ($6::uuid IS NULL OR m.id > $6)
          ORDER BY m.id LIMIT $7",
         filter.id.map(|id| id.0),
@@ -128,6 +163,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
         filter.state,
         after,
         limit,
+        filter.forward,
+        near.as_deref(),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -143,13 +180,25 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
     Ok(found)
 }
 
+/// The mailboxes a user may read: the privilege on them reaches no further than their owner.
+async fn near(tx: &mut Tx, reader: UserId) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "/* mailboxes::status::near */ SELECT m.id AS \"id!\"
+         FROM reach($1, 'mailbox', 'read') AS owner JOIN mailboxes m ON m.owner_user_id = owner",
+        reader.0,
+    )
+    .fetch_all(tx.connection())
+    .await?)
+}
+
 async fn records(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<MailboxRecord>> {
     Ok(sqlx::query_as!(
         MailboxRecord,
-        "/* mailboxes::status::records */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, address,
+        "/* mailboxes::status::records */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
              address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method,
              allow_credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test,
-             incoming_enabled, outgoing_enabled, tested_at, process_email_from, delete_after_processing, active,
+             incoming_enabled, outgoing_enabled, tested_at, process_email_from, delete_after_processing,
+             verbose_logging, active,
              version, created_at, updated_at
          FROM mailboxes WHERE id = ANY($1::uuid[])",
         ids,
@@ -164,7 +213,10 @@ async fn lanes(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<LaneStatus>> {
         "/* mailboxes::status::lanes */ SELECT mailbox_id, lane, enabled, due_at, not_before, interval_seconds,
              generation, claimed_until, claims, empty_cycles, transient_failures, fault_code, fault_class,
              fault_message, fault_at, disabled_code, last_run, last_started_at, last_ended_at, last_succeeded_at,
-             last_outcome, cycles, seen, tracked, refused, failed
+             last_outcome, cycles, seen, tracked, refused, failed, last_processed, last_failed, last_duration_seconds,
+             average_duration_seconds, last_worker,
+             CASE WHEN claimed_until IS NOT NULL THEN worker END AS worker, last_error_code, last_error_message,
+             last_error_at, last_error_worker, last_error_count, forced_unlocks, forced_unlocked_at
          FROM lane_schedules WHERE mailbox_id = ANY($1::uuid[]) ORDER BY mailbox_id, lane DESC",
         ids,
     )

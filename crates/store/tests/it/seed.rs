@@ -72,6 +72,16 @@ impl World {
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(self.pool()).await.unwrap();
     }
 
+    /// Writes a setting of a group, as an administrator does.
+    pub(crate) async fn setting(&self, group: &str, key: &str, value: i64) {
+        let mut tx = self.store.begin().await.unwrap();
+        let before = lockstep_store::settings::lock(&mut tx, group.parse().unwrap(), None).await.unwrap();
+        let mut values = before.values.clone();
+        values.insert(key.to_owned(), value);
+        lockstep_store::settings::save(&mut tx, &before, &values, "test").await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// The one number a statement answers.
     pub(crate) async fn number(&self, query: &str) -> i64 {
         let row = sqlx::query(AssertSqlSafe(format!("SELECT ({query})::bigint"))).fetch_one(self.pool()).await.unwrap();
@@ -303,6 +313,31 @@ pub(crate) async fn mailbox(pool: &PgPool, store: &Store, profile: ProfileId, ow
     .bind(profile.0)
     .bind(user)
     .bind(queue)
+    .bind(sealed)
+    .bind(morning())
+    .execute(pool)
+    .await
+    .unwrap();
+    let mut tx = store.begin().await.unwrap();
+    lanes::realign(&mut tx, &[id]).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+/// A forward mailbox that is approved, tested and enabled.
+#[allow(dead_code, reason = "the store's own tests have no use for it")]
+pub(crate) async fn forward_mailbox(pool: &PgPool, store: &Store, profile: ProfileId, address: &str) -> MailboxId {
+    let id = MailboxId::new();
+    let sealed = store.vault().seal(&lanes::mailbox_identity(id), &SecretString::from("geheim")).unwrap();
+    sqlx::query(
+        "INSERT INTO mailboxes (id, name, is_forward_mailbox, profile_id, address, address_key, address_status,
+             incoming_method, outgoing_method, allow_credentials, login, sealed_secret, incoming_test,
+             incoming_enabled, created_at, updated_at)
+         VALUES ($1, $3, true, $2, $3, $3, 'approved', 'server-side', 'none', true, $3, $4, 'success', true, $5, $5)",
+    )
+    .bind(id.0)
+    .bind(profile.0)
+    .bind(address)
     .bind(sealed)
     .bind(morning())
     .execute(pool)

@@ -13,6 +13,7 @@ use crate::{
     Context,
     airlock::{self, Entry, Request},
     mailbox::{
+        detail,
         report::{Ended, Reporter},
         sync,
     },
@@ -69,7 +70,12 @@ impl Handler {
             Entry::Deferred(wait) => return Ok(Some(Ended::deferred(wait))),
             Entry::Busy => return Ok(None),
         };
+        let begun = Instant::now();
+        detail::begins(&run);
         let ended = sync::sync(context, &mut run, &airlock, &self.memory).await;
+        if let Ok(ended) = &ended {
+            detail::ended(&run, ended.outcome.as_str(), &ended.counts, ended.fault.as_ref(), begun);
+        }
         airlock.leave().await;
         CrashPoint::RELEASED.reach();
         ended.map(Some)

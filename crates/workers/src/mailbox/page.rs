@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_connector::{Deadline, Delta, RemoteHead, Session};
-use lockstep_engine::{acceptance::Decision, quarantine};
+use lockstep_engine::quarantine;
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
@@ -13,7 +13,7 @@ use lockstep_model::{
 use lockstep_store::{
     Error, Tx,
     alerts::{self, Part, Severity, Subject},
-    incoming, items,
+    forwarding, incoming, items,
     lanes::{self, Run},
     queue_items, strangers,
 };
@@ -23,9 +23,10 @@ use serde_json::json;
 use crate::{
     Context,
     mailbox::{
+        detail,
         facts::{self, Facts, Questions},
         look::{self, Looked},
-        plan::{self, Planned},
+        plan::{self, Forwarding, Planned},
     },
 };
 
@@ -95,15 +96,27 @@ fn lane() -> lockstep_model::mailbox::Lane {
     lockstep_model::mailbox::Lane::Incoming
 }
 
+/// The forward mailbox that a run reads, if it is one.
+fn via(run: &Run) -> Option<MailboxId> {
+    run.mailbox.owner.is_none().then_some(run.mailbox.id)
+}
+
 /// What the database says of what these headers raise.
 pub(crate) async fn ask(tx: &mut Tx, run: &Run, questions: &Questions) -> Result<Facts, Error> {
     let addresses: Vec<_> = questions.addresses.iter().cloned().collect();
     let message_ids: Vec<_> = questions.message_ids.iter().cloned().collect();
     let emails = incoming::by_message_id(tx, &message_ids).await?;
+    let forwarders = forwarding::forwarders(tx, &questions.forwarders.iter().cloned().collect::<Vec<_>>()).await?;
+    let receivers = match run.mailbox.owner {
+        Some(_) => vec![run.mailbox.id],
+        None => forwarders.iter().map(|forwarder| forwarder.mailbox).collect(),
+    };
     Ok(Facts {
         addressees: incoming::addressees(tx, &addresses).await?,
         emails,
-        same: incoming::by_identity(tx, run.mailbox.id, &questions.identities).await?,
+        tokened: incoming::by_token(tx, &questions.tokens.iter().cloned().collect::<Vec<_>>()).await?,
+        same: incoming::by_identity(tx, &receivers, via(run), &questions.identities).await?,
+        forwarders,
     })
 }
 
@@ -131,6 +144,7 @@ async fn commit(
                 let message_id = match looked {
                     Looked::Received(received) => facts::message_id(&received.message.headers),
                     Looked::Refused(_, _, message_id) | Looked::Failed(_, message_id) => message_id,
+                    Looked::Unfit(misfit) => misfit.outer.message_id,
                 };
                 let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "ItemUnwritable", error.to_string());
                 write(context, run, &alone, &[(head, Looked::Failed(fault, message_id))], false, counts).await?;
@@ -203,8 +217,8 @@ async fn try_write(
     if !strangers::create(&mut tx, &strangers).await? || !incoming::insert(&mut tx, &emails).await? {
         return Ok(None);
     }
-    let links: Vec<_> = planned.iter().filter_map(|p| Some((p.linked?, p.item.key.clone()))).collect();
-    incoming::link(&mut tx, mailbox, &links).await?;
+    let links: Vec<_> = planned.iter().filter_map(plan::found).collect();
+    incoming::link(&mut tx, via(run), &links).await?;
     let entering: Vec<_> = planned.iter().flat_map(|p| p.queue_items.iter().copied()).collect();
     queue_items::enter(&mut tx, &entering).await?;
     let items: Vec<_> = planned.iter().map(|p| p.item.clone()).collect();
@@ -216,7 +230,11 @@ async fn try_write(
     let created: Vec<_> = emails.iter().map(|e| e.id).collect();
     incoming::tell_created(&mut tx, &created).await?;
     tell(&mut tx, run, delta, &planned).await?;
+    if via(run).is_some() {
+        tell_forwarding(&mut tx, run, &planned).await?;
+    }
     tx.commit().await?;
+    detail::judged(run, &planned);
     Ok(Some(count(&planned)))
 }
 
@@ -231,6 +249,10 @@ async fn plan(
         if let Looked::Received(received) = looked {
             questions.about(run, &received.message.headers);
             questions.identities.push(plan::identity(received).hash);
+            received.outer.iter().for_each(|outer| questions.forwarded(outer));
+        }
+        if let Looked::Unfit(misfit) = looked {
+            questions.forwarded(&misfit.outer);
         }
     }
     let mut facts = if looked.is_empty() { Facts::default() } else { ask(tx, run, &questions).await? };
@@ -243,7 +265,7 @@ async fn plan(
     let now = tx.now();
     let planned = looked.iter().map(|(head, looked)| match looked {
         Looked::Refused(reason, fingerprint, message_id) => {
-            plan::refused(head, *fingerprint, message_id.clone(), *reason)
+            plan::refused(run, head, *fingerprint, message_id.clone(), reason.code())
         }
         Looked::Failed(fault, message_id) => {
             let before = failed.iter().position(|key| *key == head.key).and_then(|at| attempts.get(at).copied());
@@ -251,20 +273,11 @@ async fn plan(
             let backoff = context.scale.apply(Duration::from_secs(context.config.item_backoff_s));
             let pause = fault.retry_after.filter(|_| before.unwrap_or(0) == 0).unwrap_or(backoff);
             let next = again.then(|| now + pause);
-            plan::quarantined(head, message_id.clone(), (&fault.code, &fault.message), next)
+            plan::quarantined(run, head, message_id.clone(), (&fault.code, &fault.message), next)
         }
-        Looked::Received(received) => {
-            let headers = &received.message.headers;
-            let received_at = received.received.or(headers.date).unwrap_or(now);
-            match plan::judge(run, &facts, headers, received.size, received_at) {
-                (Decision::Accept { accepting }, correlated) => {
-                    plan::record(run, &mut facts, head, received, accepting, correlated)
-                }
-                (Decision::Refuse(reason), _) => {
-                    plan::refused(head, Some(received.fingerprint), facts::message_id(headers), reason)
-                }
-            }
-        }
+        Looked::Unfit(misfit) => plan::misfit(run, &facts, head, misfit),
+        Looked::Received(received) if received.outer.is_some() => plan::forwarded(run, &mut facts, head, received, now),
+        Looked::Received(received) => plan::received(run, &mut facts, head, received, now),
     });
     Ok(planned.collect())
 }
@@ -283,16 +296,40 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
         {
             // The code of the reason in words; nothing of the message itself, which not everybody may see.
             let parameters = json!({ "reason": reason, "message": reason.replace('_', " ") });
-            alerts::raise(tx, "EmailUnparsable", Severity::Warning, Subject::Email(email.id, mailbox), parameters)
-                .await?;
+            let subject = Subject::Email(email.id, planned.receiver);
+            alerts::raise(tx, "EmailUnparsable", Severity::Warning, subject, parameters).await?;
         }
         if matches!(planned.item.disposition, items::Disposition::Quarantined(_)) {
             let item = &planned.item;
             let reason = item.reason.as_deref().unwrap_or_default();
-            tell_set_aside(tx, mailbox, &item.key, reason, item.detail.as_deref().unwrap_or(reason)).await?;
+            let given_up = item.disposition == items::Disposition::Quarantined(None);
+            let words = (reason, item.detail.as_deref().unwrap_or(reason));
+            tell_set_aside(tx, mailbox, &item.key, words, given_up).await?;
         }
     }
     Ok(())
+}
+
+/// News of a forward mailbox: one alert for each mailbox where something has to be mended, which counts, and which ends
+/// when mail fits.
+async fn tell_forwarding(tx: &mut Tx, run: &Run, planned: &[Planned]) -> Result<(), Error> {
+    let news = planned.iter().filter_map(|planned| planned.forwarding.as_ref());
+    let working: Vec<_> = news
+        .clone()
+        .filter_map(|news| match news {
+            Forwarding::Worked(mailbox) => Some(*mailbox),
+            Forwarding::Failed { .. } => None,
+        })
+        .collect();
+    forwarding::fits(tx, &working).await?;
+    for news in news {
+        if let Forwarding::Failed { mailbox, address, unfit } = news {
+            let parameters = json!({ "address": address, "message": unfit.sentence() });
+            let subject = Subject::Mailbox(*mailbox);
+            alerts::raise(tx, forwarding::INVALID, Severity::Information, subject, parameters).await?;
+        }
+    }
+    forwarding::settle(tx, run.mailbox.id).await
 }
 
 fn count(planned: &[Planned]) -> Counts {
@@ -326,7 +363,7 @@ pub(crate) async fn note_death(context: &Context, run: &mut Run) -> Result<(), S
         items::note_death(&mut tx, mailbox, &key, (WORKER_DIED, message), next).await?;
         tracing::warn!(item = %key, deaths, set_aside = wait.is_some(), "a worker ended over an item");
         if wait.is_some() {
-            tell_set_aside(&mut tx, mailbox, &key, WORKER_DIED, message).await?;
+            tell_set_aside(&mut tx, mailbox, &key, (WORKER_DIED, message), false).await?;
         } else {
             run.attempt_due = true;
         }
@@ -340,10 +377,11 @@ async fn tell_set_aside(
     tx: &mut Tx,
     mailbox: MailboxId,
     key: &RemoteKey,
-    reason: &str,
-    message: &str,
+    (reason, message): (&str, &str),
+    given_up: bool,
 ) -> Result<(), Error> {
-    let parameters = json!({ "item": key.to_string(), "reason": reason, "message": message });
+    let next = if given_up { "it is not tried again by itself" } else { "it is tried again by itself" };
+    let parameters = json!({ "item": key.to_string(), "reason": reason, "message": message, "next": next });
     let subject = Subject::Item(mailbox, key);
     alerts::raise(tx, items::QUARANTINED, Severity::Warning, subject, parameters).await
 }

@@ -79,6 +79,7 @@ impl Reporter {
             outcome: ended.outcome,
             counts: ended.counts,
             fault: ended.fault,
+            worker: Some(self.context.host.to_string()),
             started_at: self.started_at,
             ended_at: now,
             wait: ended.wait,

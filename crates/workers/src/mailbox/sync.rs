@@ -11,13 +11,14 @@ use lockstep_store::{
     lanes::{self, Run},
 };
 use lockstep_wire::{Counts, Outcome};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Context,
     airlock::Airlock,
     config::PAGE_MIB,
     mailbox::{
+        detail,
         known::{DATABASE_AWAY, StoreKnown},
         page::{self, Stopped},
         report::Ended,
@@ -73,7 +74,10 @@ async fn cycle(
     let target = target(context, &access, &access.profile.incoming).map_err(Stopped::Remote)?;
     let connector = context.connectors.get(&target.endpoint.protocol).map_err(Stopped::Remote)?;
     CrashPoint::ADMITTED.reach();
-    let mut session = connector.open(&target, deadline).await.map_err(Stopped::Remote)?;
+    let asked = Instant::now();
+    let opened = connector.open(&target, deadline).await;
+    detail::connected(run, asked, opened.as_ref().err());
+    let mut session = opened.map_err(Stopped::Remote)?;
     let worked = pages(context, run, session.as_mut(), deadline, memory, counts).await;
     let outcome = match worked {
         Ok(outcome) => outcome,
@@ -111,20 +115,24 @@ async fn pages(
     page::note_death(context, run).await?;
     let limits = budget::page_limits(silent, run.suspect_due);
     let cautious = limits.items == 1;
-    // A quarantined item whose time has come is found only by looking at the whole listing again.
-    let cursor = if run.attempt_due { Cursor::default() } else { run.cursor.clone() };
-    let limits = Limits { items: limits.items, bytes: limits.bytes };
+    // An item that is due once more is found only by looking at the whole listing again.
+    let cursor = if run.attempt_due || run.judgement_due { Cursor::default() } else { run.cursor.clone() };
+    let (page, most) = (limits.items, run.items_per_cycle);
     let mut warned = false;
     loop {
+        let left = usize::try_from(most.saturating_sub(counts.seen)).unwrap_or(usize::MAX);
+        let limits = Limits { items: page.min(left), bytes: limits.bytes };
+        let asked = Instant::now();
         let store = context.store.clone();
         let known = StoreKnown { store: &store, mailbox: run.mailbox.id };
         let delta = session.pull(&cursor, &known, limits, deadline).await.map_err(Stopped::Remote)?;
+        detail::listed(run, &delta, asked);
         let (more, listed) = (delta.more, delta.cursor.is_some());
         warned |= delta.warning.is_some();
         if !delta.is_empty() {
             CrashPoint::LISTED.reach();
             let _held = hold(memory, share(run, context), deadline).await?;
-            page::work(context, run, session, delta, deadline, cautious, counts).await?;
+            Box::pin(page::work(context, run, session, delta, deadline, cautious, counts)).await?;
         }
         if !more {
             if run.listing_alert && listed && !warned {
@@ -134,7 +142,8 @@ async fn pages(
             }
             return Ok(Outcome::Completed);
         }
-        if deadline.budget_is_spent(MARGIN) {
+        // What one mailbox holds must not keep the others waiting (N6).
+        if counts.seen >= most || deadline.budget_is_spent(MARGIN) {
             return Ok(Outcome::Yielded);
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn compose(organisation: OrganisationId, delivery: &Delivery, outgoin
         message_id: delivery.message_id.clone(),
         date: delivery.dated_at,
         from: of(PartyRole::From).into_iter().next()?,
-        sender: None,
+        sender: outgoing.sender.as_ref().map(|(name, address)| written(name, address)),
         to: of(PartyRole::To),
         cc: of(PartyRole::Cc),
         reply_to: of(PartyRole::ReplyTo),
@@ -56,12 +56,21 @@ pub(crate) fn compose(organisation: OrganisationId, delivery: &Delivery, outgoin
                 inline: file.inline,
             })
             .collect(),
-        extra_headers: vec![(LOOP_HEADER.to_owned(), organisation.to_string())],
+        extra_headers: extra_headers(organisation, outgoing),
         boundary_seed: *delivery.email.0.as_bytes(),
     };
     let segments = compose::plan(&message);
     let size = compose::total_size(&message, &segments);
     Some(Composed { segments, contents: outgoing.attachments.iter().map(|file| file.content).collect(), size })
+}
+
+/// The mark of our own mail, and of what no person has written (RFC 3834 §5).
+fn extra_headers(organisation: OrganisationId, outgoing: &Outgoing) -> Vec<(String, String)> {
+    let mut headers = vec![(LOOP_HEADER.to_owned(), organisation.to_string())];
+    if outgoing.auto_submitted {
+        headers.push(("Auto-Submitted".to_owned(), "auto-generated".to_owned()));
+    }
+    headers
 }
 
 fn written(name: &str, address: &str) -> Address {

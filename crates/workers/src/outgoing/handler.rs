@@ -13,7 +13,7 @@ use lockstep_queue::{DeliveryInfo, Handler as Handles, Outcome as Settled};
 use lockstep_store::{
     alerts::{self, Severity, Subject},
     deliveries::{self, Delivery, Ended},
-    lanes,
+    lanes, settings,
 };
 use lockstep_wire::{Envelope, SendEmail};
 use serde_json::json;
@@ -116,11 +116,12 @@ impl Handler {
         let Some(outgoing) = deliveries::outgoing(&mut tx, hint.email).await? else { return Ok(None) };
         let recipients = deliveries::recipients(&mut tx, hint.email).await?;
         let Some((_, access)) = lanes::access(&mut tx, delivery.mailbox).await? else { return Ok(None) };
+        let max_attempts = settings::read(&mut tx).await?.max_delivery_attempts();
         tx.commit().await?;
         let to = recipients.iter().filter(|r| r.state == "pending").map(|r| r.address.clone()).collect();
         let accepted_before = recipients.iter().any(|r| r.state == "accepted");
-        let (attempt, run) = (hint.attempt, RunId::new());
-        Ok(Some(Job { delivery, attempt, outgoing, to, accepted_before, access, run }))
+        let (access, attempt, run) = (access.for_outgoing(), hint.attempt, RunId::new());
+        Ok(Some(Job { delivery, attempt, outgoing, to, accepted_before, access, run, max_attempts }))
     }
 }
 

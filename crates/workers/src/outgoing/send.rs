@@ -15,6 +15,7 @@ use lockstep_store::{
     lanes::Access,
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     Context,
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) accepted_before: bool,
     pub(crate) access: Access,
     pub(crate) run: RunId,
+    /// So many attempts are made.
+    pub(crate) max_attempts: u32,
 }
 
 /// An attempt that is over, and what follows from it.
@@ -48,11 +51,13 @@ struct Concluded<'a> {
 /// When the database stays away after the attempt; the scheduler then finds it begun and never ended.
 pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> lockstep_store::Result<&'static str> {
     let mut reply = String::new();
+    let begun = Instant::now();
     let attempt = attempt(context, job, airlock, &mut reply).await;
     let number = u32::try_from(job.attempt).unwrap_or(1);
     let delivery = outgoing::Delivery { attempt: number, envelope: job.to.len(), accepted_before: job.accepted_before };
-    let schedule = context.config.send_schedule();
+    let schedule = context.config.send_schedule(job.max_attempts);
     let aftermath = outgoing::after_attempt(&attempt, &delivery, &schedule, rand::random());
+    let fault = if let Attempt::Broken { fault, .. } = &attempt { Some(fault) } else { None };
     if matches!(attempt, Attempt::Taken { .. }) {
         CrashPoint::ACCEPTED.reach();
     }
@@ -62,6 +67,21 @@ pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> loc
         Step::Failed { .. } => "failed",
         Step::Unknown { .. } => "unknown",
     };
+    if job.access.verbose {
+        tracing::info!(
+            mailbox.id = %job.delivery.mailbox,
+            email.id = %job.delivery.email,
+            host = job.access.profile.outgoing.host,
+            port = job.access.profile.outgoing.port,
+            attempt = number,
+            of = job.max_attempts,
+            recipients = job.to.len(),
+            result,
+            fault = fault.map(|fault| fault.code.as_str()),
+            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "detail: an attempt was made to send"
+        );
+    }
     let concluded = Concluded { attempt: &attempt, aftermath: &aftermath, reply: &reply };
     record_patiently(context, job, &concluded).await?;
     CrashPoint::SENT.reach();

@@ -46,6 +46,7 @@ impl Stage {
             connectors: Registry::of([Arc::new(server.clone()) as Arc<dyn Connector>]),
             organisation: world.organisation,
             config: Config::default(),
+            host: "worker-1".into(),
             scale: TimeScale::REAL,
             webhooks: webhooks(Limits::default()),
             metrics: Metrics::register(&Figures::new()).unwrap(),
