@@ -192,7 +192,7 @@ async fn a_success_ends_only_the_alerts_of_its_lane() {
             code,
             Severity::Warning,
             subject,
-            serde_json::json!({ "message": "no", "address": "a@b.example" }),
+            serde_json::json!({ "message": "no", "address": "a@b.example", "next": "never" }),
         )
         .await
         .unwrap();

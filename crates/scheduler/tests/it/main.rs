@@ -8,6 +8,7 @@ mod locks;
 mod rounds;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
+mod settings;
 mod stage;
 mod sweep;
 mod wake;

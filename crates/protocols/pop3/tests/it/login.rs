@@ -233,6 +233,23 @@ async fn after_the_greeting_it_concerns_the_mailbox() {
     }
 }
 
+/// N2: a request that a server does not answer ends at the time that is set for it, and the fault says so.
+#[tokio::test]
+async fn n2_a_hung_request_ends_at_its_time() {
+    let hang = |line: &str| line.starts_with("AUTH").then(|| Act::SayAndStall(Vec::new()));
+    let server = Maildrop::of([]).but(hang).serve().await;
+    for milliseconds in [300, 1_200] {
+        let mut target = target(server.port());
+        target.request_timeout = Duration::from_millis(milliseconds);
+        let begun = std::time::Instant::now();
+        let expected = (FaultScope::Mailbox, FaultClass::Transient, "TimedOut");
+        assert_eq!(kind(&refusal(&target).await), expected);
+        let took = begun.elapsed();
+        assert!(took >= target.request_timeout, "{took:?}");
+        assert!(took < target.request_timeout + Duration::from_secs(10), "{took:?}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_secret_is_said_when_the_upgrade_is_not_offered() {
     let offers: [(Option<&str>, &str); 3] =
