@@ -25,6 +25,7 @@ pub mod mailboxes;
 pub mod nudges;
 pub mod operations;
 pub mod organisations;
+pub mod outages;
 pub mod people;
 pub mod profiles;
 pub mod queue_items;

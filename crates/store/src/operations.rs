@@ -119,6 +119,24 @@ pub enum Step {
     },
 }
 
+/// Notes where a run stands, with the effect that brought it there. `false`: somebody else has written since `version` was
+/// read; roll back.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn progress(tx: &mut Tx, id: OperationId, version: i64, position: &Value) -> Result<bool> {
+    let done = sqlx::query!(
+        "/* operations::progress */ UPDATE operations SET position = $3
+         WHERE id = $1 AND version = $2 AND state = 'pending'",
+        id.0,
+        version,
+        position,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Writes what a run came to, if nobody else has written since it read `version`. Returns whether it was written.
 ///
 /// # Errors

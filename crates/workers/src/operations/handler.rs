@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     Context,
-    operations::{deliver_webhooks, test_mailbox, test_webhook},
+    operations::{deliver_webhooks, erase_person, test_mailbox, test_profile, test_webhook},
 };
 
 /// Failed runs after which an operation has failed.
@@ -60,7 +60,9 @@ impl Handler {
 async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Step> {
     match operation.kind.as_str() {
         test_mailbox::KIND => test_mailbox::run(context, operation).await,
+        test_profile::KIND => test_profile::run(context, operation).await,
         deliver_webhooks::KIND => deliver_webhooks::run(context, operation).await,
+        erase_person::KIND => erase_person::run(context, operation).await,
         test_webhook::KIND => test_webhook::run(context, operation).await,
         unknown => {
             Ok(Step::Failed(json!({ "code": "UnknownOperation", "message": format!("no operation {unknown:?}") })))

@@ -5,9 +5,12 @@
 mod airlock;
 mod cautious;
 mod deleting;
+mod erasing;
 mod faults;
+mod forwarding;
 mod incoming;
 mod item_failures;
+mod judged_again;
 mod messages;
 mod operations;
 mod outgoing;
@@ -16,7 +19,10 @@ mod receiver;
 mod rules;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
+mod sending;
 mod server;
+mod settings;
 mod stage;
+mod tokens;
 mod tracking;
 mod webhooks;

@@ -1,0 +1,148 @@
+//! Erasing a person outside: nothing of them is left anywhere in the database, and nothing of them comes back.
+
+use lockstep_model::id::OperationId;
+use lockstep_queue::Outcome as Settled;
+use serde_json::{Value, json};
+
+use crate::stage::{ANNA, Stage, mail};
+
+const KUNDIN: &str = "kundin@privat.example";
+
+/// Every column of every table, as text: which table names the person, in how many rows.
+async fn places(stage: &Stage) -> Vec<String> {
+    let tables = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'r' AND n.nspname = 'public' ORDER BY 1";
+    let mut found = Vec::new();
+    for table in stage.world.texts(tables).await {
+        let query = format!("SELECT count(*) FROM {table} AS t WHERE position('{KUNDIN}' IN lower(t::text)) > 0");
+        let rows = stage.world.number(&query).await;
+        if rows > 0 {
+            found.push(format!("{table} {rows}"));
+        }
+    }
+    found
+}
+
+async fn ask(stage: &Stage, emails: &str) -> OperationId {
+    let mut tx = stage.world.store.begin().await.unwrap();
+    let arguments = json!({ "address_key": KUNDIN, "emails": emails });
+    let id = lockstep_store::operations::create(&mut tx, "erase-person", &arguments, "anna").await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+/// Received and sent emails, a contact and a lead, and every other place that can name them.
+async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.world.contact("Kundin", KUNDIN).await;
+    stage.server.put(ANNA, "k0", mail("m0", "Kundin <Kundin@privat.example>", ANNA, "", "von ihr"));
+    stage.server.put(ANNA, "k1", mail("m1", "other@firma.example", &format!("{ANNA}, {KUNDIN}"), "", "an beide"));
+    stage.server.put(ANNA, "k2", mail("m2", "other@firma.example", ANNA, "", "nicht von ihr"));
+    stage.run(anna).await;
+    assert_eq!(stage.emails().await, 3);
+    let sent = stage.world.outgoing(anna, &[KUNDIN, "other@firma.example"]).await;
+    let waiting = stage.world.outgoing(anna, &[KUNDIN]).await;
+    let now = lockstep_model::clock::Clock::now(&*stage.world.clock);
+    stage
+        .world
+        .sql(&format!(
+            "UPDATE email_parties SET address_key = address WHERE address_key IS NULL;
+             UPDATE emails SET status = 'sent' WHERE id = '{sent}';
+             UPDATE deliveries SET state = 'sent', reply = '250 ok {KUNDIN}' WHERE email_id = '{sent}';
+             INSERT INTO alerts (id, key, code, severity, scope, email_id, parameters, first_at, last_at)
+                 VALUES (gen_random_uuid(), 'k', 'X', 'error', 'item', '{waiting}', '{{\"to\": \"{KUNDIN}\"}}', '{now}', '{now}');
+             INSERT INTO idempotency_keys VALUES ('k', 'caller', '', 201, '{{\"address\": \"{KUNDIN}\"}}', '{now}');
+             INSERT INTO operations (id, kind, state, result, due_at, requested_by, created_at, ended_at)
+                 VALUES (gen_random_uuid(), 'x', 'failed', '{{\"m\": \"no {KUNDIN}\"}}', '{now}', 'a', '{now}', '{now}');
+             INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, detail, seen_at)
+                 VALUES ('{anna}', 'k9', 'refused', 'X', 'from {KUNDIN}', '{now}')"
+        ))
+        .await;
+    (stage, anna)
+}
+
+const ALL: [&str; 8] = [
+    "alerts 1",
+    "delivery_recipients 2",
+    "deliveries 1",
+    "email_parties 4",
+    "idempotency_keys 1",
+    "operations 2",
+    "people 1",
+    "remote_items 1",
+];
+
+fn sorted(mut places: Vec<String>) -> Vec<String> {
+    places.sort();
+    places
+}
+
+/// Everything goes except what is being sent; that goes when it is asked for again after it was sent. A message whose
+/// email was erased stays on the server, and is not read again.
+#[tokio::test]
+async fn nothing_of_a_person_is_left() {
+    let (stage, anna) = filled().await;
+    let operation = ask(&stage, "delete").await;
+    assert_eq!(sorted(places(&stage).await), sorted(ALL.map(str::to_owned).to_vec()));
+    assert_eq!(stage.operate(operation, 1).await, Settled::Done);
+    let result = "SELECT result FROM operations WHERE kind = 'erase-person' ORDER BY created_at DESC, id DESC LIMIT 1";
+    let told: Value = serde_json::from_str(&stage.world.text(result).await).unwrap();
+    let erased = json!({ "people": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
+    assert_eq!(told, json!({ "erased": erased, "emails_being_sent": 1 }));
+    assert_eq!(sorted(places(&stage).await), ["delivery_recipients 1", "email_parties 1"], "being sent");
+    let gone = "SELECT record_kind FROM feed_entries WHERE change = 'deleted' ORDER BY 1";
+    assert_eq!(stage.world.texts(gone).await, ["contact", "email", "email", "email"]);
+    let noted = "SELECT count(*) FROM audit_entries WHERE action = 'deleted' AND actor = 'anna'";
+    assert_eq!(stage.world.number(noted).await, 4);
+    assert_eq!(stage.items(anna).await, ["k0 refused Erased", "k1 refused Erased", "k2 tracked", "k9 refused X"]);
+
+    stage.run(anna).await;
+    assert_eq!(stage.emails().await, 2, "what is left, and nothing that came back");
+    stage.world.sql("UPDATE emails SET status = 'sent' WHERE status = 'pending-send'").await;
+    let again = ask(&stage, "delete").await;
+    stage.operate(again, 1).await;
+    assert_eq!(places(&stage).await, Vec::<String>::new());
+    assert_eq!(stage.emails().await, 1);
+}
+
+/// Emails may stay without the person.
+#[tokio::test]
+async fn emails_can_stay_without_the_person() {
+    let (stage, anna) = filled().await;
+    stage.world.sql("UPDATE emails SET status = 'sent'").await;
+    let operation = ask(&stage, "anonymise").await;
+    stage.operate(operation, 1).await;
+    assert_eq!(places(&stage).await, Vec::<String>::new());
+    assert_eq!(stage.emails().await, 5);
+    let parties =
+        "SELECT concat_ws(' ', role, name, address) FROM email_parties WHERE address LIKE 'erased%' ORDER BY 1";
+    let nobody = [
+        "from erased@erased.invalid",
+        "to erased@erased.invalid",
+        "to erased@erased.invalid",
+        "to erased@erased.invalid",
+    ];
+    assert_eq!(stage.world.texts(parties).await, nobody.map(|p| p.replacen(' ', "  ", 1)));
+    assert_eq!(stage.world.number("SELECT count(*) FROM feed_entries WHERE fields = '{parties}'").await, 4);
+    stage.run(anna).await;
+    assert_eq!(stage.emails().await, 5);
+}
+
+/// A run that died in between is done again; somebody else's progress is not overwritten.
+#[tokio::test]
+async fn a_run_goes_on_where_another_one_died() {
+    let (stage, _) = filled().await;
+    let operation = ask(&stage, "delete").await;
+    stage
+        .world
+        .sql(
+            "UPDATE operations SET position = '{\"stage\": \"emails\", \"erased\": {\"people\": 7, \"emails\": 2,
+              \"alerts\": 0, \"answers\": 0, \"operations\": 0, \"item_details\": 0}}' WHERE kind = 'erase-person'",
+        )
+        .await;
+    stage.operate(operation, 1).await;
+    let result = stage.world.text("SELECT result->'erased' FROM operations WHERE kind = 'erase-person'").await;
+    let told: Value = serde_json::from_str(&result).unwrap();
+    assert_eq!((&told["people"], &told["emails"]), (&json!(7), &json!(5)));
+    assert_eq!(stage.operate(operation, 1).await, Settled::Done, "a hint that comes again is stale");
+}
