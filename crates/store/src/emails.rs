@@ -1,13 +1,19 @@
 //! Emails, as people and programs see them. Writing them is in [`drafts`], asking for them to be sent in [`sending`].
 
 pub mod drafts;
+pub mod parties;
+pub mod refused;
 pub mod sending;
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{AttachmentId, EmailId, MailboxId};
+use lockstep_model::id::{AttachmentId, EmailId, MailboxId, UserId};
 use uuid::Uuid;
 
-use crate::{Error, Result, Tx, contents::ContentDigest};
+use crate::{
+    Error, Result, Tx,
+    contents::ContentDigest,
+    rights::{self, Kind, Privilege},
+};
 
 /// An email without its bodies.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +46,8 @@ pub struct EmailRecord {
     pub size_bytes: i64,
     /// Whose record it is.
     pub owner_user_id: Option<Uuid>,
+    /// Or the team's.
+    pub owner_team_id: Option<Uuid>,
     /// The mailbox it is sent from.
     pub from_mailbox_id: Option<Uuid>,
     /// `user` or `queue`: who accepted it.
@@ -52,8 +60,12 @@ pub struct EmailRecord {
     pub correlated_email_id: Option<Uuid>,
     /// The email it answers.
     pub parent_email_id: Option<Uuid>,
-    /// `none` or `in-reply-to`.
+    /// `none`, `in-reply-to` or `tracking-token`.
     pub correlation_method: String,
+    /// The token its subject ends with, where it was sent with one.
+    pub tracking_token: Option<String>,
+    /// Who sends, where the author is another user or a queue.
+    pub sender_user_id: Option<Uuid>,
     /// Kind of the record it is about.
     pub regarding_kind: Option<String>,
     /// That record, under the id its own system gave it.
@@ -66,6 +78,17 @@ pub struct EmailRecord {
     pub created_at: DateTime<Utc>,
     /// When it was last written.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A mailbox in which an email was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundIn {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The forward mailbox through which it came.
+    pub via: Option<MailboxId>,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// A party of an email.
@@ -145,6 +168,8 @@ pub struct Filter<'a> {
     pub mailbox: Option<MailboxId>,
     /// With this Message-ID, without angle brackets.
     pub message_id: Option<&'a str>,
+    /// That this user may read.
+    pub reader: Option<UserId>,
 }
 
 /// Emails in order of their making, after `after`, at most `limit`.
@@ -152,18 +177,24 @@ pub struct Filter<'a> {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<EmailRecord>> {
+    let near = match filter.reader {
+        Some(reader) => near(tx, reader, filter, after, limit).await?,
+        None => None,
+    };
     Ok(sqlx::query_as!(
         EmailRecord,
         "/* emails::list */ SELECT id, source, external_id, direction, status, subject, message_id, in_reply_to,
-             sent_at, received_at, body_truncated, attachments_left_out, size_bytes, owner_user_id, from_mailbox_id,
-             accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id, parent_email_id,
-             correlation_method, regarding_kind, regarding_id, unparsable, version, created_at, updated_at
+             sent_at, received_at, body_truncated, attachments_left_out, size_bytes, owner_user_id, owner_team_id,
+             from_mailbox_id, accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id, parent_email_id,
+             correlation_method, tracking_token, sender_user_id, regarding_kind, regarding_id, unparsable, version,
+             created_at, updated_at
          FROM emails
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR direction = $2)
            AND ($3::text IS NULL OR status = $3)
            AND ($4::uuid IS NULL OR from_mailbox_id = $4 OR EXISTS (
                SELECT 1 FROM email_mailboxes found WHERE found.email_id = emails.id AND found.mailbox_id = $4))
            AND ($5::text IS NULL OR message_id = $5) AND ($6::uuid IS NULL OR id > $6)
+           AND ($8::uuid[] IS NULL OR id = ANY($8))
          ORDER BY id LIMIT $7",
         filter.id.map(|id| id.0),
         filter.direction,
@@ -172,9 +203,45 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
         filter.message_id,
         after,
         limit,
+        near.as_deref(),
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+/// The page of a user whose privilege does not reach every email: read owner by owner, each no further than the page.
+async fn near(
+    tx: &mut Tx,
+    reader: UserId,
+    filter: &Filter<'_>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Option<Vec<Uuid>>> {
+    if rights::may_all(tx, reader, Kind::Email, Privilege::Read).await? {
+        return Ok(None);
+    }
+    let ids = sqlx::query_scalar!(
+        "/* emails::near */ SELECT e.id AS \"id!\"
+         FROM reach($1, 'email', 'read') AS owner
+         CROSS JOIN LATERAL (SELECT id FROM emails
+             WHERE COALESCE(owner_user_id, owner_team_id) = owner AND ($2::text IS NULL OR direction = $2)
+               AND ($3::text IS NULL OR status = $3)
+               AND ($4::uuid IS NULL OR from_mailbox_id = $4 OR EXISTS (
+                   SELECT 1 FROM email_mailboxes found WHERE found.email_id = emails.id AND found.mailbox_id = $4))
+               AND ($5::text IS NULL OR message_id = $5) AND ($6::uuid IS NULL OR id > $6)
+             ORDER BY id LIMIT $7) AS e
+         ORDER BY e.id LIMIT $7",
+        reader.0,
+        filter.direction,
+        filter.status,
+        filter.mailbox.map(|id| id.0),
+        filter.message_id,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some(ids))
 }
 
 /// One email.
@@ -209,16 +276,21 @@ pub async fn bodies(tx: &mut Tx, id: EmailId) -> Result<(Option<String>, Option<
     Ok(row.map_or((None, None), |r| (r.body_text, r.body_html)))
 }
 
-/// The parties, in order.
+/// The parties, in order. With `reader`, records that this user may not read are not named.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn parties(tx: &mut Tx, id: EmailId) -> Result<Vec<Party>> {
+pub async fn parties(tx: &mut Tx, id: EmailId, reader: Option<UserId>) -> Result<Vec<Party>> {
     Ok(sqlx::query_as!(
         Party,
-        "/* emails::parties */ SELECT role, name, address, address_key, record_kind, record_id FROM email_parties
-         WHERE email_id = $1 ORDER BY position",
+        "/* emails::parties */ SELECT p.role, p.name, p.address, p.address_key,
+             CASE WHEN known.open THEN p.record_kind END AS record_kind,
+             CASE WHEN known.open THEN p.record_id END AS record_id
+         FROM email_parties p CROSS JOIN LATERAL (
+             SELECT $2::uuid IS NULL OR may_record($2, p.record_kind, p.record_id, 'read') AS open) AS known
+         WHERE p.email_id = $1 ORDER BY p.position",
         id.0,
+        reader.map(|user| user.0),
     )
     .fetch_all(tx.connection())
     .await?)
@@ -297,17 +369,25 @@ pub async fn delivery(tx: &mut Tx, id: EmailId) -> Result<Option<(DeliveryStatus
     Ok(Some((status, recipients)))
 }
 
-/// In which mailboxes it was found, and when.
+/// In which mailboxes it was found, and when. With `reader`, mailboxes that this user may not read are left out.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn found_in(tx: &mut Tx, id: EmailId) -> Result<Vec<(MailboxId, DateTime<Utc>)>> {
+pub async fn found_in(tx: &mut Tx, id: EmailId, reader: Option<UserId>) -> Result<Vec<FoundIn>> {
     let rows = sqlx::query!(
-        "/* emails::found_in */ SELECT mailbox_id, linked_at FROM email_mailboxes WHERE email_id = $1
+        "/* emails::found_in */ SELECT mailbox_id, via_mailbox_id, linked_at
+         FROM email_mailboxes
+         WHERE email_id = $1 AND ($2::uuid IS NULL OR may_record($2, 'mailbox', mailbox_id, 'read'))
          ORDER BY linked_at, mailbox_id",
         id.0,
+        reader.map(|user| user.0),
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|row| (MailboxId(row.mailbox_id), row.linked_at)).collect())
+    let found = rows.into_iter().map(|row| FoundIn {
+        mailbox: MailboxId(row.mailbox_id),
+        via: row.via_mailbox_id.map(MailboxId),
+        at: row.linked_at,
+    });
+    Ok(found.collect())
 }

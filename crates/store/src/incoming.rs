@@ -118,6 +118,59 @@ pub async fn by_message_id(tx: &mut Tx, message_ids: &[String]) -> Result<Vec<Co
     Ok(found.collect())
 }
 
+/// An email that was sent with one of the tokens asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokened {
+    /// The token.
+    pub token: String,
+    /// Key of the address it was sent from.
+    pub from: String,
+    /// Keys of the addresses in its header.
+    pub parties: Vec<String>,
+    /// The email.
+    pub email: Correlated,
+}
+
+/// Emails by token, newest first; at most ten for one token, because its number repeats.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn by_token(tx: &mut Tx, tokens: &[String]) -> Result<Vec<Tokened>> {
+    if tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        "/* incoming::by_token */ SELECT k.token AS \"token!\", e.id, e.owner_user_id, e.regarding_kind, e.regarding_id,
+             COALESCE(e.message_id, '') AS \"message_id!\",
+             (m.owner_user_id IS NOT NULL) AS \"sent_by_user!\",
+             COALESCE((SELECT min(p.address_key) FROM email_parties p WHERE p.email_id = e.id AND p.role = 'from'),
+                 '') AS \"from!\",
+             ARRAY(SELECT p.address_key FROM email_parties p
+                   WHERE p.email_id = e.id AND p.address_key IS NOT NULL) AS \"parties!\"
+         FROM unnest($1::text[]) AS k(token)
+         CROSS JOIN LATERAL (SELECT * FROM emails e WHERE e.tracking_token = k.token AND e.status <> 'draft'
+                             ORDER BY e.id DESC LIMIT 10) AS e
+         LEFT JOIN mailboxes m ON m.id = e.from_mailbox_id
+         ORDER BY e.id DESC",
+        tokens,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let found = rows.into_iter().map(|r| Tokened {
+        token: r.token,
+        from: r.from,
+        parties: r.parties,
+        email: Correlated {
+            message_id: r.message_id,
+            email: EmailId(r.id),
+            owner: r.owner_user_id.map(UserId),
+            regarding: Regarding::of(r.regarding_kind, r.regarding_id),
+            sent_by_user: r.sent_by_user,
+        },
+    });
+    Ok(found.collect())
+}
+
 /// An email with one of the identities asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SameIdentity {
@@ -127,23 +180,32 @@ pub struct SameIdentity {
     pub ordinal: i32,
     /// The email.
     pub email: EmailId,
-    /// The item of *this* mailbox it is linked to.
-    pub linked_key: Option<RemoteKey>,
+    /// For one of the receivers asked about, the item through which it is linked to the email.
+    pub linked: Option<(MailboxId, RemoteKey)>,
 }
 
-/// Emails by identity, by ordinal.
+/// Emails by identity, by ordinal; several times where several of the receivers are linked to it. Links count that came
+/// directly, or all through the same forward mailbox, because only then keys can be compared.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn by_identity(tx: &mut Tx, mailbox: MailboxId, identities: &[[u8; 32]]) -> Result<Vec<SameIdentity>> {
+pub async fn by_identity(
+    tx: &mut Tx,
+    receivers: &[MailboxId],
+    via: Option<MailboxId>,
+    identities: &[[u8; 32]],
+) -> Result<Vec<SameIdentity>> {
+    let receivers: Vec<_> = receivers.iter().map(|id| id.0).collect();
     let identities: Vec<_> = identities.iter().map(|i| i.to_vec()).collect();
     let rows = sqlx::query!(
         "/* incoming::by_identity */ SELECT e.identity AS \"identity!\", e.identity_ordinal, e.id,
-             l.remote_key AS \"remote_key?\"
-         FROM emails e LEFT JOIN email_mailboxes l ON l.email_id = e.id AND l.mailbox_id = $1
+             l.mailbox_id AS \"mailbox_id?\", l.remote_key AS \"remote_key?\"
+         FROM emails e LEFT JOIN email_mailboxes l ON l.email_id = e.id AND l.mailbox_id = ANY($1)
+             AND l.via_mailbox_id IS NOT DISTINCT FROM $3
          WHERE e.identity = ANY($2) ORDER BY e.identity, e.identity_ordinal",
-        mailbox.0,
+        &receivers,
         &identities,
+        via.map(|id| id.0),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -152,7 +214,7 @@ pub async fn by_identity(tx: &mut Tx, mailbox: MailboxId, identities: &[[u8; 32]
             identity: r.identity.try_into().ok()?,
             ordinal: r.identity_ordinal,
             email: EmailId(r.id),
-            linked_key: r.remote_key.and_then(RemoteKey::new),
+            linked: r.mailbox_id.map(MailboxId).zip(r.remote_key.and_then(RemoteKey::new)),
         })
     });
     Ok(same.collect())
@@ -187,7 +249,7 @@ pub struct NewEmail {
     pub owner: Option<UserId>,
     /// Whose option accepted it.
     pub accepting: Owner,
-    /// The mailbox it was read from.
+    /// The mailbox it was read from, or whose owner has forwarded it.
     pub receiving_mailbox: MailboxId,
     /// The earlier email it belongs to.
     pub correlated: Option<EmailId>,
@@ -289,7 +351,8 @@ struct AttachmentRow<'a> {
     left_out: Option<&'a str>,
 }
 
-/// Records received emails with their parties and attachments. `false`: another page has just recorded one of the
+/// Records received emails with their parties and attachments. What no user owns belongs to the team that answers for the
+/// queue that accepted it. `false`: another page has just recorded one of the
 /// same identities; roll back and plan again, to link instead.
 ///
 /// # Errors
@@ -306,12 +369,15 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
              received_at, body_text, body_html, body_truncated, attachments_left_out, size_bytes, identity,
              identity_ordinal, owner_user_id, accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id,
              parent_email_id, correlation_method, regarding_kind, regarding_id, raw_digest, unparsable, created_at,
-             updated_at)
+             updated_at, owner_team_id)
          SELECT r.id, 'incoming', 'received', r.subject, r.message_id, r.in_reply_to, r.sent_at, $2, r.body_text,
              r.body_html, r.body_truncated, r.attachments_left_out, r.size_bytes, decode(r.identity, 'hex'),
              r.identity_ordinal, r.owner_user_id, r.accepting_kind, r.accepting_id, r.receiving_mailbox_id,
-             r.correlated_email_id, r.correlated_email_id, r.correlation_method, r.regarding_kind, r.regarding_id,
-             decode(r.raw_digest, 'hex'), r.unparsable, $2, $2
+             r.correlated_email_id, CASE WHEN r.correlation_method = 'in-reply-to' THEN r.correlated_email_id END,
+             r.correlation_method, r.regarding_kind, r.regarding_id,
+             decode(r.raw_digest, 'hex'), r.unparsable, $2, $2,
+             CASE WHEN r.owner_user_id IS NULL AND r.accepting_kind = 'queue'
+                 THEN (SELECT q.owner_team_id FROM queues q WHERE q.id = r.accepting_id) END
          FROM jsonb_to_recordset($1) AS r(id uuid, subject text, message_id text, in_reply_to text[],
              sent_at timestamptz, body_text text, body_html text, body_truncated boolean,
              attachments_left_out boolean, size_bytes bigint, identity text, identity_ordinal int, owner_user_id uuid,
@@ -426,25 +492,40 @@ async fn insert_attachments(tx: &mut Tx, emails: &[NewEmail]) -> Result<()> {
     Ok(())
 }
 
-/// Notes in which items of this mailbox these emails were found.
+/// That an email was found in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The email.
+    pub email: EmailId,
+    /// Whose it is: the mailbox it was read from, or whose owner has forwarded it.
+    pub mailbox: MailboxId,
+    /// The item, of the mailbox it was read from.
+    pub key: RemoteKey,
+}
+
+/// Notes in which mailboxes these emails were found, all of them directly, or all through one forward mailbox.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn link(tx: &mut Tx, mailbox: MailboxId, links: &[(EmailId, RemoteKey)]) -> Result<()> {
+pub async fn link(tx: &mut Tx, via: Option<MailboxId>, links: &[Found]) -> Result<()> {
     if links.is_empty() {
         return Ok(());
     }
-    let emails: Vec<_> = links.iter().map(|(email, _)| email.0).collect();
-    let keys: Vec<_> = links.iter().map(|(_, key)| key.as_bytes().to_vec()).collect();
+    let emails: Vec<_> = links.iter().map(|found| found.email.0).collect();
+    let mailboxes: Vec<_> = links.iter().map(|found| found.mailbox.0).collect();
+    let keys: Vec<_> = links.iter().map(|found| found.key.as_bytes().to_vec()).collect();
     let now = tx.now();
     sqlx::query!(
-        "/* incoming::link */ INSERT INTO email_mailboxes (email_id, mailbox_id, remote_key, linked_at)
-         SELECT l.email_id, $1, l.remote_key, $4 FROM unnest($2::uuid[], $3::bytea[]) AS l(email_id, remote_key)
-         ORDER BY l.email_id
-         ON CONFLICT (email_id, mailbox_id) DO UPDATE SET remote_key = EXCLUDED.remote_key",
-        mailbox.0,
+        "/* incoming::link */ INSERT INTO email_mailboxes (email_id, mailbox_id, remote_key, via_mailbox_id, linked_at)
+         SELECT l.email_id, l.mailbox_id, l.remote_key, $4, $5
+         FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS l(email_id, mailbox_id, remote_key)
+         ORDER BY l.email_id, l.mailbox_id
+         ON CONFLICT (email_id, mailbox_id)
+         DO UPDATE SET remote_key = EXCLUDED.remote_key, via_mailbox_id = EXCLUDED.via_mailbox_id",
         &emails,
+        &mailboxes,
         &keys,
+        via.map(|id| id.0),
         now,
     )
     .execute(tx.connection())

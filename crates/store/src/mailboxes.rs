@@ -148,40 +148,39 @@ async fn forwards_now(tx: &mut Tx, id: MailboxId, actor: &str) -> Result<()> {
     if method.as_deref() == Some("forward-mailbox") { forwarding::changed(tx, id, actor).await } else { Ok(()) }
 }
 
-/// A forward mailbox that is to be.
-#[derive(Clone, Debug)]
-pub struct NewForwardMailbox<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Address as written.
-    pub address: &'a str,
-    /// Its key.
-    pub address_key: &'a str,
-}
-
-/// Makes a forward mailbox, with the default profile. It reads as soon as it is approved, tested and enabled.
+/// Makes a forward mailbox. It reads as soon as it is approved, tested and enabled.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the address is another mailbox's.
-pub async fn create_forward(tx: &mut Tx, new: &NewForwardMailbox<'_>, actor: &str) -> Result<MailboxId> {
-    let (id, now) = (MailboxId::new(), tx.now());
+/// [`Error::Conflict`] when the address or the account is another mailbox's, [`Error::Reference`] when the profile is
+/// unknown.
+pub async fn create_forward(tx: &mut Tx, new: &MailboxRecord, secret: &SecretChange, actor: &str) -> Result<()> {
+    let now = tx.now();
+    let (_, sealed) = secret.parts();
     sqlx::query!(
         "/* mailboxes::create_forward */ INSERT INTO mailboxes (id, name, is_forward_mailbox, profile_id, address,
-             address_key, incoming_method, outgoing_method, created_at, updated_at)
-         SELECT $1, $2, true, (SELECT id FROM email_server_profiles WHERE is_default), $3, $4, 'server-side', 'none',
-             $5, $5",
-        id.0,
+             address_key, incoming_method, outgoing_method, allow_credentials, login, sealed_secret,
+             process_email_from, delete_after_processing, active, created_at, updated_at)
+         VALUES ($1, $2, true, $3, $4, $5, $6, 'none', $7, $8, $9, $10, $11, $12, $13, $13)",
+        new.id,
         new.name,
+        new.profile_id,
         new.address,
         new.address_key,
+        new.incoming_method,
+        new.allow_credentials,
+        new.login,
+        sealed,
+        new.process_email_from,
+        new.delete_after_processing,
+        new.active,
         now,
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    write_login_keys(tx, &[new.id]).await?;
+    let written = Written { kind: "mailbox", id: new.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
-    lanes::realign(tx, &[id]).await?;
-    Ok(id)
+    lanes::realign(tx, &[MailboxId(new.id)]).await
 }
 
 /// Removes a forward mailbox that was locked, with what is known of its items. The records stay.

@@ -42,6 +42,8 @@ pub struct Organisation {
     pub internal_email_twice: bool,
     /// A recipient's address that belongs to several records belongs to none.
     pub unresolve_multiple_recipients: bool,
+    /// A party that is resolved by hand resolves the same address on other emails.
+    pub resolve_all_alike: bool,
     /// A new record appears in every queue it is addressed to.
     pub queue_items_for_recipients: bool,
     /// A new record appears in the queue whose mailbox it was read from, visibly addressed or not.
@@ -68,6 +70,8 @@ pub struct Organisation {
     pub notification_queue_id: Option<Uuid>,
     /// `server-side-synchronization` or `email-router`: with the router nothing is read or sent from here.
     pub process_email_using: String,
+    /// The security role that each new user is given.
+    pub default_security_role_id: Option<Uuid>,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -112,10 +116,10 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
         "/* organisations::get */ SELECT id, name, approve_users, approve_queues, max_attachment_bytes,
              max_message_bytes, max_body_bytes, blocked_extensions, default_incoming, default_outgoing,
              use_correlation, only_receiving_mailbox_accepts, internal_email_twice, unresolve_multiple_recipients,
-             queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people,
+             resolve_all_alike, queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people,
              allow_unresolved_recipients, use_tracking_tokens, token_prefix, token_base, token_user_digits,
              token_counter_digits, ignore_reply_headers, notification_queue_id, process_email_using,
-             version, created_at, updated_at
+             default_security_role_id, version, created_at, updated_at
          FROM organisations",
     )
     .fetch_optional(tx.connection())
@@ -148,7 +152,8 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
              default_incoming = $9, default_outgoing = $10, use_correlation = $12,
              only_receiving_mailbox_accepts = $13, internal_email_twice = $14, unresolve_multiple_recipients = $15,
              queue_items_for_recipients = $16, queue_items_for_receiving = $17, queue_items_for_known = $18,
-             auto_create_people = $19, allow_unresolved_recipients = $20, version = version + 1, updated_at = $11
+             auto_create_people = $19, allow_unresolved_recipients = $20,
+             default_security_role_id = $21, resolve_all_alike = $22, version = version + 1, updated_at = $11
          WHERE id = $1 RETURNING version",
         organisation.id,
         organisation.name,
@@ -170,6 +175,8 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
         organisation.queue_items_for_known,
         organisation.auto_create_people,
         organisation.allow_unresolved_recipients,
+        organisation.default_security_role_id,
+        organisation.resolve_all_alike,
     )
     .fetch_one(tx.connection())
     .await?;

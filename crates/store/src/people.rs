@@ -1,13 +1,14 @@
 //! Contacts, accounts and leads: people and companies outside, so far as addresses resolve to them.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::PersonId;
+use lockstep_model::id::{PersonId, UserId};
 use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
+    rights::{self, Kind, Privilege},
 };
 
 /// A contact, account or lead.
@@ -29,6 +30,8 @@ pub struct Person {
     pub address_key: Option<String>,
     /// Whose record it is.
     pub owner_user_id: Option<Uuid>,
+    /// Or the team's.
+    pub owner_team_id: Option<Uuid>,
     /// Inactive records are resolved last.
     pub active: bool,
     /// Raised by every write.
@@ -48,8 +51,8 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
     (person.version, person.created_at, person.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* people::create */ INSERT INTO people (id, kind, source, external_id, name, address, address_key,
-             owner_user_id, active, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+             owner_user_id, active, created_at, updated_at, owner_team_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
         person.id,
         person.kind,
         person.source,
@@ -60,6 +63,7 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
         person.owner_user_id,
         person.active,
         person.created_at,
+        person.owner_team_id,
     )
     .execute(tx.connection())
     .await?;
@@ -68,31 +72,70 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
     Ok(person)
 }
 
-/// Records of a kind in order of their making, after `after`, at most `limit`; with `address_key`, those that have it.
+/// Records of a kind in order of their making, after `after`, at most `limit`; with `address_key`, those that
+/// have it. With `reader`, those that this user may read.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn list(
     tx: &mut Tx,
-    kind: &str,
+    kind: Kind,
+    reader: Option<UserId>,
     address_key: Option<&str>,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Person>> {
+    let near = match reader {
+        Some(reader) => near(tx, kind, reader, address_key, after, limit).await?,
+        None => None,
+    };
     Ok(sqlx::query_as!(
         Person,
-        "/* people::list */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id, active,
-             version, created_at, updated_at
+        "/* people::list */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id,
+             owner_team_id, active, version, created_at, updated_at
          FROM people
          WHERE kind = $1 AND ($2::uuid IS NULL OR id > $2) AND ($3::text IS NULL OR address_key = $3)
+           AND ($5::uuid[] IS NULL OR id = ANY($5))
          ORDER BY id LIMIT $4",
-        kind,
+        kind.as_str(),
         after,
         address_key,
         limit,
+        near.as_deref(),
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+/// The page of a user whose privilege does not reach every record: read owner by owner, each no further than the page.
+async fn near(
+    tx: &mut Tx,
+    kind: Kind,
+    reader: UserId,
+    address_key: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Option<Vec<Uuid>>> {
+    if rights::may_all(tx, reader, kind, Privilege::Read).await? {
+        return Ok(None);
+    }
+    let ids = sqlx::query_scalar!(
+        "/* people::near */ SELECT p.id AS \"id!\"
+         FROM reach($1, $2, 'read') AS owner
+         CROSS JOIN LATERAL (SELECT id FROM people
+             WHERE COALESCE(owner_user_id, owner_team_id) = owner AND kind = $2
+               AND ($3::text IS NULL OR address_key = $3) AND ($4::uuid IS NULL OR id > $4)
+             ORDER BY id LIMIT $5) AS p
+         ORDER BY p.id LIMIT $5",
+        reader.0,
+        kind.as_str(),
+        address_key,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some(ids))
 }
 
 /// One record of a kind.
@@ -102,8 +145,8 @@ pub async fn list(
 pub async fn get(tx: &mut Tx, kind: &str, id: PersonId) -> Result<Option<Person>> {
     Ok(sqlx::query_as!(
         Person,
-        "/* people::get */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id, active,
-             version, created_at, updated_at
+        "/* people::get */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id,
+             owner_team_id, active, version, created_at, updated_at
          FROM people WHERE id = $1 AND kind = $2",
         id.0,
         kind,
@@ -133,7 +176,7 @@ pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) ->
     let now = tx.now();
     let version = sqlx::query_scalar!(
         "/* people::save */ UPDATE people SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             owner_user_id = $7, active = $8, version = version + 1, updated_at = $9
+             owner_user_id = $7, active = $8, owner_team_id = $10, version = version + 1, updated_at = $9
          WHERE id = $1 RETURNING version",
         person.id,
         person.source,
@@ -144,6 +187,7 @@ pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) ->
         person.owner_user_id,
         person.active,
         now,
+        person.owner_team_id,
     )
     .fetch_one(tx.connection())
     .await?;

@@ -1,7 +1,10 @@
 //! Queues: shared work lists, each with a mailbox.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::{id::QueueId, mailbox::Owner};
+use lockstep_model::{
+    id::{QueueId, UserId},
+    mailbox::Owner,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -9,6 +12,7 @@ use crate::{
     audit::{self, Written},
     feed::Change,
     mailboxes,
+    rights::{self, Kind, Privilege},
 };
 
 /// A queue.
@@ -28,6 +32,8 @@ pub struct Queue {
     pub address_key: String,
     /// Who answers for it.
     pub owner_user_id: Option<Uuid>,
+    /// Or which team.
+    pub owner_team_id: Option<Uuid>,
     /// Inactive queues' mailboxes are inactive.
     pub active: bool,
     /// Which received mail becomes a record by itself.
@@ -49,8 +55,8 @@ pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue>
     (queue.version, queue.created_at, queue.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* queues::create */ INSERT INTO queues (id, source, external_id, name, address, address_key, owner_user_id,
-             active, track_option, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+             active, track_option, created_at, updated_at, owner_team_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
         queue.id,
         queue.source,
         queue.external_id,
@@ -61,6 +67,7 @@ pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue>
         queue.active,
         queue.track_option,
         queue.created_at,
+        queue.owner_team_id,
     )
     .execute(tx.connection())
     .await?;
@@ -77,24 +84,66 @@ pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue>
     Ok(queue)
 }
 
-/// Queues in order of their making, after `after`, at most `limit`; with `address_key`, the one that has it.
+/// Queues in order of their making, after `after`, at most `limit`; with `address_key`, the one that has it. With
+/// `reader`, those that this user may read.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Result<Vec<Queue>> {
+pub async fn list(
+    tx: &mut Tx,
+    reader: Option<UserId>,
+    address_key: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Queue>> {
+    let near = match reader {
+        Some(reader) => near(tx, reader, address_key, after, limit).await?,
+        None => None,
+    };
     Ok(sqlx::query_as!(
         Queue,
-        "/* queues::list */ SELECT id, source, external_id, name, address, address_key, owner_user_id, active,
-             track_option, version, created_at, updated_at
+        "/* queues::list */ SELECT id, source, external_id, name, address, address_key, owner_user_id,
+             owner_team_id, active, track_option, version, created_at, updated_at
          FROM queues
          WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR address_key = $2)
+           AND ($4::uuid[] IS NULL OR id = ANY($4))
          ORDER BY id LIMIT $3",
         after,
         address_key,
         limit,
+        near.as_deref(),
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+/// The page of a user whose privilege does not reach every queue: read owner by owner, each no further than the page.
+async fn near(
+    tx: &mut Tx,
+    reader: UserId,
+    address_key: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Option<Vec<Uuid>>> {
+    if rights::may_all(tx, reader, Kind::Queue, Privilege::Read).await? {
+        return Ok(None);
+    }
+    let ids = sqlx::query_scalar!(
+        "/* queues::near */ SELECT q.id AS \"id!\"
+         FROM reach($1, 'queue', 'read') AS owner
+         CROSS JOIN LATERAL (SELECT id FROM queues
+             WHERE COALESCE(owner_user_id, owner_team_id) = owner AND ($2::text IS NULL OR address_key = $2)
+               AND ($3::uuid IS NULL OR id > $3)
+             ORDER BY id LIMIT $4) AS q
+         ORDER BY q.id LIMIT $4",
+        reader.0,
+        address_key,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some(ids))
 }
 
 /// One queue.
@@ -104,8 +153,8 @@ pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, l
 pub async fn get(tx: &mut Tx, id: QueueId) -> Result<Option<Queue>> {
     Ok(sqlx::query_as!(
         Queue,
-        "/* queues::get */ SELECT id, source, external_id, name, address, address_key, owner_user_id, active,
-             track_option, version, created_at, updated_at
+        "/* queues::get */ SELECT id, source, external_id, name, address, address_key, owner_user_id,
+             owner_team_id, active, track_option, version, created_at, updated_at
          FROM queues WHERE id = $1",
         id.0,
     )
@@ -143,7 +192,8 @@ pub(crate) async fn write(tx: &mut Tx, queue: &Queue, fields: &[&str], actor: &s
     let now = tx.now();
     let version = sqlx::query_scalar!(
         "/* queues::write */ UPDATE queues SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             owner_user_id = $7, active = $8, track_option = $9, version = version + 1, updated_at = $10
+             owner_user_id = $7, active = $8, track_option = $9, owner_team_id = $11,
+             version = version + 1, updated_at = $10
          WHERE id = $1 RETURNING version",
         queue.id,
         queue.source,
@@ -155,6 +205,7 @@ pub(crate) async fn write(tx: &mut Tx, queue: &Queue, fields: &[&str], actor: &s
         queue.active,
         queue.track_option,
         now,
+        queue.owner_team_id,
     )
     .fetch_one(tx.connection())
     .await?;

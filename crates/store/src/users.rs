@@ -9,6 +9,8 @@ use crate::{
     audit::{self, Written},
     feed::Change,
     mailboxes,
+    rights::{self, Kind, Privilege},
+    security_roles,
 };
 
 /// A user.
@@ -32,6 +34,8 @@ pub struct User {
     pub track_option: String,
     /// What an unknown sender of this user's tracked email becomes: `off`, `contact` or `lead`.
     pub auto_create: String,
+    /// The user agrees that others send email in the user's name, so far as their own rights let them.
+    pub allow_send_on_behalf: bool,
     /// Raised by every write.
     pub version: i64,
     /// When it was made.
@@ -49,8 +53,8 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     (user.version, user.created_at, user.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* users::create */ INSERT INTO users (id, source, external_id, name, address, address_key, active,
-             track_option, created_at, updated_at, auto_create)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)",
+             track_option, created_at, updated_at, auto_create, allow_send_on_behalf)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)",
         user.id,
         user.source,
         user.external_id,
@@ -61,11 +65,13 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
         user.track_option,
         user.created_at,
         user.auto_create,
+        user.allow_send_on_behalf,
     )
     .execute(tx.connection())
     .await?;
     let written = Written { kind: "user", id: user.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
+    security_roles::welcome(tx, UserId(user.id), actor).await?;
     let owner = Owner::User(UserId(user.id));
     mailboxes::create_for(
         tx,
@@ -77,24 +83,51 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     Ok(user)
 }
 
-/// Users in order of their making, after `after`, at most `limit`; with `address_key`, the one that has it.
+/// Users in order of their making, after `after`, at most `limit`; with `address_key`, the one that has it. With
+/// `reader`, those that this user may read.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Result<Vec<User>> {
+pub async fn list(
+    tx: &mut Tx,
+    reader: Option<UserId>,
+    address_key: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<User>> {
+    let near = match reader {
+        Some(reader) => near(tx, reader).await?,
+        None => None,
+    };
     Ok(sqlx::query_as!(
         User,
         "/* users::list */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
-             version, created_at, updated_at
+             allow_send_on_behalf, version, created_at, updated_at
          FROM users
          WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR address_key = $2)
+           AND ($4::uuid[] IS NULL OR id = ANY($4))
          ORDER BY id LIMIT $3",
         after,
         address_key,
         limit,
+        near.as_deref(),
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+/// Whom a user reads whose privilege does not reach everybody: itself, or everybody in its teams.
+async fn near(tx: &mut Tx, reader: UserId) -> Result<Option<Vec<Uuid>>> {
+    if rights::may_all(tx, reader, Kind::User, Privilege::Read).await? {
+        return Ok(None);
+    }
+    let ids = sqlx::query_scalar!(
+        "/* users::near */ SELECT owner AS \"id!\" FROM reach($1, 'user', 'read') AS owner",
+        reader.0
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some(ids))
 }
 
 /// One user.
@@ -105,7 +138,7 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>> {
     Ok(sqlx::query_as!(
         User,
         "/* users::get */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
-             version, created_at, updated_at
+             allow_send_on_behalf, version, created_at, updated_at
          FROM users WHERE id = $1",
         id.0,
     )
@@ -143,7 +176,8 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
     let now = tx.now();
     let version = sqlx::query_scalar!(
         "/* users::write */ UPDATE users SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             active = $7, track_option = $8, auto_create = $10, version = version + 1, updated_at = $9
+             active = $7, track_option = $8, auto_create = $10, allow_send_on_behalf = $11,
+             version = version + 1, updated_at = $9
          WHERE id = $1 RETURNING version",
         user.id,
         user.source,
@@ -155,6 +189,7 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
         user.track_option,
         now,
         user.auto_create,
+        user.allow_send_on_behalf,
     )
     .fetch_one(tx.connection())
     .await?;

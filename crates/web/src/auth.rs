@@ -12,7 +12,7 @@ use lockstep_store::access::{self, Role};
 use crate::{problem::Problem, state::App};
 
 use Access::{Public, Roles};
-use Role::{Administrator, Operator, Service};
+use Role::{Administrator, Operator, Service, User};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,11 @@ const ADMINISTRATORS: Access = Roles(&[Administrator]);
 const PEOPLE: Access = Roles(&[Administrator, Operator]);
 const PROGRAMS: Access = Roles(&[Administrator, Service]);
 const ALL: Access = Roles(&[Administrator, Operator, Service]);
+/// With users, whom the database tells further what is theirs ([`crate::wall`]).
+const EVERYBODY: Access = Roles(&[Administrator, Operator, Service, User]);
+const PROGRAMS_AND_USERS: Access = Roles(&[Administrator, Service, User]);
+const PEOPLE_AND_USERS: Access = Roles(&[Administrator, Operator, User]);
+const ADMINISTRATORS_AND_USERS: Access = Roles(&[Administrator, User]);
 
 const fn rule(method: &'static str, path: &'static str, access: Access) -> Rule {
     Rule { method, path, access }
@@ -49,63 +54,72 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/sessions", Public),
     rule("GET", "/api/v1/organisation", ALL),
     rule("PATCH", "/api/v1/organisation", ADMINISTRATORS),
-    rule("GET", "/api/v1/users", ALL),
+    rule("GET", "/api/v1/users", EVERYBODY),
     rule("POST", "/api/v1/users", PROGRAMS),
-    rule("GET", "/api/v1/users/{id}", ALL),
-    rule("PATCH", "/api/v1/users/{id}", PROGRAMS),
-    rule("GET", "/api/v1/queues", ALL),
+    rule("GET", "/api/v1/users/{id}", EVERYBODY),
+    rule("PATCH", "/api/v1/users/{id}", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/queues", EVERYBODY),
     rule("POST", "/api/v1/queues", PROGRAMS),
-    rule("GET", "/api/v1/queues/{id}", ALL),
+    rule("GET", "/api/v1/queues/{id}", EVERYBODY),
     rule("PATCH", "/api/v1/queues/{id}", PROGRAMS),
-    rule("GET", "/api/v1/queues/{id}/items", ALL),
-    rule("GET", "/api/v1/contacts", PROGRAMS),
-    rule("POST", "/api/v1/contacts", PROGRAMS),
-    rule("GET", "/api/v1/contacts/{id}", PROGRAMS),
-    rule("PATCH", "/api/v1/contacts/{id}", PROGRAMS),
-    rule("DELETE", "/api/v1/contacts/{id}", PROGRAMS),
-    rule("GET", "/api/v1/accounts", PROGRAMS),
-    rule("POST", "/api/v1/accounts", PROGRAMS),
-    rule("GET", "/api/v1/accounts/{id}", PROGRAMS),
-    rule("PATCH", "/api/v1/accounts/{id}", PROGRAMS),
-    rule("DELETE", "/api/v1/accounts/{id}", PROGRAMS),
-    rule("GET", "/api/v1/leads", PROGRAMS),
-    rule("POST", "/api/v1/leads", PROGRAMS),
-    rule("GET", "/api/v1/leads/{id}", PROGRAMS),
-    rule("PATCH", "/api/v1/leads/{id}", PROGRAMS),
-    rule("DELETE", "/api/v1/leads/{id}", PROGRAMS),
+    rule("GET", "/api/v1/queues/{id}/items", EVERYBODY),
+    rule("GET", "/api/v1/contacts", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/contacts", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/contacts/{id}", PROGRAMS_AND_USERS),
+    rule("PATCH", "/api/v1/contacts/{id}", PROGRAMS_AND_USERS),
+    rule("DELETE", "/api/v1/contacts/{id}", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/accounts", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/accounts", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/accounts/{id}", PROGRAMS_AND_USERS),
+    rule("PATCH", "/api/v1/accounts/{id}", PROGRAMS_AND_USERS),
+    rule("DELETE", "/api/v1/accounts/{id}", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/leads", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/leads", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/leads/{id}", PROGRAMS_AND_USERS),
+    rule("PATCH", "/api/v1/leads/{id}", PROGRAMS_AND_USERS),
+    rule("DELETE", "/api/v1/leads/{id}", PROGRAMS_AND_USERS),
     rule("GET", "/api/v1/email-server-profiles", ALL),
     rule("POST", "/api/v1/email-server-profiles", ADMINISTRATORS),
     rule("GET", "/api/v1/email-server-profiles/{id}", ALL),
     rule("PATCH", "/api/v1/email-server-profiles/{id}", ADMINISTRATORS),
     rule("DELETE", "/api/v1/email-server-profiles/{id}", ADMINISTRATORS),
-    rule("GET", "/api/v1/mailboxes", ALL),
-    rule("GET", "/api/v1/mailboxes/{id}", ALL),
-    rule("PATCH", "/api/v1/mailboxes/{id}", ADMINISTRATORS),
-    rule("POST", "/api/v1/mailboxes/actions", ADMINISTRATORS),
+    rule("POST", "/api/v1/email-server-profiles/{id}/test-connection", PEOPLE),
+    rule("GET", "/api/v1/mailboxes", EVERYBODY),
+    rule("GET", "/api/v1/mailboxes/{id}", EVERYBODY),
+    rule("POST", "/api/v1/mailboxes", ADMINISTRATORS),
+    rule("PATCH", "/api/v1/mailboxes/{id}", ADMINISTRATORS_AND_USERS),
+    rule("DELETE", "/api/v1/mailboxes/{id}", ADMINISTRATORS),
+    rule("POST", "/api/v1/mailboxes/actions", ADMINISTRATORS_AND_USERS),
     rule("POST", "/api/v1/mailboxes/{id}/takeover", ADMINISTRATORS),
-    rule("POST", "/api/v1/mailboxes/{id}/approve", ADMINISTRATORS),
-    rule("POST", "/api/v1/mailboxes/{id}/reject", ADMINISTRATORS),
-    rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE),
-    rule("GET", "/api/v1/mailboxes/{id}/items", PEOPLE),
+    rule("POST", "/api/v1/mailboxes/{id}/approve", ADMINISTRATORS_AND_USERS),
+    rule("POST", "/api/v1/mailboxes/{id}/reject", ADMINISTRATORS_AND_USERS),
+    rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE_AND_USERS),
+    rule("GET", "/api/v1/mailboxes/{id}/items", PEOPLE_AND_USERS),
+    rule("POST", "/api/v1/mailboxes/{id}/sync-now", PEOPLE),
     rule("POST", "/api/v1/mailboxes/{id}/judge-again", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/items/{key}/release", PEOPLE),
     rule("POST", "/api/v1/mailboxes/{id}/items/{key}/drop", ADMINISTRATORS),
     rule("GET", "/api/v1/explanations/mailboxes/{id}", PEOPLE),
     rule("GET", "/api/v1/explanations/messages", PEOPLE),
-    rule("GET", "/api/v1/operations/{id}", ALL),
+    rule("GET", "/api/v1/operations/{id}", EVERYBODY),
     rule("POST", "/api/v1/erasures/preview", ADMINISTRATORS),
     rule("POST", "/api/v1/erasures", ADMINISTRATORS),
-    rule("GET", "/api/v1/emails", ALL),
-    rule("POST", "/api/v1/emails", PROGRAMS),
-    rule("GET", "/api/v1/emails/{id}", ALL),
-    rule("PATCH", "/api/v1/emails/{id}", PROGRAMS),
-    rule("DELETE", "/api/v1/emails/{id}", PROGRAMS),
-    rule("POST", "/api/v1/emails/{id}/attachments", PROGRAMS),
-    rule("GET", "/api/v1/emails/{id}/attachments/{attachment_id}/content", PROGRAMS),
-    rule("DELETE", "/api/v1/emails/{id}/attachments/{attachment_id}", PROGRAMS),
-    rule("POST", "/api/v1/emails/{id}/send", PROGRAMS),
-    rule("POST", "/api/v1/emails/{id}/cancel", PROGRAMS),
+    rule("GET", "/api/v1/emails", EVERYBODY),
+    rule("POST", "/api/v1/emails", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/emails/{id}", EVERYBODY),
+    rule("PATCH", "/api/v1/emails/{id}", PROGRAMS_AND_USERS),
+    rule("DELETE", "/api/v1/emails/{id}", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/emails/{id}/attachments", PROGRAMS_AND_USERS),
+    rule("GET", "/api/v1/emails/{id}/attachments/{attachment_id}/content", PROGRAMS_AND_USERS),
+    rule("DELETE", "/api/v1/emails/{id}/attachments/{attachment_id}", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/emails/{id}/send", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/emails/{id}/copy-to-refused", PROGRAMS),
+    rule("POST", "/api/v1/emails/{id}/cancel", PROGRAMS_AND_USERS),
+    rule("POST", "/api/v1/emails/{id}/parties/{position}/resolve", PROGRAMS),
     rule("POST", "/api/v1/emails/{id}/resolve-delivery", ADMINISTRATORS),
+    rule("GET", "/api/v1/settings", PEOPLE),
+    rule("GET", "/api/v1/settings/{group}", PEOPLE),
+    rule("PATCH", "/api/v1/settings/{group}", ADMINISTRATORS),
     rule("GET", "/api/v1/alerts", ALL),
     rule("DELETE", "/api/v1/alerts/{id}", PEOPLE),
     rule("GET", "/api/v1/changes", PROGRAMS),
@@ -117,6 +131,27 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/webhook-endpoints/{id}/rotate-secret", ADMINISTRATORS),
     rule("POST", "/api/v1/webhook-endpoints/{id}/resume", PEOPLE),
     rule("POST", "/api/v1/webhook-endpoints/{id}/test", PEOPLE),
+    rule("GET", "/api/v1/users/{id}/privileges", ADMINISTRATORS_AND_USERS),
+    rule("PUT", "/api/v1/users/{id}/security-roles/{role_id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/users/{id}/security-roles/{role_id}", ADMINISTRATORS),
+    rule("GET", "/api/v1/security-roles", ADMINISTRATORS),
+    rule("POST", "/api/v1/security-roles", ADMINISTRATORS),
+    rule("GET", "/api/v1/security-roles/{id}", ADMINISTRATORS),
+    rule("PATCH", "/api/v1/security-roles/{id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/security-roles/{id}", ADMINISTRATORS),
+    rule("GET", "/api/v1/secured-fields", ADMINISTRATORS),
+    rule("PUT", "/api/v1/secured-fields/{record_kind}/{field}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/secured-fields/{record_kind}/{field}", ADMINISTRATORS),
+    rule("GET", "/api/v1/teams", ALL),
+    rule("POST", "/api/v1/teams", ADMINISTRATORS),
+    rule("GET", "/api/v1/teams/{id}", ALL),
+    rule("PATCH", "/api/v1/teams/{id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/teams/{id}", ADMINISTRATORS),
+    rule("GET", "/api/v1/teams/{id}/members", ALL),
+    rule("PUT", "/api/v1/teams/{id}/members/{user_id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/teams/{id}/members/{user_id}", ADMINISTRATORS),
+    rule("PUT", "/api/v1/teams/{id}/security-roles/{role_id}", ADMINISTRATORS),
+    rule("DELETE", "/api/v1/teams/{id}/security-roles/{role_id}", ADMINISTRATORS),
     rule("GET", "/api/v1/api-keys", ADMINISTRATORS),
     rule("POST", "/api/v1/api-keys", ADMINISTRATORS),
     rule("DELETE", "/api/v1/api-keys/{id}", ADMINISTRATORS),
@@ -181,7 +216,7 @@ async fn admit(state: &App, headers: &HeaderMap, roles: &[Role]) -> Result<Calle
     if !roles.contains(&holder.role) {
         let needed = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ");
         let detail = format!("This needs a key of the role {needed}; yours is of the role {}.", holder.role.as_str());
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+        return Err(Problem::forbidden(detail));
     }
     Ok(Caller { id: holder.id, name: holder.name, role: holder.role, user: holder.user })
 }
@@ -217,7 +252,7 @@ mod tests {
 
     #[test]
     fn head_is_get_and_the_unknown_is_nobodys() {
-        assert_eq!(find("HEAD", "/api/v1/users").map(|r| r.access), Some(ALL));
+        assert_eq!(find("HEAD", "/api/v1/users").map(|r| r.access), Some(EVERYBODY));
         assert_eq!(find("PUT", "/api/v1/users"), None);
     }
 

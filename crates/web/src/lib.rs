@@ -19,10 +19,12 @@ mod json;
 mod merge;
 mod page;
 mod problem;
+mod query;
 mod serve;
 mod sign_in;
 mod state;
 mod validate;
+mod wall;
 mod words;
 
 pub use api::{openapi, router};

@@ -32,6 +32,11 @@ impl Changed {
 }
 
 impl Patch {
+    /// Names of the members it holds.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The record with this patch. Write-only members count as changed when they are there.
     ///
     /// # Errors

@@ -106,6 +106,26 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no such {what}."))
     }
 
+    /// The caller may not do this.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+    }
+
+    /// The caller may not write these fields.
+    pub(crate) fn forbidden_fields<'a>(fields: impl IntoIterator<Item = &'a str>, remedy: impl Into<String>) -> Self {
+        let remedy = remedy.into();
+        let error = |field: &str| FieldError {
+            field: field.to_owned(),
+            rule: "not-permitted".to_owned(),
+            remedy: remedy.clone(),
+        };
+        let errors: Vec<_> = fields.into_iter().map(error).collect();
+        let names = errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>().join(", ");
+        let mut problem = Self::forbidden(format!("You may not use these fields in this way: {names}."));
+        problem.0.errors = errors;
+        problem
+    }
+
     /// The request does not fit the present state.
     pub(crate) fn conflict(kind: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, kind, "Conflict", detail)
@@ -207,7 +227,8 @@ impl From<lockstep_store::Error> for Problem {
 }
 
 impl Problem {
-    fn stale(current: i64) -> Self {
+    /// The record is at another version than the caller expects.
+    pub(crate) fn stale(current: i64) -> Self {
         let detail = format!(
             "The record has changed since it was read: it is at version {current} now. Read it again, repeat the \
              change on what you find, and send its ETag as If-Match."
@@ -218,7 +239,10 @@ impl Problem {
 
     /// A reference to a record that does not exist, named by the field that holds it.
     fn reference(constraint: &str) -> Self {
-        for field in ["owner_user_id", "profile_id"] {
+        if constraint == "organisations_default_security_role" {
+            return Self::field("default_security_role_id", "exists", "the id of a security role that exists");
+        }
+        for field in ["owner_user_id", "owner_team_id", "profile_id"] {
             if constraint.contains(field) && !constraint.starts_with("lane") {
                 return Self::field(field, "exists", "the id of a record that exists");
             }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Utc};
 use lockstep_engine::start_date::{self, Refusal};
 use lockstep_model::address::AddressKey;
+use uuid::Uuid;
 
 use crate::problem::{FieldError, Problem};
 
@@ -52,6 +53,13 @@ impl Check {
             return (String::new(), String::new());
         };
         (written.to_owned(), key.as_str().to_owned())
+    }
+
+    /// Whose a record is: a user's or a team's.
+    pub(crate) fn owner(&mut self, user: Option<Uuid>, team: Option<Uuid>) {
+        if user.is_some() && team.is_some() {
+            self.refuse("owner_team_id", "one-of", "either owner_user_id or owner_team_id");
+        }
     }
 
     /// A number within bounds.

@@ -186,7 +186,7 @@ pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
 async fn active_user(tx: &mut lockstep_store::Tx, asked: &str) -> Result<UserId> {
     let found = match asked.parse::<uuid::Uuid>() {
         Ok(id) => users::get(tx, UserId(id)).await?,
-        Err(_) => users::list(tx, Some(&asked.trim().to_lowercase()), None, 1).await?.pop(),
+        Err(_) => users::list(tx, None, Some(&asked.trim().to_lowercase()), None, 1).await?.pop(),
     };
     match found {
         Some(user) if user.active => Ok(UserId(user.id)),

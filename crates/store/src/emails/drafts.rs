@@ -13,6 +13,7 @@ use crate::{
     audit::{self, Written},
     contents::Content,
     feed::Change,
+    rights::Ownership,
 };
 
 /// Longest chain of Message-IDs kept for References.
@@ -27,7 +28,21 @@ pub struct Sender {
     address_key: String,
     kind: String,
     record_id: Uuid,
-    owner_user_id: Option<Uuid>,
+    owner: Ownership,
+}
+
+impl Sender {
+    /// Whose an email is that is sent from here.
+    pub fn owner(&self) -> Ownership {
+        self.owner
+    }
+}
+
+impl Sender {
+    /// The address it bears.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
 }
 
 /// What an email answers.
@@ -89,7 +104,8 @@ pub struct NewAttachment {
 pub async fn sender(tx: &mut Tx, owner: Owner) -> Result<Option<Sender>> {
     let row = sqlx::query!(
         "/* drafts::sender */ SELECT m.id, m.name, m.address, m.address_key,
-             COALESCE(m.owner_user_id, q.owner_user_id) AS owner_user_id
+             COALESCE(m.owner_user_id, q.owner_user_id) AS owner_user_id,
+             q.owner_team_id AS \"owner_team_id?\"
          FROM mailboxes m LEFT JOIN queues q ON q.id = m.owner_queue_id
          WHERE $1 IN (m.owner_user_id, m.owner_queue_id) AND ($2 = 'user') = (m.owner_user_id IS NOT NULL)",
         owner.uuid(),
@@ -104,7 +120,7 @@ pub async fn sender(tx: &mut Tx, owner: Owner) -> Result<Option<Sender>> {
         address_key: row.address_key,
         kind: owner.kind().to_owned(),
         record_id: owner.uuid(),
-        owner_user_id: row.owner_user_id,
+        owner: Ownership { user: row.owner_user_id, team: row.owner_team_id },
     }))
 }
 
@@ -167,6 +183,7 @@ pub async fn save(tx: &mut Tx, id: EmailId, draft: &Draft, fields: &[&str], acto
     .await?;
     write(tx, id, draft).await?;
     measure(tx, id).await?;
+    note_edited(tx, id).await?;
     changed(tx, id, fields, actor).await
 }
 
@@ -176,18 +193,19 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
         "/* drafts::write */ UPDATE emails SET subject = $2, in_reply_to = $3, body_text = $4, body_html = $5,
              owner_user_id = $6, from_mailbox_id = $7, parent_email_id = $8, correlated_email_id = $8,
              correlation_method = CASE WHEN $8::uuid IS NULL THEN 'none' ELSE 'in-reply-to' END,
-             regarding_kind = $9, regarding_id = $10
+             regarding_kind = $9, regarding_id = $10, owner_team_id = $11
          WHERE id = $1",
         id.0,
         draft.subject,
         &answered.message_ids,
         draft.body_text,
         draft.body_html,
-        sender.owner_user_id,
+        sender.owner.user,
         sender.mailbox_id,
         answered.email,
         draft.regarding.as_ref().map(|r| r.kind.as_str()),
         draft.regarding.as_ref().map(|r| r.id.as_str()),
+        sender.owner.team,
     )
     .execute(tx.connection())
     .await?;
@@ -236,6 +254,7 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
 pub async fn attach(tx: &mut Tx, id: EmailId, attachment: &NewAttachment, actor: &str) -> Result<AttachmentId> {
     let added = insert_attachment(tx, id, attachment).await?;
     measure(tx, id).await?;
+    note_edited(tx, id).await?;
     changed(tx, id, &["attachments"], actor).await?;
     Ok(added)
 }
@@ -256,6 +275,7 @@ pub async fn detach(tx: &mut Tx, id: EmailId, attachment: AttachmentId, actor: &
         return Ok(false);
     }
     measure(tx, id).await?;
+    note_edited(tx, id).await?;
     changed(tx, id, &["attachments"], actor).await?;
     Ok(true)
 }
@@ -291,6 +311,14 @@ async fn measure(tx: &mut Tx, id: EmailId) -> Result<()> {
     )
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// An email that was to be sent before is another message now.
+async fn note_edited(tx: &mut Tx, id: EmailId) -> Result<()> {
+    sqlx::query!("/* drafts::note_edited */ UPDATE deliveries SET edited = true WHERE email_id = $1", id.0)
+        .execute(tx.connection())
+        .await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod api_keys;
 mod changes;
 mod document;
 mod emails;
+mod erasures;
 mod explanations;
 mod holder;
 mod mailboxes;
@@ -15,7 +16,12 @@ mod people;
 mod profiles;
 mod queue_items;
 mod queues;
+mod secured_fields;
+mod security_roles;
 mod sessions;
+mod teams;
+mod user_rights;
+mod settings;
 mod users;
 mod webhook_endpoints;
 
@@ -39,28 +45,40 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(organisation::read, organisation::update))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::read, users::update))
+        .routes(routes!(user_rights::privileges))
+        .routes(routes!(user_rights::give, user_rights::take))
+        .merge(security_roles::routes())
+        .merge(secured_fields::routes())
+        .merge(teams::routes())
         .routes(routes!(queues::list, queues::create))
         .routes(routes!(queues::read, queues::update))
         .routes(routes!(queue_items::list))
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::read, profiles::update, profiles::delete))
-        .routes(routes!(mailboxes::list))
-        .routes(routes!(mailboxes::read, mailboxes::update))
+        .routes(routes!(profiles::test_connection))
+        .routes(routes!(mailboxes::list, mailboxes::forward::create))
+        .routes(routes!(mailboxes::read, mailboxes::update, mailboxes::forward::delete))
         .routes(routes!(mailboxes::many::act))
         .routes(routes!(mailboxes::takeover::take_over))
         .routes(routes!(mailboxes::actions::approve))
         .routes(routes!(mailboxes::actions::reject))
         .routes(routes!(mailboxes::actions::test_and_enable))
+        .routes(routes!(mailboxes::actions::sync_now))
         .routes(routes!(mailboxes::items::list))
+        .routes(routes!(mailboxes::items::judge_again))
         .routes(routes!(mailboxes::items::release))
         .routes(routes!(mailboxes::items::drop_item))
         .routes(routes!(explanations::mailbox))
         .routes(routes!(explanations::message))
         .routes(routes!(operations::read))
+        .routes(routes!(erasures::preview))
+        .routes(routes!(erasures::create))
         .merge(people::contacts::routes())
         .merge(people::accounts::routes())
         .merge(people::leads::routes())
         .merge(emails::routes())
+        .routes(routes!(settings::list))
+        .routes(routes!(settings::read, settings::update))
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::dismiss))
         .routes(routes!(changes::list))

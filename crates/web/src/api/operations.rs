@@ -7,13 +7,13 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use lockstep_model::id::OperationId;
-use lockstep_store::operations;
+use lockstep_store::{operations, rights::Kind};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{extract::Id, problem::Problem, state::App};
+use crate::{auth::Caller, extract::Id, problem::Problem, state::App, wall};
 
 /// An asynchronous operation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,8 +58,17 @@ impl From<operations::Operation> for Operation {
 /// Reads an operation.
 #[utoipa::path(get, path = "/operations/{id}", tag = "operations", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The operation", body = Operation)))]
-pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
+pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
-    let operation = operations::get(&mut tx, OperationId(id)).await?.ok_or_else(|| Problem::not_found("operation"))?;
+    let operation = operations::get(&mut tx, OperationId(id)).await?.ok_or_else(missing)?;
+    // To a user only what was asked for on its own mailbox is there.
+    let mailbox = operation.arguments.get("mailbox").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    if caller.user.is_some() && !wall::readable(&mut tx, &caller, Kind::Mailbox, mailbox.unwrap_or_default()).await? {
+        return Err(missing());
+    }
     Ok(Json(Operation::from(operation)).into_response())
+}
+
+fn missing() -> Problem {
+    Problem::not_found("operation")
 }

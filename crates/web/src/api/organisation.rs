@@ -2,6 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
+use lockstep_engine::token;
 use lockstep_store::{nudge, organisations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ use crate::{
     problem::Problem,
     state::App,
     validate::Check,
-    words::Method,
+    words::{Engine, IncomingMethod, Method},
 };
 
 const MAX_EXTENSIONS: usize = 500;
@@ -27,6 +28,8 @@ const MAX_EXTENSIONS: usize = 500;
 pub(crate) struct OrganisationFields {
     /// Name, at most 200 characters.
     name: String,
+    /// What processes email. With the router nothing is read or sent from here until it is switched back.
+    process_email_using: Engine,
     /// Mailboxes of users are processed only with an approved address.
     approve_users: bool,
     /// Mailboxes of queues are processed only with an approved address.
@@ -40,7 +43,7 @@ pub(crate) struct OrganisationFields {
     /// Extensions of files that are left out, such as exe.
     blocked_extensions: Vec<String>,
     /// Incoming method of new mailboxes.
-    default_incoming: Method,
+    default_incoming: IncomingMethod,
     /// Outgoing method of new mailboxes.
     default_outgoing: Method,
     /// Answers are recognised by In-Reply-To and References.
@@ -51,6 +54,8 @@ pub(crate) struct OrganisationFields {
     internal_email_twice: bool,
     /// A recipient's address that belongs to several records is left unresolved; else all of them are parties.
     unresolve_multiple_recipients: bool,
+    /// With unresolve_multiple_recipients: a party that is resolved by hand resolves the same address on other emails.
+    resolve_all_alike: bool,
     /// A new email appears in every queue it is addressed to.
     queue_items_for_recipients: bool,
     /// A new email appears in the queue whose mailbox it was read from, even as a hidden recipient.
@@ -61,6 +66,25 @@ pub(crate) struct OrganisationFields {
     auto_create_people: bool,
     /// Emails may be sent to addresses that belong to no record; else sending names those that do not.
     allow_unresolved_recipients: bool,
+    /// The security role that each new user is given; without, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_security_role_id: Option<Uuid>,
+    /// The subject of each outgoing email ends with a token, by which an answer is recognised whose header names
+    /// nothing.
+    use_tracking_tokens: bool,
+    /// What tokens begin with: 1 to 20 characters. Earlier tokens are not recognised under another prefix.
+    token_prefix: String,
+    /// Senders' numbers in tokens begin after this one: 0 to 2147483647.
+    token_base: i64,
+    /// Digits of the sender's number in tokens: 1 to 10.
+    token_user_digits: i64,
+    /// Digits of the message's number in tokens: 1 to 9. After the largest it starts again at 0.
+    token_counter_digits: i64,
+    /// In-Reply-To and References are not looked at, whatever use_correlation says.
+    ignore_reply_headers: bool,
+    /// The queue whose mailbox sends what the installation itself has to say by email.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notification_queue_id: Option<Uuid>,
 }
 
 /// The organisation.
@@ -79,23 +103,33 @@ impl From<&organisations::Organisation> for OrganisationFields {
     fn from(organisation: &organisations::Organisation) -> Self {
         Self {
             name: organisation.name.clone(),
+            process_email_using: Engine::of(&organisation.process_email_using),
             approve_users: organisation.approve_users,
             approve_queues: organisation.approve_queues,
             max_attachment_bytes: organisation.max_attachment_bytes,
             max_message_bytes: organisation.max_message_bytes,
             max_body_bytes: organisation.max_body_bytes,
             blocked_extensions: organisation.blocked_extensions.clone(),
-            default_incoming: Method::of(&organisation.default_incoming),
+            default_incoming: IncomingMethod::of(&organisation.default_incoming),
             default_outgoing: Method::of(&organisation.default_outgoing),
             use_correlation: organisation.use_correlation,
             only_receiving_mailbox_accepts: organisation.only_receiving_mailbox_accepts,
             internal_email_twice: organisation.internal_email_twice,
             unresolve_multiple_recipients: organisation.unresolve_multiple_recipients,
+            resolve_all_alike: organisation.resolve_all_alike,
             queue_items_for_recipients: organisation.queue_items_for_recipients,
             queue_items_for_receiving: organisation.queue_items_for_receiving,
             queue_items_for_known: organisation.queue_items_for_known,
             auto_create_people: organisation.auto_create_people,
             allow_unresolved_recipients: organisation.allow_unresolved_recipients,
+            default_security_role_id: organisation.default_security_role_id,
+            use_tracking_tokens: organisation.use_tracking_tokens,
+            token_prefix: organisation.token_prefix.clone(),
+            token_base: organisation.token_base.into(),
+            token_user_digits: organisation.token_user_digits.into(),
+            token_counter_digits: organisation.token_counter_digits.into(),
+            ignore_reply_headers: organisation.ignore_reply_headers,
+            notification_queue_id: organisation.notification_queue_id,
         }
     }
 }
@@ -129,11 +163,13 @@ impl OrganisationFields {
         if !blocked_extensions.iter().all(fits) {
             check.refuse("blocked_extensions", "form", "extensions of 1 to 32 letters and digits, such as exe");
         }
+        let token = self.token(&mut check);
         check.finish()?;
         blocked_extensions.sort_unstable();
         blocked_extensions.dedup();
         Ok(organisations::Organisation {
             name,
+            process_email_using: self.process_email_using.as_str().to_owned(),
             approve_users: self.approve_users,
             approve_queues: self.approve_queues,
             max_attachment_bytes: self.max_attachment_bytes,
@@ -146,13 +182,39 @@ impl OrganisationFields {
             only_receiving_mailbox_accepts: self.only_receiving_mailbox_accepts,
             internal_email_twice: self.internal_email_twice,
             unresolve_multiple_recipients: self.unresolve_multiple_recipients,
+            resolve_all_alike: self.resolve_all_alike,
             queue_items_for_recipients: self.queue_items_for_recipients,
             queue_items_for_receiving: self.queue_items_for_receiving,
             queue_items_for_known: self.queue_items_for_known,
             auto_create_people: self.auto_create_people,
             allow_unresolved_recipients: self.allow_unresolved_recipients,
+            default_security_role_id: self.default_security_role_id,
+            use_tracking_tokens: self.use_tracking_tokens,
+            token_prefix: token.prefix,
+            token_base: i32::try_from(token.base).unwrap_or(i32::MAX),
+            token_user_digits: token.user_digits.into(),
+            token_counter_digits: token.counter_digits.into(),
+            ignore_reply_headers: self.ignore_reply_headers,
+            notification_queue_id: self.notification_queue_id,
             ..before
         })
+    }
+
+    fn token(&self, check: &mut Check) -> token::Shape {
+        check.range("token_base", self.token_base, 0, i64::from(i32::MAX));
+        check.range("token_user_digits", self.token_user_digits, 1, 10);
+        check.range("token_counter_digits", self.token_counter_digits, 1, 9);
+        let shape = token::Shape {
+            prefix: self.token_prefix.clone(),
+            base: u32::try_from(self.token_base).unwrap_or_default(),
+            user_digits: u8::try_from(self.token_user_digits).unwrap_or_default(),
+            counter_digits: u8::try_from(self.token_counter_digits).unwrap_or_default(),
+        };
+        if shape.check() == Err(token::Flaw::Prefix) {
+            let remedy = "1 to 20 characters, without control characters, and without white space at either end";
+            check.refuse("token_prefix", "form", remedy);
+        }
+        shape
     }
 }
 

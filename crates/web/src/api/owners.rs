@@ -2,7 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use lockstep_store::{Tx, nudge};
+use lockstep_model::id::UserId;
+use lockstep_store::{
+    Tx, nudge,
+    rights::{Kind, Privilege},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -21,6 +25,7 @@ use crate::{
     problem::Problem,
     state::App,
     validate::Check,
+    wall,
 };
 
 /// A kind of record that owns a mailbox, as the store keeps it.
@@ -33,6 +38,10 @@ pub(super) trait MailboxOwner: Clone + Send + Sync {
     const ONE: &'static str;
     /// What they are called in paths.
     const MANY: &'static str;
+    /// What privileges on them are called.
+    const KIND: Kind;
+    /// The fields that users themselves may write.
+    const PERSONAL: &'static [&'static str];
 
     /// The record as it would be. `before` gives what cannot be written.
     fn checked(fields: Self::Fields, before: Option<Self>) -> Result<Self, Problem>;
@@ -45,9 +54,10 @@ pub(super) trait MailboxOwner: Clone + Send + Sync {
 
     /// Makes it, and its mailbox.
     fn create(self, tx: &mut Tx, actor: &str) -> impl Future<Output = lockstep_store::Result<Self>> + Send;
-    /// Those after `after`, or the one with this address key.
+    /// Those after `after`, or the one with this address key; with `reader`, those that this user may read.
     fn list(
         tx: &mut Tx,
+        reader: Option<UserId>,
         address_key: Option<&str>,
         after: Option<Uuid>,
         limit: i64,
@@ -135,11 +145,11 @@ pub(crate) struct ListOwners {
 }
 
 /// A page of them.
-pub(super) async fn list<O: MailboxOwner>(app: &App, query: ListOwners) -> Result<Response, Problem> {
+pub(super) async fn list<O: MailboxOwner>(app: &App, caller: &Caller, query: ListOwners) -> Result<Response, Problem> {
     let limit = Limit::of(query.limit);
     let key = query.address.as_deref().map(|address| address.trim().to_lowercase());
     let mut tx = app.store.begin().await?;
-    let rows = O::list(&mut tx, key.as_deref(), query.after, limit.rows()).await?;
+    let rows = O::list(&mut tx, caller.user, key.as_deref(), query.after, limit.rows()).await?;
     Ok(axum::Json(Page::of(rows, limit, |owner| owner.stamp().id, O::View::from)).into_response())
 }
 
@@ -171,8 +181,9 @@ pub(super) async fn create<O: MailboxOwner>(
 }
 
 /// Shows one.
-pub(super) async fn read<O: MailboxOwner>(app: &App, id: Uuid) -> Result<Response, Problem> {
+pub(super) async fn read<O: MailboxOwner>(app: &App, caller: &Caller, id: Uuid) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
+    wall::reading(&mut tx, caller, O::KIND, id).await?;
     Ok(shown(O::get(&mut tx, id).await?.ok_or_else(|| Problem::not_found(O::ONE))?))
 }
 
@@ -186,7 +197,9 @@ pub(super) async fn update<O: MailboxOwner>(
 ) -> Result<Response, Problem> {
     again(|| async move {
         let mut tx = app.store.begin().await?;
+        wall::writing(&mut tx, caller, O::KIND, id, Privilege::Write).await?;
         let before = O::lock(&mut tx, id, expected).await?.ok_or_else(|| Problem::not_found(O::ONE))?;
+        wall::only(caller, patch, O::PERSONAL)?;
         let (fields, changed) = patch.apply(&O::Fields::from(&before))?.split();
         let mut owner = O::checked(fields, Some(before))?;
         if changed.names().is_empty() {

@@ -7,7 +7,10 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use lockstep_model::id::PersonId;
-use lockstep_store::people;
+use lockstep_store::{
+    Tx, people,
+    rights::{Kind, Ownership, Privilege},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -26,6 +29,7 @@ use crate::{
     problem::Problem,
     state::App,
     validate::Check,
+    wall::{self, Veil},
 };
 
 /// What may be written of a contact, account or lead.
@@ -46,6 +50,9 @@ pub(crate) struct PersonFields {
     /// Whose record it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_user_id: Option<Uuid>,
+    /// Or whose team's; not both. A user's new record is its own where neither is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_team_id: Option<Uuid>,
     /// Inactive records are resolved last. Default: true.
     #[serde(default = "yes")]
     active: bool,
@@ -75,6 +82,7 @@ impl From<&people::Person> for PersonFields {
             source: person.source.clone(),
             external_id: person.external_id.clone(),
             owner_user_id: person.owner_user_id,
+            owner_team_id: person.owner_team_id,
             active: person.active,
         }
     }
@@ -98,8 +106,9 @@ impl PersonFields {
         let name = check.line("name", &self.name, 200);
         let (address, address_key) = self.address.as_deref().map(|a| check.address("address", a)).unzip();
         let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
+        check.owner(self.owner_user_id, self.owner_team_id);
         check.finish()?;
-        let owner_user_id = self.owner_user_id;
+        let (owner_user_id, owner_team_id) = (self.owner_user_id, self.owner_team_id);
         Ok(people::Person {
             source,
             external_id,
@@ -107,6 +116,7 @@ impl PersonFields {
             address,
             address_key,
             owner_user_id,
+            owner_team_id,
             active: self.active,
             ..before
         })
@@ -126,71 +136,105 @@ pub(crate) struct ListPeople {
     address: Option<String>,
 }
 
-async fn list(app: &App, kind: &str, query: ListPeople) -> Result<Response, Problem> {
+async fn list(app: &App, caller: &Caller, kind: Kind, query: ListPeople) -> Result<Response, Problem> {
     let limit = Limit::of(query.limit);
     let key = query.address.as_deref().map(|address| address.trim().to_lowercase());
     let mut tx = app.store.begin().await?;
-    let rows = people::list(&mut tx, kind, key.as_deref(), query.after, limit.rows()).await?;
-    Ok(Json(Page::of(rows, limit, |person| person.id, Person::from)).into_response())
+    let veil = Veil::of(&mut tx, caller, kind).await?;
+    if key.is_some() {
+        veil.searching("address")?;
+    }
+    let rows = people::list(&mut tx, kind, caller.user, key.as_deref(), query.after, limit.rows()).await?;
+    let shown = |person| veil.over(&Person::from(person));
+    Ok(Json(Page::of(rows, limit, |person| person.id, shown)).into_response())
 }
 
 async fn create(
     app: &App,
     caller: &Caller,
-    kind: &str,
+    kind: Kind,
     plural: &str,
-    body: Received<PersonFields>,
+    mut body: Received<PersonFields>,
 ) -> Result<Reply, Problem> {
+    if body.value.owner_user_id.is_none() && body.value.owner_team_id.is_none() {
+        body.value.owner_user_id = caller.user.map(|user| user.0);
+    }
+    // Being in use is what a record says when nobody says otherwise.
+    let mut said = wall::said(&body.value);
+    said.retain(|name| name != "active" || !body.value.active);
     let person = body.value.checked(people::Person {
         id: Uuid::nil(),
-        kind: kind.to_owned(),
+        kind: kind.as_str().to_owned(),
         source: None,
         external_id: None,
         name: String::new(),
         address: None,
         address_key: None,
         owner_user_id: None,
+        owner_team_id: None,
         active: true,
         version: 0,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,
     })?;
-    let mut once = match idempotent::begin(app, caller, body.once).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    let person = match people::create(&mut once.tx, person, &caller.actor()).await {
-        Ok(person) => person,
-        Err(error) => {
-            drop(once);
-            return Err(explain(app, error, Wanted::default()).await);
-        }
-    };
-    let location = format!("{PREFIX}/{plural}/{}", person.id);
-    once.finish(Reply::created(location, person.version, &Person::from(person))).await
+    again(|| async {
+        let mut once = match idempotent::begin(app, caller, body.once.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        wall::owning(&mut once.tx, caller, kind, Privilege::Create, ownership(&person)).await?;
+        wall::fields(&mut once.tx, caller, kind, said.iter().map(String::as_str)).await?;
+        let person = match people::create(&mut once.tx, person.clone(), &caller.actor()).await {
+            Ok(person) => person,
+            Err(error) => {
+                drop(once);
+                return Err(explain(app, error, Wanted::default()).await);
+            }
+        };
+        let location = format!("{PREFIX}/{plural}/{}", person.id);
+        let veil = Veil::of(&mut once.tx, caller, kind).await?;
+        once.finish(Reply::created(location, person.version, &veil.over(&Person::from(person)))).await
+    })
+    .await
 }
 
-async fn read(app: &App, kind: &str, id: PersonId) -> Result<Response, Problem> {
+async fn read(app: &App, caller: &Caller, kind: Kind, id: PersonId) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
-    let person = people::get(&mut tx, kind, id).await?.ok_or_else(|| Problem::not_found(kind))?;
-    Ok(tagged(person.version, Person::from(person)))
+    wall::reading(&mut tx, caller, kind, id.0).await?;
+    let person = people::get(&mut tx, kind.as_str(), id).await?.ok_or_else(|| Problem::not_found(kind.as_str()))?;
+    shown(&mut tx, caller, kind, person).await
+}
+
+/// The record as this caller may see it.
+async fn shown(tx: &mut Tx, caller: &Caller, kind: Kind, person: people::Person) -> Result<Response, Problem> {
+    let veil = Veil::of(tx, caller, kind).await?;
+    Ok(tagged(person.version, veil.over(&Person::from(person))))
+}
+
+fn ownership(person: &people::Person) -> Ownership {
+    Ownership { user: person.owner_user_id, team: person.owner_team_id }
 }
 
 async fn update(
     app: &App,
     caller: &Caller,
-    kind: &str,
+    kind: Kind,
     id: PersonId,
     expected: Option<i64>,
     patch: &Patch,
 ) -> Result<Response, Problem> {
     again(|| async {
         let mut tx = app.store.begin().await?;
-        let before = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
+        let before = locked(&mut tx, caller, kind, id, Privilege::Write, expected).await?;
+        wall::fields(&mut tx, caller, kind, patch.members()).await?;
+        let owner = ownership(&before);
         let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
         let mut person = fields.checked(before)?;
         if changed.names().is_empty() {
-            return Ok(tagged(person.version, Person::from(person)));
+            return shown(&mut tx, caller, kind, person).await;
+        }
+        if ownership(&person) != owner {
+            wall::owning(&mut tx, caller, kind, Privilege::Write, ownership(&person)).await?;
         }
         match people::save(&mut tx, &person, &changed.names(), &caller.actor()).await {
             Ok(version) => (person.version, person.updated_at) = (version, tx.now()),
@@ -199,8 +243,10 @@ async fn update(
                 return Err(explain(app, error, Wanted::default()).await);
             }
         }
+        // Seen by whoever has just written it, also where it was handed over.
+        let answer = shown(&mut tx, caller, kind, person).await?;
         tx.commit().await?;
-        Ok(tagged(person.version, Person::from(person)))
+        Ok(answer)
     })
     .await
 }
@@ -208,24 +254,46 @@ async fn update(
 async fn delete(
     app: &App,
     caller: &Caller,
-    kind: &str,
+    kind: Kind,
     id: PersonId,
     expected: Option<i64>,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = app.store.begin().await?;
-    let person = people::lock(&mut tx, kind, id, expected).await?.ok_or_else(|| Problem::not_found(kind))?;
-    people::delete(&mut tx, &person, &caller.actor()).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let person = locked(&mut tx, caller, kind, id, Privilege::Delete, expected).await?;
+        people::delete(&mut tx, &person, &caller.actor()).await?;
+        tx.commit().await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// A record, locked, on which the caller has this privilege.
+async fn locked(
+    tx: &mut Tx,
+    caller: &Caller,
+    kind: Kind,
+    id: PersonId,
+    privilege: Privilege,
+    expected: Option<i64>,
+) -> Result<people::Person, Problem> {
+    let found = people::lock(tx, kind.as_str(), id, None).await?;
+    wall::writing(tx, caller, kind, id.0, privilege).await?;
+    let person = found.ok_or_else(|| Problem::not_found(kind.as_str()))?;
+    match expected {
+        Some(expected) if expected != person.version => Err(Problem::stale(person.version)),
+        _ => Ok(person),
+    }
 }
 
 /// The handlers of one kind.
 macro_rules! resource {
-    ($(#[$doc:meta])* $module:ident, $kind:literal, $plural:tt, $path:tt, $one:tt) => {
+    ($(#[$doc:meta])* $module:ident, $kind:expr, $plural:tt, $path:tt, $one:tt) => {
         $(#[$doc])*
         pub(crate) mod $module {
             use axum::{extract::State, http::StatusCode, response::Response};
             use lockstep_model::id::PersonId;
+            use lockstep_store::rights::Kind;
             use utoipa_axum::{router::OpenApiRouter, routes};
 
             use super::{ListPeople, Person, PersonFields};
@@ -246,8 +314,12 @@ macro_rules! resource {
             /// Lists the records.
             #[utoipa::path(get, path = $path, tag = $plural, params(ListPeople),
                 responses((status = 200, description = "A page of records", body = Page<Person>)))]
-            async fn list(State(app): State<App>, Params(query): Params<ListPeople>) -> Result<Response, Problem> {
-                super::list(&app, $kind, query).await
+            async fn list(
+                State(app): State<App>,
+                caller: Caller,
+                Params(query): Params<ListPeople>,
+            ) -> Result<Response, Problem> {
+                super::list(&app, &caller, $kind, query).await
             }
 
             /// Makes a record.
@@ -265,8 +337,8 @@ macro_rules! resource {
             /// Reads a record.
             #[utoipa::path(get, path = $one, tag = $plural, params(("id" = Uuid, Path)),
                 responses((status = 200, description = "The record", body = Person)))]
-            async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
-                super::read(&app, $kind, PersonId(id)).await
+            async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+                super::read(&app, &caller, $kind, PersonId(id)).await
             }
 
             /// Changes a record.
@@ -301,13 +373,13 @@ macro_rules! resource {
 
 resource!(
     /// Customers' persons.
-    contacts, "contact", "contacts", "/contacts", "/contacts/{id}"
+    contacts, Kind::Contact, "contacts", "/contacts", "/contacts/{id}"
 );
 resource!(
     /// Customers' companies.
-    accounts, "account", "accounts", "/accounts", "/accounts/{id}"
+    accounts, Kind::Account, "accounts", "/accounts", "/accounts/{id}"
 );
 resource!(
     /// Prospective customers.
-    leads, "lead", "leads", "/leads", "/leads/{id}"
+    leads, Kind::Lead, "leads", "/leads", "/leads/{id}"
 );

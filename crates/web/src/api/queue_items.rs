@@ -7,16 +7,18 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use lockstep_model::id::QueueId;
-use lockstep_store::{queue_items, queues};
+use lockstep_store::{queue_items, queues, rights::Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    auth::Caller,
     extract::{Id, Params},
     page::{Limit, Page},
     problem::Problem,
     state::App,
+    wall,
 };
 
 /// Which items to list.
@@ -51,11 +53,13 @@ impl From<queue_items::QueueItem> for QueueItem {
     responses((status = 200, description = "A page of queue items", body = Page<QueueItem>)))]
 pub(crate) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     Params(query): Params<ListItems>,
 ) -> Result<Response, Problem> {
     let limit = Limit::of(query.limit);
     let mut tx = app.store.begin().await?;
+    wall::reading(&mut tx, &caller, Kind::Queue, id).await?;
     if queues::get(&mut tx, QueueId(id)).await?.is_none() {
         return Err(Problem::not_found("queue"));
     }

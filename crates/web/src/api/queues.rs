@@ -2,8 +2,8 @@
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use lockstep_model::id::QueueId;
-use lockstep_store::{Result as Stored, Tx, queues};
+use lockstep_model::id::{QueueId, UserId};
+use lockstep_store::{Result as Stored, Tx, queues, rights::Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
+    validate::Check,
     words::TrackOption,
 };
 
@@ -43,6 +44,9 @@ pub(crate) struct QueueFields {
     /// The user who answers for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_user_id: Option<Uuid>,
+    /// Or the team; not both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_team_id: Option<Uuid>,
 }
 
 fn everything() -> TrackOption {
@@ -71,6 +75,7 @@ impl From<&queues::Queue> for QueueFields {
             active: queue.active,
             track_option: TrackOption::of(&queue.track_option),
             owner_user_id: queue.owner_user_id,
+            owner_team_id: queue.owner_team_id,
         }
     }
 }
@@ -92,10 +97,15 @@ impl MailboxOwner for queues::Queue {
     type View = Queue;
     const ONE: &'static str = "queue";
     const MANY: &'static str = "queues";
+    const KIND: Kind = Kind::Queue;
+    const PERSONAL: &'static [&'static str] = &[];
 
     fn checked(fields: QueueFields, before: Option<Self>) -> Result<Self, Problem> {
         let (source, external_id) = (fields.source.as_deref(), fields.external_id.as_deref());
         let common = Common::checked(&fields.name, &fields.address, source, external_id)?;
+        let mut check = Check::default();
+        check.owner(fields.owner_user_id, fields.owner_team_id);
+        check.finish()?;
         let stamp = Stamp::of(before.as_ref());
         Ok(Self {
             id: stamp.id,
@@ -105,6 +115,7 @@ impl MailboxOwner for queues::Queue {
             address: common.address,
             address_key: common.address_key,
             owner_user_id: fields.owner_user_id,
+            owner_team_id: fields.owner_team_id,
             active: fields.active,
             track_option: fields.track_option.as_str().to_owned(),
             version: stamp.version,
@@ -129,8 +140,14 @@ impl MailboxOwner for queues::Queue {
         queues::create(tx, self, actor).await
     }
 
-    async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Stored<Vec<Self>> {
-        queues::list(tx, address_key, after, limit).await
+    async fn list(
+        tx: &mut Tx,
+        reader: Option<UserId>,
+        address_key: Option<&str>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Stored<Vec<Self>> {
+        queues::list(tx, reader, address_key, after, limit).await
     }
 
     async fn get(tx: &mut Tx, id: Uuid) -> Stored<Option<Self>> {
@@ -149,8 +166,12 @@ impl MailboxOwner for queues::Queue {
 /// Lists queues.
 #[utoipa::path(get, path = "/queues", tag = "queues", params(ListOwners),
     responses((status = 200, description = "A page of queues", body = Page<Queue>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListOwners>) -> Result<Response, Problem> {
-    owners::list::<queues::Queue>(&app, query).await
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListOwners>,
+) -> Result<Response, Problem> {
+    owners::list::<queues::Queue>(&app, &caller, query).await
 }
 
 /// Makes a queue and its mailbox.
@@ -168,8 +189,8 @@ pub(crate) async fn create(
 /// Reads a queue.
 #[utoipa::path(get, path = "/queues/{id}", tag = "queues", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The queue", body = Queue)))]
-pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
-    owners::read::<queues::Queue>(&app, id).await
+pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    owners::read::<queues::Queue>(&app, &caller, id).await
 }
 
 /// Changes a queue. Its mailbox follows name, address and state.

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_model::id::UserId;
-use lockstep_store::{Result as Stored, Tx, users};
+use lockstep_store::{Result as Stored, Tx, rights::Kind, users};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -43,6 +43,9 @@ pub(crate) struct UserFields {
     /// What an unknown sender of tracked email becomes. Default: off.
     #[serde(default)]
     auto_create: AutoCreate,
+    /// Others may send email in this user's name, so far as their own rights let them. Default: false.
+    #[serde(default)]
+    allow_send_on_behalf: bool,
 }
 
 /// A user.
@@ -67,6 +70,7 @@ impl From<&users::User> for UserFields {
             active: user.active,
             track_option: TrackOption::of(&user.track_option),
             auto_create: AutoCreate::of(&user.auto_create),
+            allow_send_on_behalf: user.allow_send_on_behalf,
         }
     }
 }
@@ -88,6 +92,8 @@ impl MailboxOwner for users::User {
     type View = User;
     const ONE: &'static str = "user";
     const MANY: &'static str = "users";
+    const KIND: Kind = Kind::User;
+    const PERSONAL: &'static [&'static str] = &["track_option", "auto_create", "allow_send_on_behalf"];
 
     fn checked(fields: UserFields, before: Option<Self>) -> Result<Self, Problem> {
         let (source, external_id) = (fields.source.as_deref(), fields.external_id.as_deref());
@@ -103,6 +109,7 @@ impl MailboxOwner for users::User {
             active: fields.active,
             track_option: fields.track_option.as_str().to_owned(),
             auto_create: fields.auto_create.as_str().to_owned(),
+            allow_send_on_behalf: fields.allow_send_on_behalf,
             version: stamp.version,
             created_at: stamp.created_at,
             updated_at: stamp.updated_at,
@@ -125,8 +132,14 @@ impl MailboxOwner for users::User {
         users::create(tx, self, actor).await
     }
 
-    async fn list(tx: &mut Tx, address_key: Option<&str>, after: Option<Uuid>, limit: i64) -> Stored<Vec<Self>> {
-        users::list(tx, address_key, after, limit).await
+    async fn list(
+        tx: &mut Tx,
+        reader: Option<UserId>,
+        address_key: Option<&str>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Stored<Vec<Self>> {
+        users::list(tx, reader, address_key, after, limit).await
     }
 
     async fn get(tx: &mut Tx, id: Uuid) -> Stored<Option<Self>> {
@@ -145,8 +158,12 @@ impl MailboxOwner for users::User {
 /// Lists users.
 #[utoipa::path(get, path = "/users", tag = "users", params(ListOwners),
     responses((status = 200, description = "A page of users", body = Page<User>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListOwners>) -> Result<Response, Problem> {
-    owners::list::<users::User>(&app, query).await
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListOwners>,
+) -> Result<Response, Problem> {
+    owners::list::<users::User>(&app, &caller, query).await
 }
 
 /// Makes a user and its mailbox.
@@ -164,11 +181,12 @@ pub(crate) async fn create(
 /// Reads a user.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The user", body = User)))]
-pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
-    owners::read::<users::User>(&app, id).await
+pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    owners::read::<users::User>(&app, &caller, id).await
 }
 
-/// Changes a user. Its mailbox follows name, address and state.
+/// Changes a user. Its mailbox follows name, address and state. Users themselves change their personal options:
+/// track_option, auto_create and allow_send_on_behalf.
 #[utoipa::path(patch, path = "/users/{id}", tag = "users", request_body = UserFields,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The user as it is now", body = User)))]

@@ -10,7 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use lockstep_connector::Descriptor;
+use lockstep_connector::{AddressRules, Descriptor};
 use lockstep_model::{clock::SystemClock, protocol::Capabilities};
 use lockstep_store::{
     PoolOptions, Store, Vault,
@@ -85,6 +85,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: &WebConfig) -> Self {
+        Self::sending_to(config, AddressRules { allow_private: true }).await
+    }
+
+    /// With webhooks going to such addresses only.
+    pub(crate) async fn sending_to(config: &WebConfig, receivers: AddressRules) -> Self {
         let database = TestDatabase::create().await;
         let options = PoolOptions {
             max_connections: 8,
@@ -105,7 +110,8 @@ impl World {
         tx.commit().await.unwrap();
         let registry = prometheus::Registry::new();
         let state =
-            AppState::new(store.clone(), descriptors(), |name| name == "windows-1251", config, &registry).unwrap();
+            AppState::new(store.clone(), descriptors(), |name| name == "windows-1251", receivers, config, &registry)
+                .unwrap();
         let [administrator, operator, service] = keys.try_into().unwrap();
         Self {
             database,

@@ -1,6 +1,7 @@
 //! What is done with an outgoing email: it is sent, called off, or its lost outcome is decided.
 
 use axum::{extract::State, response::Response};
+use lockstep_engine::token;
 use lockstep_model::{
     address::AddressKey,
     email::{DeliveryState, EmailStatus},
@@ -8,13 +9,18 @@ use lockstep_model::{
 };
 use lockstep_store::{
     Tx, deliveries,
-    emails::{self, EmailRecord, Party, sending},
+    emails::{
+        self, EmailRecord, Party, refused,
+        sending::{self, Heading},
+    },
     incoming, nudge,
+    organisations::Organisation,
+    rights::Privilege,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{check, email_view, missing, view::Email};
+use super::{check, drafts::locked, email_view, missing, view::Email};
 use crate::{
     again::again,
     api::PREFIX,
@@ -24,6 +30,7 @@ use crate::{
     problem::Problem,
     state::App,
     validate::Check,
+    wall,
 };
 
 /// Puts a draft, or an email that failed, into Pending Send. It leaves that when the sender's mailbox is active,
@@ -46,7 +53,7 @@ pub(crate) async fn send(
         };
         let tx = &mut once.tx;
         deliveries::lock(tx, id).await?;
-        let email = emails::lock(tx, id, expected).await?.ok_or_else(missing)?;
+        let email = locked(tx, &caller, id, Privilege::Write, expected).await?;
         let status = status_of(&email)?;
         if email.direction != "outgoing"
             || !status.may_become(EmailStatus::PendingSend)
@@ -70,12 +77,17 @@ pub(crate) async fn send(
                 format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
             return Err(Problem::conflict("message-too-large", detail));
         }
-        let parties = emails::parties(tx, id).await?;
+        if let Some(author) = check::author(&check::writable(tx, &email).await?.from) {
+            wall::sending_as(tx, &caller, author).await?;
+        }
+        let parties = emails::parties(tx, id, None).await?;
         let (domain, recipients) = envelope(&parties)?;
         if !limits.allow_unresolved_recipients {
             all_resolved(tx, &parties).await?;
         }
-        let requested = sending::request(tx, &email, mailbox, &domain, &recipients, &caller.actor()).await?;
+        let (subject, token) = heading(tx, &email, mailbox, &limits).await?;
+        let heading = Heading { sender_domain: &domain, subject: &subject, token: token.as_deref() };
+        let requested = sending::request(tx, &email, mailbox, &heading, &recipients, &caller.actor()).await?;
         if requested.is_none() {
             return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));
         }
@@ -84,6 +96,32 @@ pub(crate) async fn send(
         once.finish(Reply::accepted(format!("{PREFIX}/emails/{id}"), &email)).await
     })
     .await
+}
+
+/// The subject as it is sent, and the token it ends with. An email that was sent with one before keeps it.
+async fn heading(
+    tx: &mut Tx,
+    email: &EmailRecord,
+    mailbox: MailboxId,
+    organisation: &Organisation,
+) -> Result<(String, Option<String>), Problem> {
+    let shape = token::Shape {
+        prefix: organisation.token_prefix.clone(),
+        base: organisation.token_base.unsigned_abs(),
+        user_digits: u8::try_from(organisation.token_user_digits).unwrap_or(u8::MAX),
+        counter_digits: u8::try_from(organisation.token_counter_digits).unwrap_or(u8::MAX),
+    };
+    let token = match &email.tracking_token {
+        Some(kept) => Some(token::Token::kept(kept)),
+        None if organisation.use_tracking_tokens => {
+            let (user, message) = sending::next_token(tx, mailbox).await?;
+            Some(shape.token(user, message))
+        }
+        None => None,
+    };
+    let Some(token) = token else { return Ok((email.subject.clone(), None)) };
+    let bare = token::without(&email.subject, &shape);
+    Ok((token::append(&bare, &token, token::MAX_SUBJECT), Some(token.as_str().to_owned())))
 }
 
 /// The sender's domain, and each address once. Addresses that cannot be sent to are named, all of them.
@@ -143,6 +181,40 @@ async fn all_resolved(tx: &mut Tx, parties: &[Party]) -> Result<(), Problem> {
     check.finish()
 }
 
+/// Makes a draft of an email that was sent, with its files, to those of its recipients who were refused, and to nobody
+/// else. It is corrected and sent like any draft.
+#[utoipa::path(post, path = "/emails/{id}/copy-to-refused", tag = "emails",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 201, description = "The new draft", body = Email)))]
+pub(crate) async fn copy_to_refused(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    IfMatch(expected): IfMatch,
+    NoBody(key): NoBody,
+) -> Result<Reply, Problem> {
+    let id = EmailId(id);
+    again(|| async {
+        let mut once = match idempotent::begin(&app, &caller, key.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        let tx = &mut once.tx;
+        let email = locked(tx, &caller, id, Privilege::Write, expected).await?;
+        let Some(draft) = refused::copy(tx, id, &caller.actor()).await? else {
+            let detail = format!(
+                "Only an email that was sent, and that some recipients were refused for, is copied to them; this one is \
+                 {}. One that failed is sent again as it is.",
+                email.status
+            );
+            return Err(Problem::conflict("none-refused", detail));
+        };
+        let view = email_view(tx, &caller, draft).await?;
+        once.finish(Reply::created(format!("{PREFIX}/emails/{draft}"), view.version(), &view)).await
+    })
+    .await
+}
+
 /// Calls an email off. One that is being sent at this moment cannot be.
 #[utoipa::path(post, path = "/emails/{id}/cancel", tag = "emails",
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
@@ -157,7 +229,7 @@ pub(crate) async fn cancel(
     again(|| async {
         let mut tx = app.store.begin().await?;
         deliveries::lock(&mut tx, id).await?;
-        let email = emails::lock(&mut tx, id, expected).await?.ok_or_else(missing)?;
+        let email = locked(&mut tx, &caller, id, Privilege::Write, expected).await?;
         if email.direction != "outgoing" || !status_of(&email)?.may_become(EmailStatus::Canceled) {
             let detail = format!("Drafts, waiting and failed emails can be called off; this one is {}.", email.status);
             return Err(Problem::conflict("not-cancelable", detail));

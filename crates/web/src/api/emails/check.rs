@@ -15,10 +15,11 @@ use lockstep_store::{
         drafts::{self, Answered, Draft, Recipient, Sender},
     },
     organisations::{self, Organisation},
+    rights::Kind,
 };
 
 use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields, RegardingFields};
-use crate::{problem::Problem, validate::Check};
+use crate::{auth::Caller, problem::Problem, validate::Check, wall};
 
 /// Most recipients of an email.
 const MAX_RECIPIENTS: usize = 500;
@@ -37,7 +38,12 @@ pub(super) async fn organisation(tx: &mut Tx) -> Result<Organisation, Problem> {
 ///
 /// # Errors
 /// A problem with every rule that is broken.
-pub(super) async fn draft(tx: &mut Tx, fields: EmailFields, limits: &Organisation) -> Result<Draft, Problem> {
+pub(super) async fn draft(
+    tx: &mut Tx,
+    caller: &Caller,
+    fields: EmailFields,
+    limits: &Organisation,
+) -> Result<Draft, Problem> {
     let mut check = Check::default();
     let subject = check.optional_line("subject", &fields.subject, 255);
     let body_text = body(&mut check, "body_text", fields.body_text, limits);
@@ -59,10 +65,15 @@ pub(super) async fn draft(tx: &mut Tx, fields: EmailFields, limits: &Organisatio
     let sender = sender(tx, &mut check, &fields.from).await?;
     let answered = match fields.in_reply_to_email_id {
         None => Answered::default(),
-        Some(id) => drafts::answered(tx, EmailId(id)).await?.unwrap_or_else(|| {
-            check.refuse("in_reply_to_email_id", "exists", "the id of an email that exists");
-            Answered::default()
-        }),
+        Some(id) => {
+            let found = drafts::answered(tx, EmailId(id)).await?;
+            // One that cannot be read is not there: its Message-IDs would stand in the answer.
+            let found = if wall::readable(tx, caller, Kind::Email, id).await? { found } else { None };
+            found.unwrap_or_else(|| {
+                check.refuse("in_reply_to_email_id", "exists", "the id of an email that exists");
+                Answered::default()
+            })
+        }
     };
     check.finish()?;
     let Some(sender) = sender else { return Err(Problem::field("from", "required", "user_id or queue_id")) };
@@ -94,18 +105,27 @@ pub(super) fn key(address: &str) -> Option<AddressKey> {
     AddressKey::of(address).filter(|_| !address.contains(['<', '>']))
 }
 
+/// Whom an email is from, if it is said as it should be.
+pub(super) fn author(from: &FromFields) -> Option<Owner> {
+    match (from.user_id, from.queue_id) {
+        (Some(id), None) => Some(Owner::User(UserId(id))),
+        (None, Some(id)) => Some(Owner::Queue(QueueId(id))),
+        _ => None,
+    }
+}
+
 async fn sender(tx: &mut Tx, check: &mut Check, from: &FromFields) -> Result<Option<Sender>, Problem> {
-    let (owner, field) = match (from.user_id, from.queue_id) {
-        (Some(id), None) => (Owner::User(UserId(id)), "from.user_id"),
-        (None, Some(id)) => (Owner::Queue(QueueId(id)), "from.queue_id"),
-        _ => {
-            check.refuse("from", "one-of", "either user_id or queue_id");
-            return Ok(None);
-        }
+    let Some(owner) = author(from) else {
+        check.refuse("from", "one-of", "either user_id or queue_id");
+        return Ok(None);
     };
     let found = drafts::sender(tx, owner).await?;
     if found.is_none() {
-        check.refuse(field, "exists", format!("the id of a {} that exists", owner.kind()));
+        check.refuse(
+            &format!("from.{}_id", owner.kind()),
+            "exists",
+            format!("the id of a {} that exists", owner.kind()),
+        );
     }
     Ok(found)
 }
@@ -184,7 +204,7 @@ pub(super) async fn writable(tx: &mut Tx, email: &emails::EmailRecord) -> Result
         external_id: email.external_id.clone(),
         attachments: Vec::new(),
     };
-    for party in emails::parties(tx, id).await? {
+    for party in emails::parties(tx, id, None).await? {
         let list = match party.role.as_str() {
             "from" if party.record_kind.as_deref() == Some("queue") => {
                 fields.from.queue_id = party.record_id;

@@ -3,11 +3,13 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use lockstep_model::{email::EmailStatus, id::EmailId};
 use lockstep_store::{
+    Tx,
     contents::Writer,
     emails::{
         self, EmailRecord,
         drafts::{self, NewAttachment},
     },
+    rights::{Kind, Privilege},
 };
 
 use super::{
@@ -26,6 +28,7 @@ use crate::{
     merge::Patch,
     problem::Problem,
     state::App,
+    wall,
 };
 
 /// Makes a draft, with its files inside the request or uploaded later.
@@ -38,6 +41,10 @@ pub(crate) async fn create(
     ReceivedEmail(body): ReceivedEmail<EmailFields>,
 ) -> Result<Reply, Problem> {
     let mut fields = body.value;
+    let mut said = wall::said(&fields);
+    if !fields.attachments.is_empty() {
+        said.push("attachments".to_owned());
+    }
     let mut tx = app.store.begin().await?;
     let limits = check::organisation(&mut tx).await?;
     drop(tx);
@@ -49,20 +56,29 @@ pub(crate) async fn create(
         let content = writer.finish().await?;
         files.push(NewAttachment { name: file.name, media_type: file.media_type, content });
     }
-    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
-    };
-    let draft = check::draft(&mut once.tx, fields, &limits).await?;
-    let id = match drafts::create(&mut once.tx, &draft, &files, &caller.actor()).await {
-        Ok(id) => id,
-        Err(error) => {
-            drop(once);
-            return Err(explain(&app, error, Wanted::default()).await);
+    again(|| async {
+        let mut once = match idempotent::begin(&app, &caller, body.once.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        let tx = &mut once.tx;
+        if let Some(author) = check::author(&fields.from) {
+            wall::sending_as(tx, &caller, author).await?;
         }
-    };
-    let email = email_view(&mut once.tx, &caller, id).await?;
-    once.finish(Reply::created(format!("{PREFIX}/emails/{id}"), email.version(), &email)).await
+        wall::fields(tx, &caller, Kind::Email, said.iter().map(String::as_str)).await?;
+        let draft = check::draft(tx, &caller, fields.clone(), &limits).await?;
+        wall::owning(tx, &caller, Kind::Email, Privilege::Create, draft.sender.owner()).await?;
+        let id = match drafts::create(&mut once.tx, &draft, &files, &caller.actor()).await {
+            Ok(id) => id,
+            Err(error) => {
+                drop(once);
+                return Err(explain(&app, error, Wanted::default()).await);
+            }
+        };
+        let email = email_view(&mut once.tx, &caller, id).await?;
+        once.finish(Reply::created(format!("{PREFIX}/emails/{id}"), email.version(), &email)).await
+    })
+    .await
 }
 
 /// Changes a draft, or an email that failed: it stays failed until it is sent again.
@@ -79,7 +95,8 @@ pub(crate) async fn update(
     let id = EmailId(id);
     again(|| async {
         let mut tx = app.store.begin().await?;
-        let email = locked_editable(&mut tx, id, expected).await?;
+        let email = locked_editable(&mut tx, &caller, id, expected).await?;
+        wall::fields(&mut tx, &caller, Kind::Email, body.value.members()).await?;
         let limits = check::organisation(&mut tx).await?;
         let current = check::writable(&mut tx, &email).await?;
         let (fields, changed) = body.value.apply(&current)?.split();
@@ -89,7 +106,14 @@ pub(crate) async fn update(
         }
         let names = changed.names();
         if !names.is_empty() {
-            let draft = check::draft(&mut tx, fields, &limits).await?;
+            let author = check::author(&fields.from).filter(|_| names.contains(&"from"));
+            if let Some(author) = author {
+                wall::sending_as(&mut tx, &caller, author).await?;
+            }
+            let draft = check::draft(&mut tx, &caller, fields, &limits).await?;
+            if author.is_some() {
+                wall::owning(&mut tx, &caller, Kind::Email, Privilege::Write, draft.sender.owner()).await?;
+            }
             if let Err(error) = drafts::save(&mut tx, id, &draft, &names, &caller.actor()).await {
                 drop(tx);
                 return Err(explain(&app, error, Wanted::default()).await);
@@ -112,31 +136,48 @@ pub(crate) async fn delete(
     Id(id): Id,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = app.store.begin().await?;
-    let email = locked(&mut tx, EmailId(id), expected).await?;
-    if !is_one_of(&email, &[EmailStatus::Draft]) {
-        return Err(not_so("removed", "drafts", &email));
-    }
-    drafts::delete(&mut tx, &email, &caller.actor()).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let email = locked(&mut tx, &caller, EmailId(id), Privilege::Delete, expected).await?;
+        if !is_one_of(&email, &[EmailStatus::Draft]) {
+            return Err(not_so("removed", "drafts", &email));
+        }
+        drafts::delete(&mut tx, &email, &caller.actor()).await?;
+        tx.commit().await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// An email whose content may be changed, locked: a draft, or one that failed.
 pub(super) async fn locked_editable(
-    tx: &mut lockstep_store::Tx,
+    tx: &mut Tx,
+    caller: &Caller,
     id: EmailId,
     expected: Option<i64>,
 ) -> Result<EmailRecord, Problem> {
-    let email = locked(tx, id, expected).await?;
+    let email = locked(tx, caller, id, Privilege::Write, expected).await?;
     if is_one_of(&email, &[EmailStatus::Draft, EmailStatus::Failed]) {
         return Ok(email);
     }
     Err(not_so("changed", "drafts and failed emails", &email))
 }
 
-async fn locked(tx: &mut lockstep_store::Tx, id: EmailId, expected: Option<i64>) -> Result<EmailRecord, Problem> {
-    emails::lock(tx, id, expected).await?.ok_or_else(missing)
+/// An email, locked, on which the caller has this privilege.
+pub(super) async fn locked(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: EmailId,
+    privilege: Privilege,
+    expected: Option<i64>,
+) -> Result<EmailRecord, Problem> {
+    let found = emails::lock(tx, id, None).await?;
+    wall::writing(tx, caller, Kind::Email, id.0, privilege).await?;
+    let email = found.ok_or_else(missing)?;
+    match expected {
+        Some(expected) if expected != email.version => Err(Problem::stale(email.version)),
+        _ => Ok(email),
+    }
 }
 
 fn is_one_of(email: &EmailRecord, allowed: &[EmailStatus]) -> bool {

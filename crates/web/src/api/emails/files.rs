@@ -14,6 +14,7 @@ use lockstep_store::{
         self,
         drafts::{self, NewAttachment},
     },
+    rights::Kind,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use super::{check, drafts::locked_editable, email_view, view::Email};
 use crate::{
+    again::again,
     api::PREFIX,
     auth::Caller,
     extract::{Id, IfMatch, Params, too_large},
@@ -28,6 +30,7 @@ use crate::{
     problem::Problem,
     state::App,
     validate::Check,
+    wall::{self, Veil},
 };
 
 /// What an uploaded file is called.
@@ -54,7 +57,8 @@ pub(crate) async fn upload(
 ) -> Result<Reply, Problem> {
     let id = EmailId(id);
     let mut tx = app.store.begin().await?;
-    locked_editable(&mut tx, id, expected).await?;
+    locked_editable(&mut tx, &caller, id, expected).await?;
+    wall::fields(&mut tx, &caller, Kind::Email, ["attachments"].into_iter()).await?;
     let limits = check::organisation(&mut tx).await?;
     drop(tx);
     let given = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -64,17 +68,20 @@ pub(crate) async fn upload(
     check::file(&mut checked, "", &query.name, &media_type, &limits);
     checked.finish()?;
     let content = store(&app, request.into_body(), limits.max_attachment_bytes.unsigned_abs()).await?;
-    let mut tx = app.store.begin().await?;
-    locked_editable(&mut tx, id, expected).await?;
-    if emails::attachments(&mut tx, id).await?.len() >= check::MAX_ATTACHMENTS {
-        let detail = format!("An email has at most {} files.", check::MAX_ATTACHMENTS);
-        return Err(Problem::conflict("too-many-files", detail));
-    }
     let file = NewAttachment { name: query.name.trim().to_owned(), media_type, content };
-    let added = drafts::attach(&mut tx, id, &file, &caller.actor()).await?;
-    let email = email_view(&mut tx, &caller, id).await?;
-    tx.commit().await?;
-    Ok(Reply::created(format!("{PREFIX}/emails/{id}/attachments/{added}/content"), email.version(), &email))
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        locked_editable(&mut tx, &caller, id, expected).await?;
+        if emails::attachments(&mut tx, id).await?.len() >= check::MAX_ATTACHMENTS {
+            let detail = format!("An email has at most {} files.", check::MAX_ATTACHMENTS);
+            return Err(Problem::conflict("too-many-files", detail));
+        }
+        let added = drafts::attach(&mut tx, id, &file, &caller.actor()).await?;
+        let email = email_view(&mut tx, &caller, id).await?;
+        tx.commit().await?;
+        Ok(Reply::created(format!("{PREFIX}/emails/{id}/attachments/{added}/content"), email.version(), &email))
+    })
+    .await
 }
 
 /// Stores a body piece by piece, up to a limit.
@@ -104,13 +111,17 @@ pub(crate) async fn remove(
     Id((id, attachment)): Id<(Uuid, Uuid)>,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let mut tx = app.store.begin().await?;
-    locked_editable(&mut tx, EmailId(id), expected).await?;
-    if !drafts::detach(&mut tx, EmailId(id), AttachmentId(attachment), &caller.actor()).await? {
-        return Err(Problem::not_found("attachment"));
-    }
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        locked_editable(&mut tx, &caller, EmailId(id), expected).await?;
+        wall::fields(&mut tx, &caller, Kind::Email, ["attachments"].into_iter()).await?;
+        if !drafts::detach(&mut tx, EmailId(id), AttachmentId(attachment), &caller.actor()).await? {
+            return Err(Problem::not_found("attachment"));
+        }
+        tx.commit().await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// A file's bytes. Whatever the sender called them, they are offered for saving, not for showing.
@@ -119,9 +130,14 @@ pub(crate) async fn remove(
     responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(crate) async fn content(
     State(app): State<App>,
+    caller: Caller,
     Id((id, attachment)): Id<(Uuid, Uuid)>,
 ) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
+    wall::reading(&mut tx, &caller, Kind::Email, id).await?;
+    if Veil::of(&mut tx, &caller, Kind::Email).await?.hides("attachments") {
+        return Err(Problem::not_found("attachment"));
+    }
     let found = emails::attachment(&mut tx, EmailId(id), AttachmentId(attachment)).await?;
     drop(tx);
     let (file, digest) = found.ok_or_else(|| Problem::not_found("attachment"))?;

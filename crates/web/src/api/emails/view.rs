@@ -1,14 +1,13 @@
 //! The shape of an email in requests and answers.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::MailboxId;
 use lockstep_store::emails::{self, DeliveryStatus, EmailRecord, RecipientStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Who sends: a user or a queue, not both.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FromFields {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,7 +17,7 @@ pub(crate) struct FromFields {
 }
 
 /// A recipient.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecipientFields {
     /// Display name, at most 255 characters.
@@ -29,7 +28,7 @@ pub(crate) struct RecipientFields {
 }
 
 /// The record an email is about, in whatever system it lives.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegardingFields {
     /// What kind of record, such as opportunity: at most 64 characters.
@@ -45,7 +44,7 @@ impl RegardingFields {
 }
 
 /// A file, inside the request. Larger ones are uploaded apart.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AttachmentFields {
     /// File name, at most 255 characters.
@@ -62,7 +61,7 @@ pub(super) fn any_type() -> String {
 }
 
 /// What may be written of a draft.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmailFields {
     pub(super) from: FromFields,
@@ -119,19 +118,24 @@ pub(crate) struct EmailSummary {
     attachments_left_out: bool,
     size_bytes: i64,
     owner_user_id: Option<Uuid>,
+    owner_team_id: Option<Uuid>,
     /// The mailbox it is sent from.
     from_mailbox_id: Option<Uuid>,
     /// `user` or `queue`: who accepted it.
     accepting_kind: Option<String>,
     accepting_id: Option<Uuid>,
-    /// The mailbox it was first read from.
+    /// The mailbox it was first read from, or whose owner has forwarded it.
     receiving_mailbox_id: Option<Uuid>,
     /// The email it belongs to.
     correlated_email_id: Option<Uuid>,
     /// The email it answers.
     parent_email_id: Option<Uuid>,
-    /// `none` or `in-reply-to`.
+    /// `none`, `in-reply-to` or `tracking-token`.
     correlation_method: String,
+    /// What its subject ends with, where it was sent with a token.
+    tracking_token: Option<String>,
+    /// Who sends it, where it bears another user's address or a queue's.
+    sender_user_id: Option<Uuid>,
     /// What it is about.
     regarding: Option<RegardingFields>,
     /// Why it could not be read as a message.
@@ -202,6 +206,9 @@ pub(crate) struct DeliveryRecipient {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FoundIn {
     mailbox_id: Uuid,
+    /// The forward mailbox through which it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via_mailbox_id: Option<Uuid>,
     at: DateTime<Utc>,
 }
 
@@ -238,6 +245,7 @@ impl EmailSummary {
             attachments_left_out: email.attachments_left_out,
             size_bytes: email.size_bytes,
             owner_user_id: email.owner_user_id,
+            owner_team_id: email.owner_team_id,
             from_mailbox_id: email.from_mailbox_id,
             accepting_kind: email.accepting_kind,
             accepting_id: email.accepting_id,
@@ -245,6 +253,8 @@ impl EmailSummary {
             correlated_email_id: email.correlated_email_id,
             parent_email_id: email.parent_email_id,
             correlation_method: email.correlation_method,
+            tracking_token: email.tracking_token,
+            sender_user_id: email.sender_user_id,
             regarding: RegardingFields::of(email.regarding_kind, email.regarding_id),
             unparsable: email.unparsable,
             version: email.version,
@@ -261,7 +271,7 @@ impl Email {
         parties: Vec<emails::Party>,
         files: Vec<emails::Attachment>,
         delivery: Option<(DeliveryStatus, Vec<RecipientStatus>)>,
-        found_in: Vec<(MailboxId, DateTime<Utc>)>,
+        found_in: Vec<emails::FoundIn>,
         content: bool,
     ) -> Self {
         let party = |party: emails::Party| Party {
@@ -286,12 +296,14 @@ impl Email {
             parties: parties.into_iter().map(party).collect(),
             attachments: files.into_iter().map(file).collect(),
             delivery: delivery.map(|(status, recipients)| Delivery::of(status, recipients)),
-            found_in: found_in.into_iter().map(|(mailbox, at)| FoundIn { mailbox_id: mailbox.0, at }).collect(),
+            found_in: found_in.into_iter().map(FoundIn::from).collect(),
         }
     }
+}
 
-    pub(super) fn version(&self) -> i64 {
-        self.summary.version
+impl From<emails::FoundIn> for FoundIn {
+    fn from(found: emails::FoundIn) -> Self {
+        Self { mailbox_id: found.mailbox.0, via_mailbox_id: found.via.map(|id| id.0), at: found.at }
     }
 }
 

@@ -1,25 +1,39 @@
 //! What is done with a mailbox: its address is approved or rejected, it is tested and enabled.
 
-use axum::{extract::State, response::Response};
-use lockstep_model::id::{MailboxId, OperationId};
-use lockstep_store::{Tx, audit, mailboxes, nudge, operations};
+use axum::{extract::State, http::StatusCode, response::Response};
+use chrono::{DateTime, Utc};
+use lockstep_model::id::{MailboxId, OperationId, ProfileId};
+use lockstep_store::{
+    Tx,
+    access::Role,
+    audit, item_failures,
+    mailboxes::{self, MailboxRecord},
+    nudge, operations,
+    profiles::{self, SecretChange},
+    rights::{Kind, Privilege},
+    schedules, settings,
+};
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{answer, missing, view::Mailbox};
+use super::{answer, items::EVERYTHING, missing, view::Mailbox};
 use crate::{
     again::again,
     api::{PREFIX, operations::Operation},
     auth::Caller,
-    extract::{Id, IfMatch, NoBody},
-    idempotent::{self, Begun, Reply},
+    extract::{Id, IfMatch, MaybeBody},
+    idempotent::{self, Begun, Reply, tagged},
     problem::Problem,
     state::App,
+    validate::Check,
+    wall,
 };
 
 /// The kind of the operation that tests a mailbox and enables what works.
 const TEST_AND_ENABLE: &str = "test-and-enable-mailbox";
 
-/// Approves the mailbox's address.
+/// Approves the mailbox's address. Users need the privilege approve-email-addresses, and are shown the address alone.
 #[utoipa::path(post, path = "/mailboxes/{id}/approve", tag = "mailboxes",
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
@@ -32,7 +46,7 @@ pub(crate) async fn approve(
     decided(&app, &caller, MailboxId(id), expected, true).await
 }
 
-/// Rejects the mailbox's address: nothing is processed.
+/// Rejects the mailbox's address: nothing is processed. Users need the privilege approve-email-addresses.
 #[utoipa::path(post, path = "/mailboxes/{id}/reject", tag = "mailboxes",
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
@@ -60,7 +74,22 @@ async fn decided(
         Ok(())
     })
     .await?;
-    answer(app, id).await
+    if caller.user.is_none() {
+        return answer(app, id).await;
+    }
+    // Whoever approves addresses sees the address, and nothing else of the mailbox.
+    let mut tx = app.store.begin().await?;
+    let mailbox = mailboxes::get(&mut tx, id).await?.ok_or_else(missing)?;
+    let shown = json!({
+        "id": mailbox.id,
+        "name": mailbox.name,
+        "address": mailbox.address,
+        "address_status": mailbox.address_status,
+        "approved_by": mailbox.approved_by,
+        "approved_at": mailbox.approved_at,
+        "version": mailbox.version,
+    });
+    Ok(tagged(mailbox.version, shown))
 }
 
 /// Approves or rejects an address. Deciding the same again changes nothing: the first approval's name and time stay.
@@ -71,6 +100,7 @@ pub(super) async fn decide(
     expected: Option<i64>,
     approved: bool,
 ) -> Result<(), Problem> {
+    wall::organisation(tx, caller, Privilege::ApproveEmailAddresses).await?;
     let mailbox = mailboxes::lock(tx, id, expected).await?.ok_or_else(missing)?;
     if mailbox.address_status == "empty" {
         return Err(Problem::conflict("no-address", "The mailbox has no address to decide on."));
@@ -82,29 +112,75 @@ pub(super) async fn decide(
     Ok(())
 }
 
+/// What a test may be asked for with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestFields {
+    /// From now on mail received after this is processed, and everything in the mailbox is judged again, so that what was
+    /// too old becomes a record, and what was a record and was deleted comes back. Administrators only.
+    process_email_from: Option<DateTime<Utc>>,
+}
+
 /// Tests the mailbox's server and account, and enables what works. The work goes on after the answer; the operation
 /// tells how it went.
-#[utoipa::path(post, path = "/mailboxes/{id}/test-and-enable", tag = "mailboxes",
+#[utoipa::path(post, path = "/mailboxes/{id}/test-and-enable", tag = "mailboxes", request_body = Option<TestFields>,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "The operation, to be asked for at its Location", body = Operation)))]
 pub(crate) async fn test_and_enable(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
-    NoBody(key): NoBody,
+    MaybeBody(body): MaybeBody<TestFields>,
 ) -> Result<Reply, Problem> {
-    let mut once = match idempotent::begin(&app, &caller, key).await? {
-        Begun::Answered(reply) => return Ok(reply),
-        Begun::New(once) => once,
+    let start = body.value.process_email_from;
+    if start.is_some() && caller.role != Role::Administrator {
+        let detail = "Only an administrator sets the date from which email is processed.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
+    }
+    again(|| async {
+        let mut once = match idempotent::begin(&app, &caller, body.once.clone()).await? {
+            Begun::Answered(reply) => return Ok(reply),
+            Begun::New(once) => once,
+        };
+        if let Some(start) = start {
+            begin_at(&mut once.tx, &caller, MailboxId(id), start).await?;
+        }
+        let operation = ask_for_test(&mut once.tx, &caller, MailboxId(id)).await?;
+        nudge(&mut once.tx).await?;
+        let created = operations::get(&mut once.tx, operation).await?.ok_or_else(Problem::internal)?;
+        once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
+    })
+    .await
+}
+
+/// From now on email is processed that was received after `start`, and everything in the mailbox is judged again.
+async fn begin_at(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: MailboxId,
+    start: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
+    let of_profile = match before.profile_id {
+        Some(profile) => profiles::get(tx, ProfileId(profile)).await?.and_then(|profile| profile.process_emails_from),
+        None => None,
     };
-    let operation = ask_for_test(&mut once.tx, &caller, MailboxId(id)).await?;
-    nudge(&mut once.tx).await?;
-    let created = operations::get(&mut once.tx, operation).await?.ok_or_else(Problem::internal)?;
-    once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
+    let mut check = Check::default();
+    check.instant("process_email_from", Some(start));
+    let max_days = settings::read(tx).await?.process_since_max_days();
+    check.start("process_email_from", start, of_profile, max_days, tx.now());
+    check.finish()?;
+    if before.process_email_from != Some(start) {
+        let mailbox = MailboxRecord { process_email_from: Some(start), ..before };
+        mailboxes::save(tx, &mailbox, &SecretChange::Keep, &["process_email_from"], &caller.actor()).await?;
+    }
+    item_failures::judge_again(tx, id, EVERYTHING, &caller.actor()).await?;
+    Ok(())
 }
 
 /// Asks for a test, where there is something to test. The caller nudges.
 pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<OperationId, Problem> {
+    wall::writing(tx, caller, Kind::Mailbox, id.0, Privilege::Write).await?;
     let mailbox = mailboxes::get(tx, id).await?.ok_or_else(missing)?;
     if mailbox.profile_id.is_none() {
         return Err(Problem::conflict("no-profile", "The mailbox has no profile: PATCH its profile_id first."));
@@ -112,7 +188,7 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
     if !mailbox.active {
         return Err(Problem::conflict("inactive", "The mailbox is inactive: PATCH active to true first."));
     }
-    if [&mailbox.incoming_method, &mailbox.outgoing_method].iter().all(|method| method.as_str() == "none") {
+    if [&mailbox.incoming_method, &mailbox.outgoing_method].iter().all(|method| method.as_str() != "server-side") {
         return Err(Problem::conflict(
             "no-method",
             "Neither direction of the mailbox is server-side: nothing to test.",
@@ -122,4 +198,29 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
     let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;
     audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
     Ok(operation)
+}
+
+/// Has a mailbox looked at now instead of at its next turn. An extension, for diagnosis: users cannot ask for it, and
+/// nothing is skipped for it. A profile's minimum polling interval, a server that wants to be left alone, a failing
+/// server's pause and a run under way hold as ever; `due_at` of the lanes tells when it will be.
+#[utoipa::path(post, path = "/mailboxes/{id}/sync-now", tag = "mailboxes", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
+pub(crate) async fn sync_now(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    let mailbox = MailboxId(id);
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        mailboxes::get(&mut tx, mailbox).await?.ok_or_else(missing)?;
+        if schedules::hasten(&mut tx, mailbox).await? == 0 {
+            return Err(Problem::conflict(
+                "not-scheduled",
+                "The mailbox is not read at present; GET /explanations/mailboxes/{id} tells why.",
+            ));
+        }
+        audit::note(&mut tx, &caller.actor(), "hastened", "mailbox", Some(id), json!({})).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await?;
+    answer(&app, mailbox).await
 }

@@ -3,10 +3,12 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use lockstep_engine::acceptance::Reason;
 use lockstep_model::{id::MailboxId, remote::RemoteKey};
 use lockstep_store::{
-    item_failures::{self, DROPPED, Decided, ItemFailure},
+    item_failures::{self, DROPPED, Decided, ItemFailure, JudgedAgain},
     mailboxes, nudge,
+    rights::Kind,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,12 +16,16 @@ use uuid::Uuid;
 
 use super::missing;
 use crate::{
+    again::again,
     auth::Caller,
     explain::reason_sentence,
-    extract::{Id, Params},
+    extract::{Id, MaybeBody, Params},
     page::Limit,
     problem::Problem,
+    query::one_of,
     state::App,
+    validate::Check,
+    wall,
 };
 
 /// Which items to list.
@@ -56,7 +62,7 @@ pub(crate) struct Item {
     attempts: i32,
     /// How often a worker has ended over it.
     deaths: i32,
-    /// When it is tried again by itself; absent: never.
+    /// When it is tried or judged again by itself; absent: never.
     next_attempt_at: Option<DateTime<Utc>>,
     /// When it was first seen.
     seen_at: DateTime<Utc>,
@@ -95,17 +101,17 @@ pub(crate) struct ItemPage {
     responses((status = 200, description = "A page of items", body = ItemPage)))]
 pub(crate) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Id(id): Id,
     Params(query): Params<ListItems>,
 ) -> Result<Json<ItemPage>, Problem> {
     let disposition = query.disposition.as_deref();
-    if disposition.is_some_and(|word| !["refused", "quarantined"].contains(&word)) {
-        return Err(Problem::field("disposition", "choice", "one of: refused, quarantined"));
-    }
-    let unknown = || Problem::bad_request("after must be the next of the page before.");
+    one_of("disposition", disposition, &["refused", "quarantined"])?;
+    let unknown = || Problem::field("after", "format", "the next of the page before");
     let after = query.after.as_deref().map(|text| key(text).ok_or_else(unknown)).transpose()?;
     let limit = Limit::of(query.limit);
     let mut tx = app.store.begin().await?;
+    wall::reading(&mut tx, &caller, Kind::Mailbox, id).await?;
     mailboxes::get(&mut tx, MailboxId(id)).await?.ok_or_else(missing)?;
     let mut rows = item_failures::list(&mut tx, MailboxId(id), disposition, after.as_ref(), limit.rows()).await?;
     let size = usize::try_from(limit.items()).unwrap_or(usize::MAX);
@@ -115,7 +121,8 @@ pub(crate) async fn list(
     Ok(Json(ItemPage { items: rows.into_iter().map(Item::from).collect(), next }))
 }
 
-/// Tries an item that was set aside again at once, as if it had never failed.
+/// Tries an item that was set aside again at once, as if it had never failed. A refused one is judged again, by the rules
+/// that hold then.
 #[utoipa::path(post, path = "/mailboxes/{id}/items/{key}/release", tag = "mailboxes",
     params(("id" = Uuid, Path), ("key" = String, Path)),
     responses((status = 200, description = "The item as it is now", body = Item)))]
@@ -124,7 +131,7 @@ pub(crate) async fn release(
     caller: Caller,
     Id((id, key)): Id<(Uuid, String)>,
 ) -> Result<Json<Item>, Problem> {
-    decide(&app, &caller, MailboxId(id), &key, true).await
+    again(|| decide(&app, &caller, MailboxId(id), &key, true)).await
 }
 
 /// Never tries an item that was set aside again: from now on it counts as refused.
@@ -136,7 +143,7 @@ pub(crate) async fn drop_item(
     caller: Caller,
     Id((id, key)): Id<(Uuid, String)>,
 ) -> Result<Json<Item>, Problem> {
-    decide(&app, &caller, MailboxId(id), &key, false).await
+    again(|| decide(&app, &caller, MailboxId(id), &key, false)).await
 }
 
 async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: bool) -> Result<Json<Item>, Problem> {
@@ -159,13 +166,64 @@ async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: 
         // Dropping it again changes nothing.
         Decided::NotQuarantined if !release && item.reason.as_deref() == Some(DROPPED) => {}
         Decided::NotQuarantined => {
-            let detail =
-                "The item is not set aside: it was refused by rule, and reading it again would refuse it again.";
+            let detail = "The item is refused already; it is not read again unless it is released.";
             return Err(Problem::conflict("not-quarantined", detail));
         }
         Decided::Missing => return Err(no_item()),
     }
     Ok(Json(Item::from(item)))
+}
+
+/// Everything but what a person has dropped, records that are gone included: what an earlier start date means.
+pub(super) const EVERYTHING: JudgedAgain<'static> =
+    JudgedAgain { reason: None, seen_since: None, without_record: true };
+
+/// Which refused items are judged again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JudgeAgain {
+    /// Only those refused for this reason: OwnMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch or
+    /// DroppedByHand. Without it all but DroppedByHand.
+    reason: Option<String>,
+    /// Only those first seen at this instant or later.
+    seen_since: Option<DateTime<Utc>>,
+}
+
+/// How many items are judged again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JudgingAgain {
+    items: u64,
+}
+
+/// Judges refused items again, by the rules that hold then: after a track option or a rule of the organisation was
+/// changed, which by itself concerns new messages only. They are looked at in the next cycles; what was decided stands
+/// until then.
+#[utoipa::path(post, path = "/mailboxes/{id}/judge-again", tag = "mailboxes", request_body = Option<JudgeAgain>,
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "How many there are", body = JudgingAgain)))]
+pub(crate) async fn judge_again(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    MaybeBody(body): MaybeBody<JudgeAgain>,
+) -> Result<Json<JudgingAgain>, Problem> {
+    let JudgeAgain { reason, seen_since } = body.value;
+    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).chain([DROPPED]).collect();
+    one_of("reason", reason.as_deref(), &reasons)?;
+    let mut check = Check::default();
+    check.instant("seen_since", seen_since);
+    check.finish()?;
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        wall::reading(&mut tx, &caller, Kind::Mailbox, id).await?;
+    mailboxes::get(&mut tx, MailboxId(id)).await?.ok_or_else(missing)?;
+        let which = JudgedAgain { reason: reason.as_deref(), seen_since, without_record: false };
+        let items = item_failures::judge_again(&mut tx, MailboxId(id), which, &caller.actor()).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Json(JudgingAgain { items }))
+    })
+    .await
 }
 
 fn key(text: &str) -> Option<RemoteKey> {

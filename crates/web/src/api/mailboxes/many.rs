@@ -9,6 +9,7 @@ use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
     mailboxes::{self, Filter, status},
     nudge, organisations, profiles,
+    rights::Privilege,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,7 +23,8 @@ use crate::{
     page::{Limit, MAX_LIMIT},
     problem::Problem,
     state::App,
-    words::Method,
+    wall,
+    words::{IncomingMethod, Method},
 };
 
 /// What is done with each.
@@ -93,6 +95,9 @@ pub(crate) async fn act(
     body: Received<ManyFields>,
 ) -> Result<Response, Problem> {
     let fields = body.value;
+    if caller.user.is_some() {
+        approving(&app, &caller, &fields).await?;
+    }
     let (ids, next) = chosen(&app, &fields).await?;
     let mut results = Vec::with_capacity(ids.len());
     for id in ids {
@@ -114,6 +119,17 @@ pub(crate) async fn act(
         });
     }
     Ok(Json(ManyResults { results, next }).into_response())
+}
+
+/// Users approve and reject, if they may, mailboxes that they name.
+async fn approving(app: &App, caller: &Caller, fields: &ManyFields) -> Result<(), Problem> {
+    if !matches!(fields.action, Action::Approve | Action::Reject) {
+        return Err(Problem::forbidden_fields(["action"], "approve or reject"));
+    }
+    if fields.profile_id.is_some() {
+        return Err(Problem::forbidden_fields(["profile_id"], "mailbox_ids instead"));
+    }
+    wall::organisation(&mut app.store.begin().await?, caller, Privilege::ApproveEmailAddresses).await
 }
 
 /// The mailboxes that are meant, each once, and where to go on.
@@ -143,8 +159,7 @@ async fn chosen(app: &App, fields: &ManyFields) -> Result<(Vec<Uuid>, Option<Uui
                 return Err(Problem::field("profile_id", "exists", "the id of an email server profile that exists"));
             }
             let limit = Limit::of(Some(MAX_LIMIT));
-            let filter =
-                Filter { id: None, profile: Some(ProfileId(profile)), owner: None, address: None, state: None };
+            let filter = Filter { profile: Some(ProfileId(profile)), ..Filter::default() };
             let rows = status::list(&mut tx, &filter, fields.after, limit.rows()).await?;
             let next = rows.get(most - 1).filter(|_| rows.len() > most).map(|last| last.mailbox.id);
             Ok((rows.into_iter().take(most).map(|status| status.mailbox.id).collect(), next))
@@ -177,8 +192,11 @@ async fn apply_defaults(app: &App, tx: &mut lockstep_store::Tx, caller: &Caller,
     let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
     let mut fields = MailboxFields::from(&before);
     fields.profile_id = default.map(|profile| profile.0).or(fields.profile_id);
-    fields.incoming_method = Method::of(&organisation.default_incoming);
-    fields.outgoing_method = Method::of(&organisation.default_outgoing);
+    // A forward mailbox has methods of its own.
+    if !before.is_forward_mailbox {
+        fields.incoming_method = IncomingMethod::of(&organisation.default_incoming);
+        fields.outgoing_method = Method::of(&organisation.default_outgoing);
+    }
     let mut changed = Vec::new();
     if fields.profile_id != before.profile_id {
         changed.push("profile_id");

@@ -1,7 +1,8 @@
-//! Mailboxes: what is processed for whom, and how it stands. They are made with their owners.
+//! Mailboxes: what is processed for whom, and how it stands. They are made with their owners, but for forward mailboxes.
 
 pub(crate) mod actions;
 mod check;
+pub(crate) mod forward;
 pub(crate) mod items;
 pub(crate) mod many;
 pub(crate) mod takeover;
@@ -12,13 +13,17 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
+use lockstep_engine::start_date;
 use lockstep_model::id::{MailboxId, ProfileId};
 use lockstep_store::{
+    Tx, item_failures,
     mailboxes::{
-        self, Filter,
+        self, Filter, MailboxRecord,
         status::{self, STATES},
     },
-    nudge,
+    nudge, profiles,
+    rights::{Kind, Privilege},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -33,9 +38,14 @@ use crate::{
     merge::Patch,
     page::{Limit, Page},
     problem::Problem,
+    query::one_of,
     state::App,
+    wall,
 };
 use view::{Mailbox, MailboxFields};
+
+/// What users change of their own mailbox: the account, where it has one of its own.
+const PERSONAL: &[&str] = &["allow_credentials", "login", "password"];
 
 /// Which mailboxes to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -54,15 +64,19 @@ pub(crate) struct ListMailboxes {
     owner: Option<Uuid>,
     /// Only those whose address contains this.
     address: Option<String>,
+    /// true: only forward mailboxes; false: only others.
+    forward: Option<bool>,
 }
 
 /// Lists mailboxes.
 #[utoipa::path(get, path = "/mailboxes", tag = "mailboxes", params(ListMailboxes),
     responses((status = 200, description = "A page of mailboxes", body = Page<Mailbox>)))]
-pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListMailboxes>) -> Result<Response, Problem> {
-    if query.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(Problem::field("state", "choice", format!("one of: {}", STATES.join(", "))));
-    }
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListMailboxes>,
+) -> Result<Response, Problem> {
+    one_of("state", query.state.as_deref(), STATES)?;
     let limit = Limit::of(query.limit);
     let address = query.address.as_deref().map(|address| address.trim().to_lowercase());
     let filter = Filter {
@@ -71,6 +85,8 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListMailb
         owner: query.owner,
         address: address.as_deref(),
         state: query.state.as_deref(),
+        forward: query.forward,
+        reader: caller.user,
     };
     let mut tx = app.store.begin().await?;
     let rows = status::list(&mut tx, &filter, query.after, limit.rows()).await?;
@@ -80,12 +96,13 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListMailb
 /// Reads a mailbox and how it stands.
 #[utoipa::path(get, path = "/mailboxes/{id}", tag = "mailboxes", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The mailbox", body = Mailbox)))]
-pub(crate) async fn read(State(app): State<App>, Id(id): Id) -> Result<Response, Problem> {
+pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    wall::reading(&mut app.store.begin().await?, &caller, Kind::Mailbox, id).await?;
     answer(&app, MailboxId(id)).await
 }
 
 /// Changes a mailbox. Another server or account has to be tested and enabled again; another address is written to its
-/// owner and has to be approved again.
+/// owner and has to be approved again. Users change the account of their own mailbox: allow_credentials, login and password. With an earlier process_email_from everything in the mailbox is judged again.
 #[utoipa::path(patch, path = "/mailboxes/{id}", tag = "mailboxes", request_body = MailboxFields,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
@@ -98,7 +115,10 @@ pub(crate) async fn update(
 ) -> Result<Response, Problem> {
     again(|| async {
         let mut tx = app.store.begin().await?;
+        wall::writing(&mut tx, &caller, Kind::Mailbox, id, Privilege::Write).await?;
         let before = mailboxes::lock(&mut tx, MailboxId(id), expected).await?.ok_or_else(missing)?;
+        wall::only(&caller, &body.value, PERSONAL)?;
+        let (profile, start) = (before.profile_id, before.process_email_from);
         let (fields, changed) = body.value.apply(&MailboxFields::from(&before))?.split();
         if changed.names().is_empty() {
             drop(tx);
@@ -107,14 +127,37 @@ pub(crate) async fn update(
         let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
         if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed.names(), &caller.actor()).await {
             drop(tx);
+            // Who has the account already is nothing for users.
+            if caller.user.is_some() {
+                return Err(error.into());
+            }
             let login = mailbox.profile_id.map(ProfileId).zip(mailbox.login.as_deref());
             return Err(explain(&app, error, Wanted { address_key: Some(&mailbox.address_key), login }).await);
+        }
+        if mailbox.profile_id == profile {
+            start_moved(&mut tx, &caller, &mailbox, start).await?;
         }
         nudge(&mut tx).await?;
         tx.commit().await?;
         answer(&app, MailboxId(id)).await
     })
     .await
+}
+
+/// Where email is processed from an earlier date on than before, everything in the mailbox is judged again.
+async fn start_moved(
+    tx: &mut Tx,
+    caller: &Caller,
+    mailbox: &MailboxRecord,
+    before: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    let Some(profile) = mailbox.profile_id.map(ProfileId) else { return Ok(()) };
+    let of_profile = profiles::get(tx, profile).await?.and_then(|profile| profile.process_emails_from);
+    let effective = |own| start_date::effective(of_profile, own);
+    if effective(mailbox.process_email_from) < effective(before) {
+        item_failures::judge_again(tx, MailboxId(mailbox.id), items::EVERYTHING, &caller.actor()).await?;
+    }
+    Ok(())
 }
 
 /// The mailbox as it stands now.
