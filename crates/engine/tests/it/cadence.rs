@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use lockstep_engine::cadence::{Activity, Cycle, MAX_JITTER, Policy, next};
+use lockstep_model::{
+    mailbox::Lane,
+    settings::{Group, Settings, key},
+};
 use proptest::prelude::*;
 
 use crate::values::{minutes, seconds};
@@ -119,6 +123,35 @@ fn a17_the_profiles_minimum() {
         }
     }
     assert_eq!(next(&Policy::default(), minutes(60), Activity::default(), cycle(50), 0.5).interval, minutes(60));
+}
+
+/// N7: the defaults of the settings are the policy of old.
+#[test]
+fn n7_default_settings_are_the_default_policy() {
+    assert_eq!(Policy::of(&Settings::default().backoffs(Lane::Incoming)), Policy::default());
+}
+
+/// N7: back-offs move the interval; the promise of 12 minutes bounds it from outside, unless the setting says more.
+#[test]
+fn n7_back_offs_and_the_promise() {
+    let mut settings = Settings::default();
+    let mut put = |key, value| settings.put(Group::Email, key, value);
+    put(key::ACTIVE_MINIMUM, 30);
+    put(key::ACTIVE_MAXIMUM, 90);
+    put(key::IDLE_MINIMUM, 120);
+    put(key::IDLE_MAXIMUM, 200);
+    let short = Policy::of(&settings.backoffs(Lane::Incoming));
+    let interval = |policy: &Policy, activity, cycle| next(policy, NONE, activity, cycle, 0.0).interval;
+    let idle = Activity { ewma: 0.0, empty_cycles: 90 };
+    assert_eq!(interval(&short, Activity::default(), cycle(10)), seconds(30));
+    assert_eq!(interval(&short, Activity::default(), cycle(1)), seconds(90));
+    assert_eq!(interval(&short, Activity { ewma: 0.0, empty_cycles: 2 }, cycle(0)), seconds(156), "1.3 of the minimum");
+    assert_eq!(interval(&short, idle, cycle(0)), seconds(200), "the maximum itself: well within 12 minutes");
+    let slow = Cycle { items: 0, drained: true, duration: minutes(10) };
+    assert_eq!(interval(&short, idle, slow), seconds(60), "the promise, less the cycle and one lost occasion");
+    settings.put(Group::Email, key::IDLE_MAXIMUM, 3_600);
+    let long = Policy::of(&settings.backoffs(Lane::Incoming));
+    assert_eq!(interval(&long, idle, Cycle { duration: NONE, ..slow }), minutes(59));
 }
 
 fn any_activity() -> impl Strategy<Value = Activity> {

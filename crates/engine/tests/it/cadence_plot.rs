@@ -24,6 +24,10 @@ Each mailbox has its own interval, decided anew after every cycle by `engine::ca
 - **Shortest:** 2 minutes, or the profile's *minimum polling interval* where that is longer. It may exceed 12 minutes.
 - **Jitter** then shortens the interval by up to 10 %, never below the shortest. The plots leave it out.
 
+These are the defaults of the back-offs in the [settings](settings.md) of the group `email`: 2 and 5 minutes are those of an
+active mailbox, 5 (where the growth begins) and 12 those of an idle one. Changed ones count from the end of the next cycle on.
+The 12 minutes under *longest* hold whatever the back-offs are, unless `idle_mailbox_maximum_backoff` is longer.
+
 The plots show minutes; each cycle takes 10 seconds. This page is written by a test of `lockstep-engine`; after a change of
 the rules run it with `LOCKSTEP_WRITE_DOCS=1`.
 ";

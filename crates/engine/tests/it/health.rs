@@ -1,7 +1,7 @@
 //! What faults do to a lane.
 
 use lockstep_engine::health::{Health, Settings, Verdict, judge};
-use lockstep_model::fault::{FaultClass, FaultScope};
+use lockstep_model::fault::{Fault, FaultClass, FaultScope};
 
 use crate::values::{fault, minutes, seconds};
 
@@ -60,4 +60,23 @@ fn a_servers_wish_lengthens_the_pause() {
     let throttled = fault(FaultScope::Profile, FaultClass::Throttled).after(seconds(20));
     let expected = Verdict::Postpone { after: seconds(20), failures: 0 };
     assert_eq!(judge(Some(&throttled), Health::default(), &Settings::default(), 1.0), expected);
+}
+
+/// N8: a time-out and another transient fault have their own pauses, exact and without jitter; an outage of the server is
+/// spread.
+#[test]
+fn n8_pauses_are_as_set() {
+    let settings = Settings { max_transient: 10, backoff: seconds(33), on_timeout: seconds(77) };
+    let postponed = |fault: &Fault, jitter| match judge(Some(fault), Health::default(), &settings, jitter) {
+        Verdict::Postpone { after, .. } => after,
+        verdict => panic!("{verdict:?}"),
+    };
+    let slow = Fault::new(FaultScope::Mailbox, FaultClass::Transient, "TimedOut", "no answer");
+    let busy = fault(FaultScope::Mailbox, FaultClass::Transient);
+    for jitter in [0.0, 0.5, 1.0] {
+        assert_eq!(postponed(&slow, jitter), seconds(77));
+        assert_eq!(postponed(&busy, jitter), seconds(33));
+    }
+    let outage = fault(FaultScope::Profile, FaultClass::Unreachable);
+    assert!(postponed(&outage, 1.0) < seconds(33));
 }
