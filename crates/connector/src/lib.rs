@@ -13,6 +13,7 @@ pub mod fingerprint;
 #[cfg(feature = "contract")]
 pub mod memory;
 pub mod net;
+pub mod probe;
 pub mod registry;
 pub mod send;
 pub mod session;
@@ -22,6 +23,7 @@ pub use deadline::Deadline;
 pub use delta::{Delta, Known, Limits, RemoteHead};
 pub use descriptor::Descriptor;
 pub use net::{address::AddressRules, tls::TlsTrust};
+pub use probe::{Probe, ProbeStep};
 pub use registry::Registry;
 pub use send::{Envelope, PointOfNoReturn, RecipientReply, SendReceipt};
-pub use session::{BodyReader, Connector, Session, Target};
+pub use session::{BodyReader, Connector, HeaderBlocks, Session, Target};

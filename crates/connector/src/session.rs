@@ -15,6 +15,7 @@ use crate::{
     deadline::Deadline,
     delta::{Delta, Known, Limits, RemoteHead},
     descriptor::Descriptor,
+    probe::Probe,
     send::{Envelope, PointOfNoReturn, SendReceipt},
 };
 
@@ -33,6 +34,27 @@ pub struct Target {
 /// (or dropping the session) is the reader's duty: a session serves one reader at a time.
 pub type BodyReader<'s> = Pin<Box<dyn AsyncRead + Send + 's>>;
 
+/// What a session answered to a question for headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderBlocks {
+    /// The blocks in the order asked for, each with the empty line that ends it, or why the server does not show this
+    /// one: a fault of scope `item`, and of class `gone` only where the listing does not have it. Where the session
+    /// broke, they end before the first item that was not answered.
+    pub blocks: Vec<Result<Vec<u8>, Fault>>,
+    /// What ended the session before all of them were answered.
+    pub broken: Option<Fault>,
+}
+
+impl HeaderBlocks {
+    /// All of them.
+    ///
+    /// # Errors
+    /// What ended the session.
+    pub fn whole(self) -> Result<Vec<Result<Vec<u8>, Fault>>, Fault> {
+        self.broken.map_or(Ok(self.blocks), Err)
+    }
+}
+
 /// A protocol.
 #[async_trait]
 pub trait Connector: Send + Sync {
@@ -45,6 +67,13 @@ pub trait Connector: Send + Sync {
     /// Scope `profile` for whatever happens before the server has greeted us over the wanted protection; scope
     /// `mailbox` for whatever concerns the account.
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault>;
+
+    /// Looks at a server without logging in: connects, protects as the endpoint says, hears the greeting, asks what it
+    /// can do, and takes its leave.
+    async fn probe(&self, endpoint: &Endpoint, patience: std::time::Duration, deadline: &Deadline) -> Probe {
+        let _ = (endpoint, patience, deadline);
+        Probe::default().ended(Err(unsupported("this protocol cannot look at a server without an account")))
+    }
 }
 
 /// One open connection. Calls are made one after the other; every call is bounded by the deadline and by the
@@ -62,9 +91,11 @@ pub trait Session: Send {
         deadline: &Deadline,
     ) -> Result<Delta, Fault>;
 
-    /// The header blocks of these items, each with the empty line that ends it, in the order asked for. `None` where
-    /// the item has gone meanwhile. Bounded: each block at most 256 KiB, the rest is dropped.
-    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault>;
+    /// The header blocks of these items. Bounded: each block at most 256 KiB, the rest is dropped.
+    ///
+    /// # Errors
+    /// What ended the session before it was asked for any of them; after that it is [`HeaderBlocks::broken`].
+    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<HeaderBlocks, Fault>;
 
     /// The whole message, streamed.
     ///

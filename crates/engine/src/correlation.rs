@@ -1,4 +1,5 @@
-//! Which earlier email a message answers: what In-Reply-To names, else what References name.
+//! Which earlier email a message answers: what In-Reply-To names, else what References name, else the one whose
+//! tracking token stands in the subject.
 
 use lockstep_model::{email::CorrelationMethod, id::EmailId};
 
@@ -69,4 +70,36 @@ pub fn correlate(headers: &Headers<'_>, found: &[(String, EmailId)]) -> Option<C
         .iter()
         .find_map(|key| found.iter().filter(|(id, _)| id == key).map(|(_, email)| *email).min())
         .map(|email| Correlated { email, method: CorrelationMethod::InReplyTo })
+}
+
+/// An email that was sent with the tracking token a subject holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokened<'a> {
+    /// The email.
+    pub email: EmailId,
+    /// Keys of the addresses in its From, To, Cc and Bcc.
+    pub parties: &'a [String],
+    /// Key of the address it was sent from.
+    pub from: &'a str,
+}
+
+/// Whom a message with a token comes from and goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Route<'a> {
+    /// Key of its author's address.
+    pub author: Option<&'a str>,
+    /// Keys of the addresses it goes to: To, Cc, Bcc, and the mailbox it was found in.
+    pub to: &'a [String],
+}
+
+/// The email whose token a message carries. Anybody can write a token, and numbers repeat when their counter starts
+/// again; so an email counts only if the message has to do with it: it goes to whoever sent that email, or comes from
+/// somebody who had a part in it. `found` is newest first, and the newest such email is taken.
+pub fn by_token(found: &[Tokened<'_>], route: &Route<'_>) -> Option<Correlated> {
+    let related = |earlier: &&Tokened<'_>| {
+        route.to.iter().any(|key| key == earlier.from)
+            || route.author.is_some_and(|author| earlier.parties.iter().any(|key| key == author))
+    };
+    let email = found.iter().find(related)?.email;
+    Some(Correlated { email, method: CorrelationMethod::TrackingToken })
 }

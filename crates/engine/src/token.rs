@@ -72,6 +72,11 @@ impl Shape {
 pub struct Token(String);
 
 impl Token {
+    /// A token that was given before, whatever tokens look like now.
+    pub fn kept(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -82,6 +87,16 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A subject without the tokens of this shape at its end: an answer carries that of what it answers, and gets its own.
+pub fn without(subject: &str, shape: &Shape) -> String {
+    let mut bare = subject.trim_end();
+    while let Some(token) = find(bare, shape) {
+        let Some(rest) = bare.strip_suffix(token.as_str()) else { break };
+        bare = rest.trim_end();
+    }
+    bare.to_owned()
 }
 
 /// The subject with its token at the end, at most `limit` characters: the subject is cut first, and a token that is

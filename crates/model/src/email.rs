@@ -150,6 +150,8 @@ words! {
         None = "none",
         /// It names the earlier email's Message-ID.
         InReplyTo = "in-reply-to",
+        /// Its subject holds the earlier email's tracking token.
+        TrackingToken = "tracking-token",
     }
 }
 

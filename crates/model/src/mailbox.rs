@@ -76,6 +76,8 @@ words! {
         None = "none",
         /// By Lockstep.
         ServerSide = "server-side",
+        /// Incoming only: a rule on the server forwards everything to a forward mailbox.
+        ForwardMailbox = "forward-mailbox",
     }
 }
 
@@ -155,11 +157,11 @@ pub struct Mailbox {
     pub id: MailboxId,
     /// The profile that tells how to reach its server.
     pub profile: ProfileId,
-    /// Whose it is.
-    pub owner: Owner,
+    /// Whose it is; nobody's where it is a forward mailbox.
+    pub owner: Option<Owner>,
     /// Its address as written.
     pub address: String,
-    /// Processed messages are deleted on the server (queue mailboxes only).
+    /// Processed messages are deleted on the server (not from users' mailboxes).
     pub delete_after_processing: bool,
 }
 
@@ -171,6 +173,11 @@ impl Account {
     /// The one account of a profile.
     pub fn of_profile() -> Self {
         Self("profile".to_owned())
+    }
+
+    /// The one account with which a profile's mailboxes send, where it is not the one they read with.
+    pub fn of_outgoing() -> Self {
+        Self("profile-outgoing".to_owned())
     }
 
     /// The account of one mailbox.

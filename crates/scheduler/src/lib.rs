@@ -6,6 +6,7 @@
 pub mod capacity;
 pub mod config;
 pub mod metrics;
+pub mod outage;
 pub mod reports;
 pub mod sequencer;
 pub mod sweep;

@@ -128,3 +128,5 @@ INSERT INTO security_role_fields (role_id, record_kind, field, may_read, may_wri
 INSERT INTO secured_fields (record_kind, field) VALUES ('contact', 'address');
 INSERT INTO user_security_roles (user_id, role_id) SELECT id, '01930000-0000-7000-8000-000000000101' FROM users LIMIT 1;
 INSERT INTO team_security_roles (team_id, role_id) VALUES ('01930000-0000-7000-8000-000000000100', '01930000-0000-7000-8000-000000000101');
+
+INSERT INTO alert_dismissals (alert_id, user_id, occurrences) VALUES ('01930000-0000-7000-8000-0000000000a0', '01930000-0000-7000-8000-000000000010', 3);

@@ -9,10 +9,11 @@ use lockstep_model::{
     fault::Fault,
     id::{EmailId, MailboxId, RunId},
 };
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, Tx,
+    Error, Result, Tx, audit,
     contents::ContentDigest,
     emails::sending::may_become,
     error::word,
@@ -217,6 +218,36 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
         return Ok(false);
     }
     set_status(tx, email, state.status()).await?;
+    Ok(true)
+}
+
+/// Sends an email whose outcome was lost once more, where its profile says so, as long as attempts are left: whoever has
+/// accepted is not sent to again, others may get it twice. `attempts` is the most there are, `after` the pause. Returns
+/// whether it waits for another attempt now.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn resend_unknown(tx: &mut Tx, email: EmailId, attempts: u32, after: Duration) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* deliveries::resend_unknown */ UPDATE deliveries AS d SET state = 'retry', due_at = $3, claimed_until = NULL,
+             claims = 0, run_id = NULL, updated_at = $2
+         FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
+         WHERE d.email_id = $1 AND d.state = 'unknown' AND d.attempt < $4
+           AND m.id = d.mailbox_id AND p.resend_unknown",
+        email.0,
+        now,
+        now + after,
+        i32::try_from(attempts).unwrap_or(i32::MAX),
+    )
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::note(tx, "profile policy", "delivery-resolved", "email", Some(email.0), json!({ "decision": "send-again" }))
+        .await?;
+    set_status(tx, email, EmailStatus::PendingSend).await?;
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ use lockstep_model::{
 };
 use secrecy::SecretString;
 
-use crate::{Error, Result, Store, Tx, error::word};
+use crate::{Error, Result, Store, Tx, error::word, profiles};
 
 /// Brings the lanes of these mailboxes in line with their records and raises version *and* generation: whoever is at
 /// work is fenced at its next page, whatever is queued is stale. Enabling, disabling, a change of profile,
@@ -434,6 +434,59 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
     let own = OwnAccount { login: r.outgoing_login, sealed_secret: r.sealed_outgoing_secret };
     let outgoing = (!r.same_settings_for_outgoing).then_some(own);
     Ok(Some((mailbox, Access { profile, account, slot_opened, verbose, login, sealed_secret, sealed_for, outgoing })))
+}
+
+/// How to reach a profile's servers without a mailbox: with the profile's own account, where it has one. Connections
+/// are counted under that account, of which a profile whose mailboxes have their own makes no other use.
+///
+/// # Errors
+/// [`Error::Unavailable`], or [`Error::Unreadable`].
+pub async fn profile_access(tx: &mut Tx, profile: ProfileId) -> Result<Option<Access>> {
+    let Some(record) = profiles::get(tx, profile).await? else { return Ok(None) };
+    let row = sqlx::query!(
+        "/* lanes::profile_access */ SELECT slot_opened_at, sealed_secret, sealed_outgoing_secret
+         FROM email_server_profiles WHERE id = $1",
+        profile.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let endpoint = |protocol: &str, host: &str, port: i32, tls: &str, auth: &str| -> Result<Endpoint> {
+        Ok(Endpoint {
+            protocol: protocol_name(profile, protocol)?,
+            host: host.to_owned(),
+            port: u16::try_from(port).unwrap_or(0),
+            tls: tls_mode(profile, tls)?,
+            auth: auth_method(profile, auth)?,
+        })
+    };
+    let r = &record;
+    let incoming =
+        endpoint(&r.incoming_protocol, &r.incoming_host, r.incoming_port, &r.incoming_tls, &r.incoming_auth)?;
+    let outgoing =
+        endpoint(&r.outgoing_protocol, &r.outgoing_host, r.outgoing_port, &r.outgoing_tls, &r.outgoing_auth)?;
+    let by_profile = record.credentials == "profile";
+    let own = OwnAccount { login: record.outgoing_login, sealed_secret: row.sealed_outgoing_secret };
+    Ok(Some(Access {
+        profile: Profile {
+            id: profile,
+            name: record.name,
+            incoming,
+            outgoing,
+            credentials: if by_profile { CredentialSource::Profile } else { CredentialSource::Mailbox },
+            max_connections: record.max_connections.unsigned_abs(),
+            max_in_flight: record.max_in_flight.unsigned_abs(),
+            request_timeout: Duration::from_millis(u64::from(record.request_timeout_ms.unsigned_abs())),
+            min_polling_interval: Duration::from_secs(u64::from(record.min_polling_minutes.unsigned_abs()) * 60),
+            process_emails_from: record.process_emails_from,
+        },
+        account: Account::of_profile(),
+        slot_opened: row.slot_opened_at.is_some(),
+        verbose: false,
+        login: record.login.filter(|_| by_profile),
+        sealed_secret: row.sealed_secret.filter(|_| by_profile),
+        sealed_for: profile_identity(profile),
+        outgoing: (!record.same_settings_for_outgoing).then_some(own),
+    }))
 }
 
 fn protocol_name(profile: ProfileId, name: &str) -> Result<ProtocolName> {

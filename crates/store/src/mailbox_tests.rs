@@ -1,6 +1,9 @@
 //! What a test of a mailbox came to, and what follows: the workload is enabled, or its owner hears why not.
 
-use lockstep_model::{fault::Fault, id::MailboxId};
+use lockstep_model::{
+    fault::Fault,
+    id::{MailboxId, ProfileId},
+};
 use serde_json::json;
 
 use crate::{
@@ -12,6 +15,9 @@ use crate::{
 
 /// Code of the news that a mailbox works, and in which directions.
 const CONNECTED: &str = "MailboxConnected";
+
+/// Code of the alert by which whoever answers for a profile hears of its mailboxes' failed tests.
+const TEST_FAILED: &str = "MailboxTestFailed";
 
 /// Result of the test of one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +82,7 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
         "/* mailbox_tests::record */ UPDATE mailboxes SET incoming_test = $2, outgoing_test = $3,
              incoming_enabled = ($2 = 'success'), outgoing_enabled = ($3 = 'success'), tested_at = $4, updated_at = $4,
              version = version + 1
-         WHERE id = $1 RETURNING version, address",
+         WHERE id = $1 RETURNING version, address, profile_id",
         mailbox.0,
         incoming.word(),
         outgoing.word(),
@@ -84,7 +90,8 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
     )
     .fetch_optional(tx.connection())
     .await?;
-    let Some((version, address)) = row.map(|row| (row.version, row.address)) else { return Ok(()) };
+    let Some(row) = row else { return Ok(()) };
+    let (version, address) = (row.version, row.address);
     let mut fields = vec!["incoming_test", "outgoing_test", "incoming_enabled", "outgoing_enabled", "tested_at"];
     if *incoming == Tested::Works && start_now(tx, mailbox).await? {
         fields.push("process_email_from");
@@ -99,6 +106,9 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
             alerts::resolve_part(tx, mailbox, part).await?;
         }
     }
+    if let Some(profile) = row.profile_id {
+        tell_profile(tx, ProfileId(profile), &address, incoming, outgoing).await?;
+    }
     let working = [("incoming", incoming), ("outgoing", outgoing)].into_iter().filter(|(_, t)| **t == Tested::Works);
     let working: Vec<_> = working.map(|(method, _)| method).collect();
     let subject = Subject::Mailbox(mailbox);
@@ -109,4 +119,33 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
         alerts::raise(tx, CONNECTED, Severity::Information, subject, parameters).await?;
     }
     lanes::realign(tx, &[mailbox]).await
+}
+
+/// One alert for the profile, as long as the last test of one of its mailboxes has failed.
+async fn tell_profile(
+    tx: &mut Tx,
+    profile: ProfileId,
+    address: &str,
+    incoming: &Tested,
+    outgoing: &Tested,
+) -> Result<()> {
+    let failing = sqlx::query_scalar!(
+        "/* mailbox_tests::tell_profile */ SELECT count(*) AS \"count!\" FROM mailboxes
+         WHERE profile_id = $1 AND active AND 'failure' IN (incoming_test, outgoing_test)",
+        profile.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let fault = [incoming, outgoing].into_iter().find_map(|tested| match tested {
+        Tested::Fails(fault) => Some(fault),
+        _ => None,
+    });
+    let subject = Subject::Profile(profile);
+    if failing == 0 {
+        alerts::resolve(tx, TEST_FAILED, subject).await?;
+    } else if let Some(fault) = fault {
+        let parameters = json!({ "mailboxes": failing, "address": address, "message": fault.message });
+        alerts::raise(tx, TEST_FAILED, Severity::Error, subject, parameters).await?;
+    }
+    Ok(())
 }

@@ -68,6 +68,14 @@ pub struct Organisation {
     pub ignore_reply_headers: bool,
     /// The queue whose mailbox sends what the installation itself has to say.
     pub notification_queue_id: Option<Uuid>,
+    /// Alerts of the level error are shown.
+    pub alert_errors: bool,
+    /// Alerts of the level warning are shown.
+    pub alert_warnings: bool,
+    /// Alerts of the level information are shown.
+    pub alert_information: bool,
+    /// Faults of a profile are told to the owners of its mailboxes too.
+    pub notify_mailbox_owner: bool,
     /// `server-side-synchronization` or `email-router`: with the router nothing is read or sent from here.
     pub process_email_using: String,
     /// The security role that each new user is given.
@@ -118,7 +126,8 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
              use_correlation, only_receiving_mailbox_accepts, internal_email_twice, unresolve_multiple_recipients,
              resolve_all_alike, queue_items_for_recipients, queue_items_for_receiving, queue_items_for_known, auto_create_people,
              allow_unresolved_recipients, use_tracking_tokens, token_prefix, token_base, token_user_digits,
-             token_counter_digits, ignore_reply_headers, notification_queue_id, process_email_using,
+             token_counter_digits, ignore_reply_headers, notification_queue_id, alert_errors,
+             alert_warnings, alert_information, notify_mailbox_owner, process_email_using,
              default_security_role_id, version, created_at, updated_at
          FROM organisations",
     )
@@ -181,6 +190,7 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     .fetch_one(tx.connection())
     .await?;
     save_sending(tx, organisation).await?;
+    save_alerts(tx, organisation).await?;
     if fields.contains(&"process_email_using") {
         sqlx::query!(
             "/* organisations::save */ UPDATE organisations SET process_email_using = $2 WHERE id = $1",
@@ -219,6 +229,23 @@ async fn save_sending(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
         organisation.token_counter_digits,
         organisation.ignore_reply_headers,
         organisation.notification_queue_id,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The part about who is shown which alerts.
+async fn save_alerts(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
+    sqlx::query!(
+        "/* organisations::save_alerts */ UPDATE organisations SET alert_errors = $2, alert_warnings = $3,
+             alert_information = $4, notify_mailbox_owner = $5
+         WHERE id = $1",
+        organisation.id,
+        organisation.alert_errors,
+        organisation.alert_warnings,
+        organisation.alert_information,
+        organisation.notify_mailbox_owner,
     )
     .execute(tx.connection())
     .await?;

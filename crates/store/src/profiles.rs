@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_model::id::{MailboxId, ProfileId};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -62,6 +63,20 @@ pub struct ProfileRecord {
     pub active: bool,
     /// New mailboxes get this profile.
     pub is_default: bool,
+    /// Mailboxes send with the account they read with.
+    pub same_settings_for_outgoing: bool,
+    /// Account name all mailboxes send with, where that is another one.
+    pub outgoing_login: Option<String>,
+    /// Whether a password is stored for it.
+    pub outgoing_password_set: bool,
+    /// An email whose outcome was lost is sent again by itself.
+    pub resend_unknown: bool,
+    /// Who answers for it.
+    pub owner_user_id: Option<Uuid>,
+    /// The owner is told by email when most mailboxes fail.
+    pub send_alert_email: bool,
+    /// What the last test of its servers came to.
+    pub last_test: Option<Value>,
     /// When the server is tried again after failures of many mailboxes.
     pub breaker_open_until: Option<DateTime<Utc>>,
     /// Raised by every write.
@@ -145,6 +160,7 @@ pub async fn create(tx: &mut Tx, profile: &ProfileRecord, secret: &SecretChange,
     )
     .execute(tx.connection())
     .await?;
+    save_sending(tx, profile).await?;
     let written =
         Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await
@@ -174,6 +190,8 @@ async fn select(tx: &mut Tx, id: Option<Uuid>, after: Option<Uuid>, limit: i64) 
              outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth,
              credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", max_connections, max_in_flight,
              request_timeout_ms, min_polling_minutes, process_emails_from, encoding_code_page, active, is_default,
+             same_settings_for_outgoing, outgoing_login, sealed_outgoing_secret IS NOT NULL AS \"outgoing_password_set!\",
+             resend_unknown, owner_user_id, send_alert_email, last_test,
              breaker_open_until, version, created_at, updated_at
          FROM email_server_profiles
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
@@ -271,9 +289,10 @@ pub async fn save(
     )
     .fetch_one(tx.connection())
     .await?;
+    save_sending(tx, profile).await?;
     let written = Written { kind: "email-server-profile", id: profile.id, change: Change::Updated, fields, version };
     audit::record(tx, actor, written).await?;
-    if fields.iter().any(|field| !matches!(*field, "name" | "description" | "is_default")) {
+    if fields.iter().any(|field| !CONCERNS_NO_RUN.contains(field)) {
         let used_by = sqlx::query_scalar!(
             "/* profiles::save */ SELECT id FROM mailboxes WHERE profile_id = $1 ORDER BY id FOR UPDATE",
             profile.id,
@@ -284,6 +303,57 @@ pub async fn save(
         lanes::realign(tx, &used_by.into_iter().map(MailboxId).collect::<Vec<_>>()).await?;
     }
     Ok(version)
+}
+
+/// Fields a run never reads: changing one of them disturbs nobody.
+const CONCERNS_NO_RUN: &[&str] =
+    &["name", "description", "is_default", "owner_user_id", "send_alert_email", "resend_unknown"];
+
+/// The part about sending, and about who is told.
+async fn save_sending(tx: &mut Tx, profile: &ProfileRecord) -> Result<()> {
+    sqlx::query!(
+        "/* profiles::save_sending */ UPDATE email_server_profiles SET same_settings_for_outgoing = $2,
+             outgoing_login = $3, resend_unknown = $4, owner_user_id = $5, send_alert_email = $6
+         WHERE id = $1",
+        profile.id,
+        profile.same_settings_for_outgoing,
+        profile.outgoing_login,
+        profile.resend_unknown,
+        profile.owner_user_id,
+        profile.send_alert_email,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Writes the password a profile's mailboxes send with; its record is written in the same transaction.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn set_outgoing_secret(tx: &mut Tx, id: ProfileId, secret: &SecretChange) -> Result<()> {
+    let (keep, sealed) = secret.parts();
+    sqlx::query!(
+        "/* profiles::set_outgoing_secret */ UPDATE email_server_profiles
+         SET sealed_outgoing_secret = CASE WHEN $2 THEN sealed_outgoing_secret ELSE $3 END WHERE id = $1",
+        id.0,
+        keep,
+        sealed,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Notes what a test of its servers came to. It changes nothing for anybody at work, so no version is raised.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn note_test(tx: &mut Tx, id: ProfileId, result: &Value) -> Result<()> {
+    sqlx::query!("/* profiles::note_test */ UPDATE email_server_profiles SET last_test = $2 WHERE id = $1", id.0, result)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 /// Takes the default flag from the profile that has it, unless that is `id`.

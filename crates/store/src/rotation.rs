@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Result, Store, Tx, audit,
-    lanes::{mailbox_identity, profile_identity},
+    lanes::{mailbox_identity, outgoing_identity, profile_identity},
     vault::SealError,
     webhooks::secret_identity,
 };
@@ -30,6 +30,8 @@ pub async fn usage(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
     let rows = sqlx::query!(
         "/* rotation::usage */ WITH sealed AS (
              SELECT sealed_secret AS s FROM email_server_profiles WHERE length(sealed_secret) > 2
+             UNION ALL SELECT sealed_outgoing_secret FROM email_server_profiles
+                 WHERE length(sealed_outgoing_secret) > 2
              UNION ALL SELECT sealed_secret FROM mailboxes WHERE length(sealed_secret) > 2
              UNION ALL SELECT sealed_secret FROM webhook_endpoints WHERE length(sealed_secret) > 2
              UNION ALL SELECT previous_sealed_secret FROM webhook_endpoints WHERE length(previous_sealed_secret) > 2)
@@ -74,6 +76,8 @@ pub async fn rotate(store: &Store, actor: &str) -> Result<Rotation> {
 #[derive(Clone, Copy)]
 enum Place {
     Profile,
+    /// The one its mailboxes send with.
+    ProfileOutgoing,
     Mailbox,
     Webhook,
     /// The one before, which still signs for a day.
@@ -84,6 +88,7 @@ impl Place {
     fn of(name: &str) -> Option<Self> {
         match name {
             "email-server-profile" => Some(Self::Profile),
+            "email-server-profile-outgoing" => Some(Self::ProfileOutgoing),
             "mailbox" => Some(Self::Mailbox),
             "webhook-endpoint" => Some(Self::Webhook),
             "webhook-endpoint-before" => Some(Self::WebhookBefore),
@@ -107,6 +112,7 @@ async fn sealed_by_others(
     let rows = sqlx::query!(
         "/* rotation::sealed_by_others */ SELECT place AS \"place!\", id AS \"id!\", secret AS \"secret!\"
          FROM (SELECT 'email-server-profile' AS place, id, sealed_secret AS secret FROM email_server_profiles
+               UNION ALL SELECT 'email-server-profile-outgoing', id, sealed_outgoing_secret FROM email_server_profiles
                UNION ALL SELECT 'mailbox', id, sealed_secret FROM mailboxes
                UNION ALL SELECT 'webhook-endpoint', id, sealed_secret FROM webhook_endpoints
                UNION ALL SELECT 'webhook-endpoint-before', id, previous_sealed_secret FROM webhook_endpoints) AS s
@@ -132,6 +138,7 @@ impl Sealed {
     fn identity(&self) -> String {
         match self.place {
             Place::Profile => profile_identity(self.id.into()),
+            Place::ProfileOutgoing => outgoing_identity(self.id.into()),
             Place::Mailbox => mailbox_identity(self.id.into()),
             Place::Webhook | Place::WebhookBefore => secret_identity(self.id.into()),
         }
@@ -148,6 +155,15 @@ impl Sealed {
         let done = match self.place {
             Place::Profile => sqlx::query!(
                 "/* rotation::replace */ UPDATE email_server_profiles SET sealed_secret = $3 WHERE id = $1 AND sealed_secret = $2",
+                id,
+                old,
+                anew,
+            )
+            .execute(tx.connection())
+            .await?,
+            Place::ProfileOutgoing => sqlx::query!(
+                "/* rotation::replace */ UPDATE email_server_profiles SET sealed_outgoing_secret = $3
+                 WHERE id = $1 AND sealed_outgoing_secret = $2",
                 id,
                 old,
                 anew,
@@ -181,4 +197,44 @@ impl Sealed {
         };
         Ok(done.rows_affected())
     }
+}
+
+/// Whether the secrets under one key can be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The id of the key that has sealed them.
+    pub key: String,
+    /// How many there are.
+    pub secrets: i64,
+    /// What became of opening one of them.
+    pub opened: std::result::Result<(), SealError>,
+}
+
+/// Opens one stored secret of each key.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn trial(store: &Store) -> Result<Vec<Trial>> {
+    let mut tx = store.begin().await?;
+    let rows = sqlx::query!(
+        "/* rotation::trial */ WITH sealed AS (
+             SELECT 'email-server-profile' AS place, id, sealed_secret AS s FROM email_server_profiles
+             UNION ALL SELECT 'email-server-profile-outgoing', id, sealed_outgoing_secret FROM email_server_profiles
+             UNION ALL SELECT 'mailbox', id, sealed_secret FROM mailboxes
+             UNION ALL SELECT 'webhook-endpoint', id, sealed_secret FROM webhook_endpoints
+             UNION ALL SELECT 'webhook-endpoint-before', id, previous_sealed_secret FROM webhook_endpoints)
+         SELECT DISTINCT ON (key) key AS \"key!\", place AS \"place!\", id AS \"id!\", s AS \"secret!\",
+             count(*) OVER (PARTITION BY key) AS \"secrets!\"
+         FROM (SELECT *, encode(substring(s FROM 3 FOR get_byte(s, 1)), 'escape') AS key
+               FROM sealed WHERE length(s) > 2) AS named
+         ORDER BY key, place, id",
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let tried = rows.into_iter().filter_map(|row| {
+        let sealed = Sealed { place: Place::of(&row.place)?, id: row.id, secret: row.secret };
+        let opened = store.vault().open(&sealed.identity(), &sealed.secret).map(|_| ());
+        Some(Trial { key: row.key, secrets: row.secrets, opened })
+    });
+    Ok(tried.collect())
 }

@@ -25,7 +25,7 @@ pub struct Config {
     pub send_backoff_s: u64,
     /// Pause before a failed item is fetched again, in seconds.
     pub item_backoff_s: u64,
-    /// Attempts at an item before it is left in quarantine.
+    /// Attempts at an item, the first included, before it is left in quarantine.
     pub max_item_attempts: u32,
 }
 
@@ -40,7 +40,7 @@ impl Default for Config {
             claim_lifetime_ms: 60_000,
             send_backoff_s: Schedule::OUTGOING.base.as_secs(),
             item_backoff_s: 900,
-            max_item_attempts: 5,
+            max_item_attempts: 6,
         }
     }
 }

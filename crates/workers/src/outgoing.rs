@@ -4,5 +4,6 @@ mod compose;
 mod gate;
 mod handler;
 mod send;
+mod told;
 
 pub use handler::Handler;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lockstep_queue::{BatchOptions, consume_batches};
-use lockstep_scheduler::{Context as Scheduler, Metrics, capacity, reports::Fold, sequencer, sweep, tick, wake};
+use lockstep_scheduler::{Context as Scheduler, Metrics, capacity, outage, reports::Fold, sequencer, sweep, tick, wake};
 use lockstep_service::{CommonConfig, Context, Failure};
 use lockstep_wire::{CycleReport, Role};
 use tokio::sync::Notify;
@@ -65,6 +65,7 @@ impl RoleSettings for SchedulerSettings {
             base.task("tick", tick::run(scheduler.clone(), wake, soft.clone()));
             base.task("sequencer", sequencer::run(scheduler.clone(), soft.clone()));
             base.task("capacity", capacity::run(scheduler.clone(), soft.clone()));
+            base.task("outage", outage::run(scheduler.clone(), soft.clone()));
             base.task("sweep", sweep::run(scheduler.clone(), soft));
             let options = BatchOptions {
                 max: scheduler.config.reports_per_fold,

@@ -89,13 +89,13 @@ impl Conversation {
         Ok(Some(found))
     }
 
-    /// Hands the header of each message to `take`, with its place in `numbers`; `None` for one that the server will
-    /// not show. Not always in order.
+    /// Hands the header of each message to `take`, with its place in `numbers`, or why the server will not show it.
+    /// Not always in order.
     pub(crate) async fn headers(
         &mut self,
         numbers: &[u64],
         deadline: &Deadline,
-        mut take: impl FnMut(usize, Option<Vec<u8>>) + Send,
+        mut take: impl FnMut(usize, Result<Vec<u8>, Fault>) + Send,
     ) -> Result<(), Fault> {
         let size = if self.capabilities.pipelining { WINDOW } else { 1 };
         for (window, numbers) in numbers.chunks(size).enumerate() {
@@ -109,7 +109,7 @@ impl Conversation {
                 for at in 0..numbers.len() {
                     let reply = self.wire.reply(deadline).await?;
                     if reply.is_ok() {
-                        take(first + at, Some(self.wire.header(deadline).await?));
+                        take(first + at, Ok(self.wire.header(deadline).await?));
                     } else {
                         fatal = fatal.or_else(|| self.by_code(&reply));
                         refused.push(at);
@@ -129,12 +129,16 @@ impl Conversation {
     }
 
     /// The header by way of the whole message, for servers without `TOP`.
-    async fn header_of_whole(&mut self, number: u64, deadline: &Deadline) -> Result<Option<Vec<u8>>, Fault> {
+    async fn header_of_whole(
+        &mut self,
+        number: u64,
+        deadline: &Deadline,
+    ) -> Result<Result<Vec<u8>, Fault>, Fault> {
         let reply = self.wire.ask(Command::Retr(number), deadline).await?;
         if reply.is_ok() {
-            return self.wire.header(deadline).await.map(Some);
+            return self.wire.header(deadline).await.map(Ok);
         }
-        self.by_code(&reply).map_or(Ok(None), Err)
+        self.by_code(&reply).map_or_else(|| Ok(Err(unavailable(&reply))), Err)
     }
 
     /// The whole message, streamed.
@@ -148,8 +152,7 @@ impl Conversation {
             return Ok(self.wire.body(deadline));
         }
         // Whatever its code says: it was this message that was asked for, and the others may be had.
-        let message = format!("the server will not give this message: {}", reply.words());
-        Err(fault::item(FaultClass::Transient, "ItemUnavailable", message))
+        Err(unavailable(&reply))
     }
 
     /// Marks messages deleted. Answers with those that the server refused, and what it said to the last of them.
@@ -213,6 +216,12 @@ impl Conversation {
             fault::mailbox(FaultClass::Transient, "ListingRefused", message)
         })
     }
+}
+
+/// The server lists a message and refuses to hand it over. That it is gone, only a listing tells.
+fn unavailable(reply: &Reply) -> Fault {
+    let message = format!("the server refused to hand over a message that it lists: {}", reply.words());
+    fault::item(FaultClass::Transient, "ItemUnavailable", message)
 }
 
 /// How much of a listing has been seen.

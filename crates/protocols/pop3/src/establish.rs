@@ -101,6 +101,6 @@ async fn capa(wire: &mut Wire, deadline: &Deadline) -> Result<Capabilities, Faul
     Ok(capabilities)
 }
 
-fn not_secure(why: &str) -> Fault {
+pub(crate) fn not_secure(why: &str) -> Fault {
     fault::profile(FaultClass::Unreachable, "SecureConnectionFailed", why)
 }

@@ -14,9 +14,10 @@
 //! the next session, where those that did take effect are simply not listed.
 
 use async_trait::async_trait;
-use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Session, Target, TlsTrust};
+use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Probe, Session, Target, TlsTrust};
 use lockstep_model::{
     fault::Fault,
+    profile::Endpoint,
     protocol::{Capabilities, ProtocolName},
 };
 
@@ -27,6 +28,7 @@ mod conversation;
 mod establish;
 mod fault;
 mod identity;
+mod probe;
 mod pull;
 mod session;
 mod wire;
@@ -73,5 +75,9 @@ impl Connector for Pop3 {
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
         let talk = establish::establish(&self.trust, self.addresses, target, deadline).await?;
         Ok(Box::new(session::Pop3Session::new(talk)))
+    }
+
+    async fn probe(&self, endpoint: &Endpoint, patience: std::time::Duration, deadline: &Deadline) -> Probe {
+        probe::look(&self.trust, self.addresses, endpoint, patience, deadline).await
     }
 }

@@ -13,7 +13,8 @@ use crate::{codec::listing::WEAK_PREFIX, conversation::Conversation, fault, iden
 /// A reset is suspected when more of the listing than this is unknown, in per cent …
 const RESET_SHARE: usize = 80;
 
-/// … and more items than this are known.
+/// … and more items than this are known under keys that are not listed. What is listed under its key and offered once
+/// more, because it is to be judged again, has not lost its identity.
 const RESET_KNOWN: u64 = 20;
 
 /// What is left to hand out.
@@ -46,8 +47,13 @@ impl Backlog {
             new.extend((0..keys.len()).filter(|at| !answers.get(*at).copied().unwrap_or(false)).map(|at| first + at));
         }
         let listed = catalogue.keys().len();
-        let reset = new.len() * 100 > listed * RESET_SHARE && known.count().await? > RESET_KNOWN;
         let mut absent = if catalogue.is_complete() { known.absent(catalogue.keys()).await? } else { Vec::new() };
+        let reset = new.len() * 100 > listed * RESET_SHARE
+            && if catalogue.is_complete() {
+                absent.len() as u64 > RESET_KNOWN
+            } else {
+                known.count().await? > RESET_KNOWN
+            };
         // A message whose key was derived may have got an id of its own meanwhile.
         let derived = absent.iter().any(|key| key.as_bytes().starts_with(WEAK_PREFIX));
         let fingerprints = fingerprints(talk, catalogue, &new, reset || derived, deadline).await?;
@@ -119,8 +125,8 @@ async fn fingerprints(
     if suspicion {
         let others: Vec<usize> = new.iter().copied().filter(|at| catalogue.entry(*at).fingerprint.is_none()).collect();
         let numbers: Vec<u64> = others.iter().map(|at| catalogue.entry(*at).number).collect();
-        let take = |at: usize, header: Option<Vec<u8>>| {
-            found.extend(header.map(|block| (others[at], fingerprint::of_header(&block))));
+        let take = |at: usize, header: Result<Vec<u8>, Fault>| {
+            found.extend(header.ok().map(|block| (others[at], fingerprint::of_header(&block))));
         };
         talk.headers(&numbers, deadline, take).await?;
         found.sort_unstable_by_key(|(at, _)| *at);

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use lockstep_connector::{
-    BodyReader, Deadline, Delta, Envelope, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt, Session,
-    fingerprint, session::unsupported,
+    BodyReader, Deadline, Delta, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt,
+    Session, fingerprint, session::unsupported,
 };
 use lockstep_model::{
     fault::{Fault, FaultClass},
@@ -56,8 +56,8 @@ impl Pop3Session {
         let Contents::Listed(listing) = &self.contents else { return Ok(()) };
         let weak = listing.weak();
         let mut fingerprints = vec![None; weak.len()];
-        let take = |at: usize, header: Option<Vec<u8>>| {
-            fingerprints[at] = header.map(|block| fingerprint::of_header(&block));
+        let take = |at: usize, header: Result<Vec<u8>, Fault>| {
+            fingerprints[at] = header.ok().map(|block| fingerprint::of_header(&block));
         };
         self.talk.headers(&weak, deadline, take).await?;
         if let Contents::Listed(listing) = std::mem::replace(&mut self.contents, Contents::Unread) {
@@ -71,6 +71,11 @@ impl Pop3Session {
         let Contents::Identified(catalogue) = &self.contents else { return None };
         catalogue.find(key).map(|at| catalogue.entry(at).number)
     }
+}
+
+/// Only the listing tells that a message is gone.
+fn not_listed() -> Fault {
+    fault::item(FaultClass::Gone, "ItemGone", "the server does not list this message any more")
 }
 
 #[async_trait]
@@ -103,19 +108,22 @@ impl Session for Pop3Session {
         }
     }
 
-    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<HeaderBlocks, Fault> {
         self.catalogue(deadline).await?;
-        let mut blocks = vec![None; heads.len()];
+        let listed: Vec<Option<u64>> = heads.iter().map(|head| self.number(&head.key)).collect();
+        let absent = |number: &Option<u64>| number.is_none().then(|| Err(not_listed()));
+        let mut answers: Vec<Option<Result<Vec<u8>, Fault>>> = listed.iter().map(absent).collect();
         let (places, numbers): (Vec<usize>, Vec<u64>) =
-            heads.iter().enumerate().filter_map(|(at, head)| Some((at, self.number(&head.key)?))).unzip();
-        self.talk.headers(&numbers, deadline, |at, header| blocks[places[at]] = header).await?;
-        Ok(blocks)
+            listed.iter().enumerate().filter_map(|(at, number)| Some((at, (*number)?))).unzip();
+        let broken = self.talk.headers(&numbers, deadline, |at, header| answers[places[at]] = Some(header)).await.err();
+        let blocks = answers.into_iter().map_while(|answer| answer).collect();
+        Ok(HeaderBlocks { blocks, broken })
     }
 
     async fn fetch(&mut self, head: &RemoteHead, deadline: &Deadline) -> Result<BodyReader<'_>, Fault> {
         self.catalogue(deadline).await?;
         let Some(number) = self.number(&head.key) else {
-            return Err(fault::item(FaultClass::Gone, "ItemGone", "the server does not list this message any more"));
+            return Err(not_listed());
         };
         Ok(Box::pin(self.talk.message(number, deadline).await?))
     }

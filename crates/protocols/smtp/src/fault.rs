@@ -1,7 +1,7 @@
 //! What goes wrong with a submission server, as faults. Every one made here carries the server's words or ours, never
 //! what was sent to it.
 
-use std::io;
+use std::{io, time::Duration};
 
 use lockstep_model::fault::{Fault, FaultClass, FaultScope};
 
@@ -70,6 +70,12 @@ fn of_message(stage: Stage, reply: &Reply, class: FaultClass, words: String) -> 
     if about(2, 2) || (reply.code == 552 && reply.enhanced.is_none()) {
         return Fault::new(FaultScope::Mailbox, class, "ErrorQuotaExceeded", words);
     }
+    if is_storage(reply) {
+        return item("ServerStorageFull");
+    }
+    if reply.enhanced.is_some_and(|code| code.subject == 7) {
+        return item("RefusedByPolicy");
+    }
     match (stage, class) {
         (Stage::Sender, FaultClass::Refused) => item("SenderRefused"),
         (Stage::Sender, _) => item("SenderDeferred"),
@@ -78,15 +84,45 @@ fn of_message(stage: Stage, reply: &Reply, class: FaultClass, words: String) -> 
     }
 }
 
-/// What one recipient was answered. `Err` when the answer concerns the whole conversation.
-pub(crate) fn of_recipient(reply: &Reply) -> Result<Result<(), Fault>, Fault> {
+/// The server's own disk is full (RFC 3463 §3.4: x.3.1).
+fn is_storage(reply: &Reply) -> bool {
+    reply.enhanced.is_some_and(|code| code.subject == 3 && code.detail == 1)
+}
+
+/// The server takes no more recipients with this message (RFC 3463 §3.6: x.5.3; RFC 5321 §4.5.3.1.10, where 552 means
+/// the same as 452).
+fn is_full_envelope(reply: &Reply) -> bool {
+    let told = reply.enhanced.is_some_and(|code| code.subject == 5 && code.detail == 3);
+    told || (matches!(reply.code, 452 | 552) && reply.words().to_ascii_lowercase().contains("too many recipients"))
+}
+
+/// The next transaction takes the rest, and it need not wait for that: this one has taken some.
+const NEXT_ENVELOPE: Duration = Duration::from_secs(1);
+
+/// What one recipient was answered; `accepted` tells whether another one was accepted before. `Err` when the answer
+/// concerns the whole conversation.
+pub(crate) fn of_recipient(reply: &Reply, accepted: bool) -> Result<Result<(), Fault>, Fault> {
     match (reply.code, reply.kind()) {
         (421 | 530, _) | (_, Kind::GoOn) => Err(of_reply(Stage::Sender, reply)),
         (_, Kind::Done) => Ok(Ok(())),
         (_, kind) => {
             let limited = is_rate_limit(reply);
+            let about = |subject, detail| reply.enhanced.is_some_and(|e| e.subject == subject && e.detail == detail);
+            let class = if kind == Kind::No { FaultClass::Refused } else { FaultClass::Transient };
+            if is_full_envelope(reply) {
+                let fault = |class| Fault::new(FaultScope::Item, class, "TooManyRecipients", reply.words());
+                let fault = if accepted {
+                    fault(FaultClass::Throttled).after(NEXT_ENVELOPE)
+                } else {
+                    fault(FaultClass::Transient)
+                };
+                return Ok(Err(fault));
+            }
             let (class, code) = match kind {
                 _ if limited => (FaultClass::Transient, "ErrorSubmissionQuotaExceeded"),
+                _ if about(2, 2) || (reply.code == 552 && reply.enhanced.is_none()) => (class, "RecipientMailboxFull"),
+                _ if is_storage(reply) => (class, "ServerStorageFull"),
+                _ if reply.enhanced.is_some_and(|e| e.subject == 7) => (class, "RefusedByPolicy"),
                 Kind::No => (FaultClass::Refused, "RecipientRefused"),
                 _ => (FaultClass::Transient, "RecipientDeferred"),
             };

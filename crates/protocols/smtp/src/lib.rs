@@ -8,13 +8,15 @@ mod auth;
 pub mod codec;
 mod fault;
 mod link;
+mod probe;
 mod session;
 mod transaction;
 
 use async_trait::async_trait;
-use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Session, TlsTrust, session::Target};
+use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Probe, Session, TlsTrust, session::Target};
 use lockstep_model::{
     fault::Fault,
+    profile::Endpoint,
     protocol::{Capabilities, ProtocolName},
 };
 
@@ -69,5 +71,9 @@ impl Connector for Smtp {
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
         let session = session::open(&self.trust, self.addresses, &self.ehlo_name, target, deadline).await?;
         Ok(Box::new(session))
+    }
+
+    async fn probe(&self, endpoint: &Endpoint, patience: std::time::Duration, deadline: &Deadline) -> Probe {
+        probe::look(&self.trust, self.addresses, &self.ehlo_name, endpoint, patience, deadline).await
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lockstep_connector::{
-    AddressRules, BodyReader, Deadline, Delta, Envelope, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt,
-    Session, TlsTrust,
+    AddressRules, BodyReader, Deadline, Delta, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn, RemoteHead,
+    SendReceipt, Session, TlsTrust,
     net::stream::Stream,
     session::{Target, unsupported},
 };
@@ -95,7 +95,7 @@ impl Session for SmtpSession {
         Err(unsupported(ONLY_SENDS))
     }
 
-    async fn headers(&mut self, _: &[RemoteHead], _: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    async fn headers(&mut self, _: &[RemoteHead], _: &Deadline) -> Result<HeaderBlocks, Fault> {
         Err(unsupported(ONLY_SENDS))
     }
 

@@ -177,7 +177,7 @@ impl Transaction<'_> {
         &mut self,
         recipients: &mut [(Option<Path<'_>>, RecipientReply)],
     ) -> Result<Option<Fault>, Stop> {
-        let mut last_refusal = None;
+        let (mut last_refusal, mut accepted) = (None, false);
         let mut said: Vec<_> =
             recipients.iter_mut().filter_map(|(path, reply)| path.map(|path| (path, reply))).collect();
         let window = if self.offered.pipelining { RECIPIENT_WINDOW } else { 1 };
@@ -186,7 +186,8 @@ impl Transaction<'_> {
             self.link.write(commands.as_bytes(), self.deadline).await?;
             for (_, answer) in window {
                 let reply = self.link.reply(self.deadline).await?;
-                answer.result = fault::of_recipient(&reply)?;
+                answer.result = fault::of_recipient(&reply, accepted)?;
+                accepted |= answer.result.is_ok();
                 if let Err(fault) = &answer.result {
                     last_refusal = Some(fault.clone());
                 }

@@ -5,6 +5,7 @@ mod breaker;
 mod capacity;
 mod fold;
 mod locks;
+mod outage;
 mod rounds;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;

@@ -13,9 +13,49 @@ use crate::{
     audit,
 };
 
+/// The numbers for a sender's next token: the sender's own, from 1, and the message's, from 0. A sender keeps its
+/// number as long as its mailbox lives.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn next_token(tx: &mut Tx, mailbox: MailboxId) -> Result<(u64, u64)> {
+    // An insert that finds the row there would use up a number.
+    let counted = sqlx::query!(
+        "/* sending::next_token */ UPDATE token_counters SET last = last + 1 WHERE mailbox_id = $1
+         RETURNING number, last",
+        mailbox.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    if let Some(row) = counted {
+        return Ok((row.number.unsigned_abs(), row.last.unsigned_abs()));
+    }
+    let row = sqlx::query!(
+        "/* sending::next_token */ INSERT INTO token_counters (mailbox_id) VALUES ($1)
+         ON CONFLICT (mailbox_id) DO UPDATE SET last = token_counters.last + 1 RETURNING number, last",
+        mailbox.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok((row.number.unsigned_abs(), row.last.unsigned_abs()))
+}
+
+/// What a message is sent under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading<'a> {
+    /// The domain its Message-ID is made with.
+    pub sender_domain: &'a str,
+    /// Its subject, with its token.
+    pub subject: &'a str,
+    /// The token, where it has one.
+    pub token: Option<&'a str>,
+}
+
 /// Puts an email that was locked, a draft or one that failed, into Pending Send, to each of these addresses once.
-/// Message-ID and Date are fixed the first time; who has accepted an earlier attempt is not sent to again. Attempts
-/// are counted from one again, because a person has asked anew. Returns the new version, or `None` when every recipient has accepted already.
+/// Message-ID and Date are fixed the first time; who has accepted an earlier attempt is not sent to again. An email that
+/// was changed since is another message, with an id and a date of its own, unless somebody has or may have the first
+/// one. Attempts are counted from one again, because a person has asked anew. Returns the new version, or `None` when
+/// every recipient has accepted already.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -23,24 +63,34 @@ pub async fn request(
     tx: &mut Tx,
     email: &EmailRecord,
     mailbox: MailboxId,
-    sender_domain: &str,
+    heading: &Heading<'_>,
     recipients: &[String],
     actor: &str,
 ) -> Result<Option<i64>> {
     let (id, now) = (EmailId(email.id), tx.now());
-    let message_id = format!("{id}@{sender_domain}");
+    let first = format!("{id}@{}", heading.sender_domain);
+    let another = format!("{}@{}", EmailId::new(), heading.sender_domain);
     let message_id = sqlx::query_scalar!(
         "/* sending::request */ INSERT INTO deliveries
-             (email_id, mailbox_id, state, due_at, message_id, dated_at, created_at, updated_at)
-         VALUES ($1, $2, 'pending', $3, $4, $3, $3, $3)
+             (email_id, mailbox_id, state, due_at, message_id, dated_at, subject, created_at, updated_at)
+         VALUES ($1, $2, 'pending', $3, $4, $3, $5, $3, $3)
          ON CONFLICT (email_id) DO UPDATE SET mailbox_id = EXCLUDED.mailbox_id, state = 'pending', attempt = 0,
              due_at = EXCLUDED.due_at, claimed_until = NULL, claims = 0, run_id = NULL, in_flight_at = NULL,
-             fault_code = NULL, fault_class = NULL, fault_message = NULL, updated_at = EXCLUDED.updated_at
+             fault_code = NULL, fault_class = NULL, fault_message = NULL, updated_at = EXCLUDED.updated_at,
+             subject = EXCLUDED.subject, edited = false,
+             message_id = CASE WHEN deliveries.edited AND NOT deliveries.was_unknown AND NOT EXISTS (
+                     SELECT 1 FROM delivery_recipients r WHERE r.email_id = $1 AND r.state = 'accepted')
+                 THEN $6 ELSE deliveries.message_id END,
+             dated_at = CASE WHEN deliveries.edited AND NOT deliveries.was_unknown AND NOT EXISTS (
+                     SELECT 1 FROM delivery_recipients r WHERE r.email_id = $1 AND r.state = 'accepted')
+                 THEN EXCLUDED.dated_at ELSE deliveries.dated_at END
          RETURNING message_id",
         id.0,
         mailbox.0,
         now,
-        message_id,
+        first,
+        heading.subject,
+        another,
     )
     .fetch_one(tx.connection())
     .await?;
@@ -72,9 +122,15 @@ pub async fn request(
     if waiting == 0 {
         return Ok(None);
     }
-    sqlx::query!("/* sending::request */ UPDATE emails SET message_id = $2 WHERE id = $1", id.0, message_id)
-        .execute(tx.connection())
-        .await?;
+    sqlx::query!(
+        "/* sending::request */ UPDATE emails SET message_id = $2, tracking_token = COALESCE(tracking_token, $3)
+         WHERE id = $1",
+        id.0,
+        message_id,
+        heading.token,
+    )
+    .execute(tx.connection())
+    .await?;
     alerts::resolve(tx, "DeliveryFailed", Subject::Email(id, mailbox)).await?;
     audit::note(tx, actor, "send-requested", "email", Some(id.0), json!({ "recipients": waiting })).await?;
     set_status(tx, id, EmailStatus::PendingSend, actor).await.map(Some)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lockstep_engine::{
     acceptance::AcceptingParty,
     correlation::{self, Correlated},
-    ownership, resolution,
+    ownership, resolution, token,
 };
 use lockstep_mime::{address::Address as Written, header::Headers};
 use lockstep_model::{
@@ -15,10 +15,13 @@ use lockstep_model::{
     mailbox::Owner,
 };
 use lockstep_store::{
+    forwarding::Forwarder,
     incoming::{self, Addressee, SameIdentity},
     lanes::Run,
 };
 use uuid::Uuid;
+
+use crate::mailbox::unwrap::Outer;
 
 /// What the database says about everybody and everything a page mentions.
 #[derive(Debug, Default)]
@@ -27,8 +30,12 @@ pub(crate) struct Facts {
     pub(crate) addressees: Vec<Addressee>,
     /// Emails by Message-ID, oldest first.
     pub(crate) emails: Vec<incoming::Correlated>,
+    /// Emails by token, newest first.
+    pub(crate) tokened: Vec<incoming::Tokened>,
     /// Emails by identity.
     pub(crate) same: Vec<SameIdentity>,
+    /// Users and queues who forward, by address.
+    pub(crate) forwarders: Vec<Forwarder>,
 }
 
 /// What to ask the database before a page is planned.
@@ -36,7 +43,9 @@ pub(crate) struct Facts {
 pub(crate) struct Questions {
     pub(crate) addresses: HashSet<String>,
     pub(crate) message_ids: HashSet<String>,
+    pub(crate) tokens: HashSet<String>,
     pub(crate) identities: Vec<[u8; 32]>,
+    pub(crate) forwarders: HashSet<String>,
 }
 
 impl Questions {
@@ -47,9 +56,17 @@ impl Questions {
         self.addresses.extend(everybody.filter_map(|a| AddressKey::of(&a.address)).map(|k| k.as_str().to_owned()));
         self.addresses.extend(AddressKey::of(&run.mailbox.address).map(|k| k.as_str().to_owned()));
         self.message_ids.extend(correlation::lookup_keys(&ids(headers)));
+        self.tokens.extend(token(run, headers));
         if !run.rules.internal_email_twice {
             self.message_ids.extend(message_id(headers));
         }
+    }
+
+    /// Adds who may have forwarded a message.
+    pub(crate) fn forwarded(&mut self, outer: &Outer) {
+        let author = outer.author.as_ref().map(|key| key.as_str().to_owned());
+        self.addresses.extend(author.clone());
+        self.forwarders.extend(author);
     }
 }
 
@@ -67,16 +84,49 @@ pub(crate) fn message_id(headers: &Headers) -> Option<String> {
     headers.message_id.as_deref().and_then(correlation::normalise_id)
 }
 
+/// The tracking token a message's subject holds, where the organisation uses them.
+fn token(run: &Run, headers: &Headers) -> Option<String> {
+    let shape = run.tokens.as_ref()?;
+    let shape = token::Shape {
+        prefix: shape.prefix.clone(),
+        base: shape.base,
+        user_digits: shape.user_digits,
+        counter_digits: shape.counter_digits,
+    };
+    token::find(headers.subject.as_deref()?, &shape).map(|token| token.as_str().to_owned())
+}
+
 impl Facts {
-    /// The email a message answers.
-    pub(crate) fn answered(&self, headers: &Headers) -> Option<Correlated> {
+    /// The email a message answers: what its header names, else what its token names.
+    pub(crate) fn answered(&self, run: &Run, headers: &Headers) -> Option<Correlated> {
+        let by_header = run.rules.use_correlation && !run.rules.ignore_reply_headers;
+        let named = by_header.then(|| self.named(headers)).flatten();
+        named.or_else(|| self.by_token(run, headers))
+    }
+
+    fn named(&self, headers: &Headers) -> Option<Correlated> {
         let found: Vec<_> = self.emails.iter().map(|c| (c.message_id.clone(), c.email)).collect();
         correlation::correlate(&ids(headers), &found)
     }
 
-    /// What is known of an email that was looked up by its Message-ID.
+    fn by_token(&self, run: &Run, headers: &Headers) -> Option<Correlated> {
+        let token = token(run, headers)?;
+        let found = self.tokened.iter().filter(|known| known.token == token).map(|known| correlation::Tokened {
+            email: known.email.email,
+            parties: &known.parties,
+            from: &known.from,
+        });
+        let key = |address: &str| AddressKey::of(address).map(|key| key.as_str().to_owned());
+        let to = headers.to.iter().chain(&headers.cc).chain(&headers.bcc).filter_map(|to| key(&to.address));
+        let to: Vec<_> = to.chain(key(&run.mailbox.address)).collect();
+        let author = headers.from.first().and_then(|author| key(&author.address));
+        let route = correlation::Route { author: author.as_deref(), to: &to };
+        correlation::by_token(&found.collect::<Vec<_>>(), &route)
+    }
+
+    /// What is known of an email that was looked up by its Message-ID or its token.
     pub(crate) fn email(&self, email: EmailId) -> Option<&incoming::Correlated> {
-        self.emails.iter().find(|known| known.email == email)
+        self.emails.iter().chain(self.tokened.iter().map(|known| &known.email)).find(|known| known.email == email)
     }
 
     /// The record of a message that a user sent from here.
@@ -87,8 +137,10 @@ impl Facts {
 
     /// The receiving mailbox's owner, and every active user and queue To, Cc and Bcc resolve to.
     pub(crate) fn recipients(&self, run: &Run, headers: &Headers) -> Vec<AcceptingParty> {
-        let mut parties =
-            vec![AcceptingParty { owner: run.mailbox.owner, option: run.track, is_receiving: true, addressed: false }];
+        let receiving = run.mailbox.owner.zip(run.track);
+        let receiving =
+            receiving.map(|(owner, option)| AcceptingParty { owner, option, is_receiving: true, addressed: false });
+        let mut parties: Vec<_> = receiving.into_iter().collect();
         for address in headers.to.iter().chain(&headers.cc).chain(&headers.bcc) {
             for found in self.matches(address) {
                 let (Some(owner), Some(option), true) = (owner(found), found.track, found.active) else { continue };
@@ -156,9 +208,16 @@ impl Facts {
     /// The user whose records come first: the mailbox's user, or the user who owns its queue.
     fn mailbox_owner(&self, run: &Run) -> Option<UserId> {
         match run.mailbox.owner {
-            Owner::User(user) => Some(user),
-            Owner::Queue(queue) => self.queue_owner(queue),
+            Some(Owner::User(user)) => Some(user),
+            Some(Owner::Queue(queue)) => self.queue_owner(queue),
+            None => None,
         }
+    }
+
+    /// Who has forwarded a message, if its author is one who could.
+    pub(crate) fn forwarder(&self, outer: &Outer) -> Option<&Forwarder> {
+        let author = outer.author.as_ref()?;
+        self.forwarders.iter().find(|forwarder| forwarder.address_key == author.as_str())
     }
 
     /// The user who owns a queue.

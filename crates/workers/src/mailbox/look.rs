@@ -3,8 +3,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use lockstep_connector::{Deadline, RemoteHead, Session, fingerprint};
-use lockstep_engine::acceptance::{self, Decision, Reason};
+use lockstep_connector::{Deadline, HeaderBlocks, RemoteHead, Session, fingerprint};
+use lockstep_engine::{
+    acceptance::{self, Decision, Reason},
+    forwarding::Unfit,
+};
 use lockstep_mime::{Limits, header::Headers};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
@@ -18,8 +21,9 @@ use crate::{
     mailbox::{
         facts::{self, Questions},
         page::{self, Stopped},
-        plan,
+        plan::{self, Against},
         receive::{self, Received, Trouble},
+        unwrap::{self, Outer, Unwrapped},
     },
 };
 
@@ -35,6 +39,15 @@ pub(crate) enum Looked {
     Refused(Reason, Option<Fingerprint>, MessageId),
     Received(Box<Received>),
     Failed(Fault, MessageId),
+    /// In a forward mailbox: nothing that can be unwrapped.
+    Unfit(Box<Misfit>),
+}
+
+/// A message of a forward mailbox that is not unwrapped.
+pub(crate) struct Misfit {
+    pub(crate) outer: Outer,
+    pub(crate) unfit: Unfit,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// A page that is being read.
@@ -62,14 +75,14 @@ pub(crate) async fn by_header(
         }
     }
     let mut stopped = None;
-    // What is new after a first whole listing is hardly ever old, and is judged again once it is read.
-    let may_be_too_old = run.process_from.is_some() && run.cursor == Cursor::default();
-    if acceptance::headers_first(run.track, may_be_too_old) && !wanted.is_empty() {
+    // What is new after a first whole listing is hardly ever old, and is judged again once it is read. What was refused
+    // before is mostly refused again.
+    let may_be_refused = (run.process_from.is_some() && run.cursor == Cursor::default()) || run.judgement_due;
+    // In a forward mailbox the header tells whether there is anybody for whom a message could be unwrapped.
+    let headers_first = run.track.is_none_or(|track| acceptance::headers_first(track, may_be_refused));
+    if headers_first && !wanted.is_empty() {
         let heads = wanted.into_iter().map(|(head, _)| head).collect();
-        (wanted, stopped) = match sift(context, run, session, heads, deadline, &mut looked).await? {
-            Ok(accepted) => (accepted, None),
-            Err(fault) => (VecDeque::new(), Some(fault)),
-        };
+        (wanted, stopped) = sift(context, run, session, heads, deadline, &mut looked).await?;
     }
     Ok((Reading { looked, wanted }, stopped))
 }
@@ -99,23 +112,19 @@ impl Reading {
             && let Some((head, message_id)) = self.wanted.pop_front()
         {
             match fetch(context, run, session, &head, deadline).await {
-                Ok(received) => {
-                    counts.bytes += received.size;
-                    context.metrics.bytes.inc_by(received.size);
-                    held += received.held_bytes();
-                    self.looked.push((head, Looked::Received(Box::new(received))));
+                Ok((looked, size)) => {
+                    counts.bytes += size;
+                    context.metrics.bytes.inc_by(size);
+                    if let Looked::Received(received) = &looked {
+                        held += received.held_bytes();
+                    }
+                    self.looked.push((head, looked));
                 }
                 Err(Trouble::Remote(fault)) if fault.scope == FaultScope::Item => {
                     self.looked.push((head, Looked::Failed(fault, message_id)));
                 }
                 Err(Trouble::Remote(fault)) => {
-                    // The session ended over this message. It is tried once more in the next cycle and then set aside for
-                    // a while, so that the others are read even where it is the message that ends sessions.
-                    if !fault.local && !matches!(fault.class, FaultClass::Throttled | FaultClass::Auth) {
-                        let of_item = Fault::new(FaultScope::Item, FaultClass::Transient, &fault.code, &fault.message)
-                            .after(Duration::ZERO);
-                        self.looked.push((head, Looked::Failed(of_item, message_id)));
-                    }
+                    self.looked.extend(ended_over(&fault).map(|of_item| (head, Looked::Failed(of_item, message_id))));
                     return Ok(Some(fault));
                 }
                 Err(Trouble::Store(error)) => return Err(Stopped::Store(error)),
@@ -125,7 +134,16 @@ impl Reading {
     }
 }
 
-/// Refuses by header; returns the heads whose bodies are wanted.
+/// The session ended over a message: what that counts as for the message. It is tried once more in the next cycle and
+/// then set aside for a while, so that the others are read even where it is the message that ends sessions.
+fn ended_over(fault: &Fault) -> Option<Fault> {
+    let counts = !fault.local && !matches!(fault.class, FaultClass::Throttled | FaultClass::Auth);
+    counts
+        .then(|| Fault::new(FaultScope::Item, FaultClass::Transient, &fault.code, &fault.message).after(Duration::ZERO))
+}
+
+/// Refuses by header; returns the heads whose bodies are wanted, none when the session has ended, and the fault that
+/// ended it. What was refused before that stays refused.
 async fn sift(
     context: &Context,
     run: &Run,
@@ -133,27 +151,38 @@ async fn sift(
     heads: Vec<RemoteHead>,
     deadline: &Deadline,
     looked: &mut Vec<(RemoteHead, Looked)>,
-) -> Result<Result<VecDeque<(RemoteHead, MessageId)>, Fault>, Stopped> {
-    let blocks = match session.headers(&heads, deadline).await {
-        Ok(blocks) => blocks,
-        Err(fault) => return Ok(Err(fault)),
+) -> Result<(VecDeque<(RemoteHead, MessageId)>, Option<Fault>), Stopped> {
+    let HeaderBlocks { blocks, broken } = match session.headers(&heads, deadline).await {
+        Ok(answer) => answer,
+        Err(fault) => return Ok((VecDeque::new(), Some(fault))),
     };
-    if blocks.len() != heads.len() {
+    let fits = if broken.is_some() { blocks.len() < heads.len() } else { blocks.len() == heads.len() };
+    if !fits {
         // Which header belongs to which item is anybody's guess; an item without one would be lost.
         let message = format!("asked for {} headers, got {}", heads.len(), blocks.len());
-        return Ok(Err(Fault::new(FaultScope::Mailbox, FaultClass::Bug, "HeadersMissing", message)));
+        let fault = Fault::new(FaultScope::Mailbox, FaultClass::Bug, "HeadersMissing", message);
+        return Ok((VecDeque::new(), Some(broken.unwrap_or(fault))));
+    }
+    if let (Some(fault), Some(head)) = (&broken, heads.get(blocks.len())) {
+        looked.extend(ended_over(fault).map(|of_item| (head.clone(), Looked::Failed(of_item, None))));
     }
     let limits = mime_limits(run);
     let mut parsed = Vec::with_capacity(heads.len());
     let mut questions = Questions::default();
     for (head, block) in heads.into_iter().zip(blocks) {
-        let Some(block) = block else {
-            let fault = Fault::new(FaultScope::Item, FaultClass::Gone, "ItemUnavailable", "listed, but gone since");
-            looked.push((head, Looked::Failed(fault, None)));
-            continue;
+        let block = match block {
+            Ok(block) => block,
+            Err(fault) => {
+                looked.push((head, Looked::Failed(fault, None)));
+                continue;
+            }
         };
         let (headers, _) = Headers::parse(&block, &limits);
-        questions.about(run, &headers);
+        if run.mailbox.owner.is_some() {
+            questions.about(run, &headers);
+        } else {
+            questions.forwarded(&Outer::of(&headers, &block));
+        }
         parsed.push((head, headers, block));
     }
     let mut tx = context.store.begin().await?;
@@ -162,6 +191,20 @@ async fn sift(
     drop(tx);
     let mut accepted = VecDeque::new();
     for (head, headers, block) in parsed {
+        if run.mailbox.owner.is_none() {
+            let outer = Outer::of(&headers, &block);
+            let fingerprint = fingerprint::of_header(&block);
+            match plan::forwarder(run, &facts, &outer, now).err() {
+                None => accepted.push_back((head, outer.message_id)),
+                Some(Against::Rule(reason)) => {
+                    looked.push((head, Looked::Refused(reason, Some(fingerprint), outer.message_id)));
+                }
+                Some(Against::Unfit(unfit)) => {
+                    looked.push((head, Looked::Unfit(Box::new(Misfit { outer, unfit, fingerprint }))));
+                }
+            }
+            continue;
+        }
         let received_at = receive::received_at(&block).or(headers.date).unwrap_or(now);
         match plan::judge(run, &facts, &headers, head.size, received_at).0 {
             Decision::Accept { .. } => accepted.push_back((head, facts::message_id(&headers))),
@@ -172,7 +215,8 @@ async fn sift(
             }
         }
     }
-    Ok(Ok(accepted))
+    // Without a session no body can be had: what is accepted is still new next time.
+    Ok(if broken.is_some() { (VecDeque::new(), broken) } else { (accepted, None) })
 }
 
 /// The bounds a message is read within, and the code page of what names none (B27).
@@ -186,15 +230,51 @@ async fn fetch(
     session: &mut dyn Session,
     head: &RemoteHead,
     deadline: &Deadline,
-) -> Result<Received, Trouble> {
+) -> Result<(Looked, u64), Trouble> {
+    if run.mailbox.owner.is_none() {
+        return fetch_forwarded(context, run, session, head, deadline).await;
+    }
     let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
     let mut received = receive::receive(&context.store, body, &run.limits, mime_limits(run)).await?;
-    let message = &received.message;
-    let meant_raw = message.unparsable.is_some() || message.is_signed || message.is_encrypted;
-    // Known only now: a signature inside another part, or nothing to be understood at all.
-    if meant_raw && received.raw.is_none() && received.size > 0 {
+    if is_meant_raw(&received) {
         let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
         received.raw = Some(receive::keep_raw(&context.store, body, &run.limits).await?);
     }
-    Ok(received)
+    let size = received.size;
+    Ok((Looked::Received(Box::new(received)), size))
+}
+
+/// Like [`fetch`], of a message that carries the one that is wanted.
+async fn fetch_forwarded(
+    context: &Context,
+    run: &Run,
+    session: &mut dyn Session,
+    head: &RemoteHead,
+    deadline: &Deadline,
+) -> Result<(Looked, u64), Trouble> {
+    let (store, limits) = (&context.store, &run.limits);
+    let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
+    let mut unwrapped = unwrap::unwrap(store, body, limits, mime_limits(run), false).await?;
+    if unwrapped.original.as_ref().is_ok_and(is_meant_raw) {
+        let body = session.fetch(head, deadline).await.map_err(Trouble::Remote)?;
+        unwrapped = unwrap::unwrap(store, body, limits, mime_limits(run), true).await?;
+    }
+    let Unwrapped { outer, fingerprint, size, original } = unwrapped;
+    let looked = match original {
+        Ok(mut received) => {
+            // The item is the message around it.
+            received.fingerprint = fingerprint;
+            received.outer = Some(Box::new(outer));
+            Looked::Received(Box::new(received))
+        }
+        Err(unfit) => Looked::Unfit(Box::new(Misfit { outer, unfit, fingerprint })),
+    };
+    Ok((looked, size))
+}
+
+/// A message that means something only as it came, and is not kept so yet.
+fn is_meant_raw(received: &Received) -> bool {
+    let message = &received.message;
+    let meant = message.unparsable.is_some() || message.is_signed || message.is_encrypted;
+    meant && received.raw.is_none() && received.size > 0
 }

@@ -6,6 +6,7 @@ use lockstep_engine::{
     acceptance::{self, Candidate, Decision, Reason},
     auto_create,
     correlation::{self, Correlated},
+    forwarding::{INVALID, Unfit},
     identity::{self, Existing, Link, Traits},
     ownership, queue_items, resolution,
 };
@@ -13,11 +14,12 @@ use lockstep_mime::{address::Address as Written, header::Headers};
 use lockstep_model::{
     address::{Address, AddressKey},
     email::{AutoCreate, CorrelationMethod, PartyKind, PartyRole},
-    id::{EmailId, PersonId, QueueId, UserId},
+    id::{EmailId, MailboxId, PersonId, QueueId, UserId},
     mailbox::Owner,
     text,
 };
 use lockstep_store::{
+    forwarding::Forwarder,
     incoming::{self, Addressee, NewEmail, NewParty, SameIdentity},
     items::{Disposition, Item},
     lanes::Run,
@@ -25,8 +27,10 @@ use lockstep_store::{
 };
 
 use crate::mailbox::{
-    facts::{Facts, ids},
+    facts::{Facts, ids, message_id},
+    look::Misfit,
     receive::Received,
+    unwrap::Outer,
 };
 
 /// Longest subject stored, in bytes.
@@ -40,7 +44,7 @@ pub(crate) fn judge(
     size: u64,
     received_at: DateTime<Utc>,
 ) -> (Decision, Option<Correlated>) {
-    let correlated = if run.rules.use_correlation { facts.answered(headers) } else { None };
+    let correlated = facts.answered(run, headers);
     let author = headers.from.first();
     let decision = acceptance::decide(&Candidate {
         recipients: facts.recipients(run, headers),
@@ -91,6 +95,66 @@ pub(crate) struct Planned {
     pub(crate) stranger: Option<Stranger>,
     /// What is remembered of the item.
     pub(crate) item: Item,
+    /// In whose mailbox it counts as found.
+    pub(crate) receiver: MailboxId,
+    /// What forwarding it came to, in a forward mailbox.
+    pub(crate) forwarding: Option<Forwarding>,
+}
+
+/// What is told of a message in a forward mailbox.
+pub(crate) enum Forwarding {
+    /// It was unwrapped for this mailbox.
+    Worked(MailboxId),
+    /// It was left alone; the mailbox where something has to be mended, with its address.
+    Failed { mailbox: MailboxId, address: String, unfit: Unfit },
+}
+
+/// In which item of which mailbox an email was found.
+pub(crate) fn found(planned: &Planned) -> Option<incoming::Found> {
+    let email = planned.linked?;
+    Some(incoming::Found { email, mailbox: planned.receiver, key: planned.item.key.clone() })
+}
+
+/// What becomes of a message that was read.
+pub(crate) fn received(
+    run: &Run,
+    facts: &mut Facts,
+    head: &RemoteHead,
+    received: &Received,
+    now: DateTime<Utc>,
+) -> Planned {
+    let headers = &received.message.headers;
+    let received_at = received.received.or(headers.date).unwrap_or(now);
+    match judge(run, facts, headers, received.size, received_at) {
+        (Decision::Accept { accepting }, correlated) => record(run, facts, head, received, accepting, correlated),
+        (Decision::Refuse(reason), _) => {
+            let message_id = message_id(headers);
+            refused(run, head, Some(received.fingerprint), message_id, reason.code())
+        }
+    }
+}
+
+/// What becomes of a message that was taken out of another one: the same as in its forwarder's own mailbox.
+pub(crate) fn forwarded(
+    run: &Run,
+    facts: &mut Facts,
+    head: &RemoteHead,
+    original: &Received,
+    now: DateTime<Utc>,
+) -> Planned {
+    let Some(outer) = original.outer.as_deref() else { return received(run, facts, head, original, now) };
+    match forwarder(run, facts, outer, now).cloned() {
+        Ok(forwarder) => {
+            let theirs = in_place_of(run, &forwarder);
+            let mut planned = received(&theirs, facts, head, original, outer.received.unwrap_or(now));
+            planned.forwarding = Some(Forwarding::Worked(forwarder.mailbox));
+            planned
+        }
+        Err(Against::Rule(reason)) => {
+            refused(run, head, Some(original.fingerprint), outer.message_id.clone(), reason.code())
+        }
+        Err(Against::Unfit(unfit)) => unwrapped_not(run, facts, head, outer, original.fingerprint, unfit),
+    }
 }
 
 /// The record or link for an accepted message. `facts` grows by what is planned, so that later messages of the same
@@ -111,21 +175,22 @@ pub(crate) fn record(
         .map(|same| Existing {
             email: same.email,
             ordinal: same.ordinal.unsigned_abs(),
-            linked_here: same.linked_key.as_ref().is_some_and(|key| *key != head.key),
+            linked_here: same.linked.as_ref().is_some_and(|(by, key)| *by == run.mailbox.id && *key != head.key),
         })
         .collect();
+    let existing = each_once(existing);
     let receiving = match run.mailbox.owner {
-        Owner::Queue(queue) => Some(queue),
-        Owner::User(_) => None,
+        Some(Owner::Queue(queue)) => Some(queue),
+        Some(Owner::User(_)) | None => None,
     };
     let headers = &received.message.headers;
     let (mut email, mut stranger, mut queues) = (None, None, Vec::new());
     let linked = match (internal_once(run, facts, headers), identity::ordinal(&existing)) {
         (Some(sent), _) => sent,
         (None, Link::LinkTo(known)) => {
-            for same in facts.same.iter_mut().filter(|same| same.email == known) {
-                same.linked_key = Some(head.key.clone());
-            }
+            let linked = Some((run.mailbox.id, head.key.clone()));
+            let now = facts.same.iter().find(|same| same.email == known).cloned();
+            facts.same.extend(now.map(|same| SameIdentity { linked, ..same }));
             queues.extend(queue_items::of_known(receiving, switches(run)));
             known
         }
@@ -146,7 +211,7 @@ pub(crate) fn record(
                 identity: identity.hash,
                 ordinal,
                 email: new.id,
-                linked_key: Some(head.key.clone()),
+                linked: Some((run.mailbox.id, head.key.clone())),
             });
             queues = queue_items::of_new(&facts.queues(headers), receiving, switches(run));
             email.insert(new).id
@@ -164,15 +229,92 @@ pub(crate) fn record(
         detail: None,
         delete_wanted: run.mailbox.delete_after_processing,
     };
-    Planned { email, linked: Some(linked), queue_items, stranger, item }
+    Planned { email, linked: Some(linked), queue_items, stranger, item, receiver: run.mailbox.id, forwarding: None }
+}
+
+/// The records with one identity, each once: whether any of its links is of another item here.
+fn each_once(rows: Vec<Existing>) -> Vec<Existing> {
+    let mut records: Vec<Existing> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match records.iter_mut().find(|record| record.email == row.email) {
+            Some(record) => record.linked_here |= row.linked_here,
+            None => records.push(row),
+        }
+    }
+    records
+}
+
+/// What speaks against unwrapping a message of a forward mailbox.
+pub(crate) enum Against {
+    /// A rule that holds for every message.
+    Rule(Reason),
+    /// It is nothing that was forwarded as it has to be.
+    Unfit(Unfit),
+}
+
+/// Who has forwarded a message of a forward mailbox. The mailbox's own start date counts for the message around the
+/// original, because that is what its server has received.
+pub(crate) fn forwarder<'f>(
+    run: &Run,
+    facts: &'f Facts,
+    outer: &Outer,
+    now: DateTime<Utc>,
+) -> Result<&'f Forwarder, Against> {
+    if outer.is_own(run) {
+        return Err(Against::Rule(Reason::OwnMessage));
+    }
+    if run.process_from.is_some_and(|from| outer.received.unwrap_or(now) < from) {
+        return Err(Against::Rule(Reason::TooOld));
+    }
+    let forwarder = facts.forwarder(outer);
+    outer.check(forwarder).map_err(Against::Unfit)?;
+    forwarder.ok_or(Against::Unfit(Unfit::UnknownForwarder))
+}
+
+/// The run as it would be at the forwarder's own mailbox: an unwrapped message is treated as if it was read there. What
+/// becomes of the item on the server remains the forward mailbox's business.
+pub(crate) fn in_place_of(run: &Run, forwarder: &Forwarder) -> Run {
+    let mut theirs = run.clone();
+    theirs.mailbox.id = forwarder.mailbox;
+    theirs.mailbox.owner = Some(forwarder.owner);
+    theirs.mailbox.address.clone_from(&forwarder.address);
+    theirs.track = Some(forwarder.track);
+    theirs.process_from = forwarder.process_from;
+    theirs
+}
+
+/// What is remembered of a message in a forward mailbox that is not unwrapped.
+pub(crate) fn misfit(run: &Run, facts: &Facts, head: &RemoteHead, misfit: &Misfit) -> Planned {
+    unwrapped_not(run, facts, head, &misfit.outer, misfit.fingerprint, misfit.unfit)
+}
+
+/// Like [`misfit`], for one that did not fit only when it was to be written.
+pub(crate) fn unwrapped_not(
+    run: &Run,
+    facts: &Facts,
+    head: &RemoteHead,
+    outer: &Outer,
+    fingerprint: [u8; 32],
+    unfit: Unfit,
+) -> Planned {
+    let mut planned = refused(run, head, Some(fingerprint), outer.message_id.clone(), INVALID);
+    planned.item.detail = Some(unfit.sentence().to_owned());
+    let known = facts.forwarder(outer).filter(|_| unfit.is_forwarders());
+    let (mailbox, address) = match known {
+        Some(forwarder) => (forwarder.mailbox, forwarder.address.clone()),
+        None => (run.mailbox.id, run.mailbox.address.clone()),
+    };
+    planned.forwarding = Some(Forwarding::Failed { mailbox, address, unfit });
+    planned
 }
 
 /// What is remembered of a refused message.
 pub(crate) fn refused(
+    run: &Run,
     head: &RemoteHead,
     fingerprint: Option<[u8; 32]>,
     message_id: Option<String>,
-    reason: Reason,
+    reason: &str,
 ) -> Planned {
     let item = Item {
         key: head.key.clone(),
@@ -181,15 +323,16 @@ pub(crate) fn refused(
         size_bytes: head.size,
         message_id,
         disposition: Disposition::Refused,
-        reason: Some(reason.code().to_owned()),
+        reason: Some(reason.to_owned()),
         detail: None,
         delete_wanted: false,
     };
-    Planned { email: None, linked: None, queue_items: Vec::new(), stranger: None, item }
+    unrecorded(run, item)
 }
 
 /// What is remembered of a message that could not be received.
 pub(crate) fn quarantined(
+    run: &Run,
     head: &RemoteHead,
     message_id: Option<String>,
     (code, detail): (&str, &str),
@@ -206,12 +349,17 @@ pub(crate) fn quarantined(
         detail: Some(text::line(detail, 500)),
         delete_wanted: false,
     };
-    Planned { email: None, linked: None, queue_items: Vec::new(), stranger: None, item }
+    unrecorded(run, item)
+}
+
+fn unrecorded(run: &Run, item: Item) -> Planned {
+    let receiver = run.mailbox.id;
+    Planned { email: None, linked: None, queue_items: Vec::new(), stranger: None, item, receiver, forwarding: None }
 }
 
 /// A message that one user sent to another from here, where the organisation wants one record of it: the sent one.
 fn internal_once(run: &Run, facts: &Facts, headers: &Headers) -> Option<EmailId> {
-    let to_user = matches!(run.mailbox.owner, Owner::User(_));
+    let to_user = matches!(run.mailbox.owner, Some(Owner::User(_)));
     if run.rules.internal_email_twice || !to_user { None } else { facts.sent_by_user(headers) }
 }
 

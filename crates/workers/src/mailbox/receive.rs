@@ -19,8 +19,10 @@ use lockstep_store::{
 };
 use tokio::io::AsyncReadExt;
 
+use crate::mailbox::unwrap::Outer;
+
 /// Bytes read and fed at a time.
-const SLICE: usize = 64 * 1024;
+pub(crate) const SLICE: usize = 64 * 1024;
 
 /// Longest header that is kept for the fingerprint.
 const MAX_HEADER: usize = 256 * 1024;
@@ -39,6 +41,8 @@ pub(crate) struct Received {
     pub(crate) raw: Option<ContentDigest>,
     /// Its size.
     pub(crate) size: u64,
+    /// The message around it, where it was forwarded to a forward mailbox.
+    pub(crate) outer: Option<Box<Outer>>,
 }
 
 impl Received {
@@ -83,53 +87,93 @@ pub(crate) async fn receive(
     limits: &OrganisationLimits,
     mime_limits: Limits,
 ) -> Result<Received, Trouble> {
-    let mut splitter = Splitter::new(mime_limits.clone());
-    let mut collector = Collector::new(mime_limits, Pending { limits, events: Vec::new() });
-    let mut files = Files { store, limits, open: None, done: Vec::new() };
-    let mut head = Head::default();
-    let mut raw: Option<Writer> = None;
-    let mut size = 0_u64;
+    let mut parsing = Parsing::new(store, limits, mime_limits, false);
     let mut slice = vec![0_u8; SLICE];
     loop {
         let read = body.read(&mut slice).await.map_err(|error| Trouble::Remote(broken(&error)))?;
         if read == 0 {
-            break;
+            return Ok(parsing.finish().await?);
         }
-        let bytes = &slice[..read];
-        size += read as u64;
-        if size > limits.max_message_bytes {
+        parsing.take(&slice[..read]).await?;
+        if parsing.size > limits.max_message_bytes {
             return Err(Trouble::Remote(too_large(limits.max_message_bytes)));
         }
-        let was_complete = head.complete;
-        head.take(bytes);
-        splitter.feed(bytes, &mut collector);
-        files.drain(&mut collector.sink_mut().events).await?;
-        if let Some(raw) = &mut raw {
-            raw.write(bytes).await?;
-        } else if head.complete && !was_complete && head.must_be_kept_raw() {
-            let mut writer = Writer::new(store);
-            writer.write(&head.bytes).await?;
-            raw = Some(writer);
+    }
+}
+
+/// A message on its way through the splitter, its attachments on theirs into storage.
+pub(crate) struct Parsing<'a> {
+    store: &'a Store,
+    splitter: Splitter,
+    collector: Collector<Pending<'a>>,
+    files: Files<'a>,
+    head: Head,
+    keep_raw: bool,
+    raw: Option<Writer>,
+    size: u64,
+}
+
+impl<'a> Parsing<'a> {
+    /// Nothing was read yet. With `keep_raw` it is kept as it comes, whatever it turns out to be.
+    pub(crate) fn new(store: &'a Store, limits: &'a OrganisationLimits, mime_limits: Limits, keep_raw: bool) -> Self {
+        Self {
+            store,
+            splitter: Splitter::new(mime_limits.clone()),
+            collector: Collector::new(mime_limits, Pending { limits, events: Vec::new() }),
+            files: Files { store, limits, open: None, done: Vec::new() },
+            head: Head::default(),
+            keep_raw,
+            raw: None,
+            size: 0,
         }
     }
-    let outcome = splitter.finish(&mut collector);
-    files.drain(&mut collector.sink_mut().events).await?;
-    let (message, _) = collector.finish(outcome);
-    for (file, info) in files.done.iter_mut().zip(&message.attachments) {
-        file.size_bytes = info.size;
+
+    /// Takes the next bytes; what they complete of attachments is stored before it returns.
+    pub(crate) async fn take(&mut self, bytes: &[u8]) -> Result<(), lockstep_store::Error> {
+        self.size += bytes.len() as u64;
+        let was_complete = self.head.complete;
+        self.head.take(bytes);
+        self.splitter.feed(bytes, &mut self.collector);
+        self.files.drain(&mut self.collector.sink_mut().events).await?;
+        if let Some(raw) = &mut self.raw {
+            raw.write(bytes).await?;
+        } else if self.head.complete && !was_complete && (self.keep_raw || self.head.must_be_kept_raw()) {
+            let mut writer = Writer::new(self.store);
+            writer.write(&self.head.bytes).await?;
+            self.raw = Some(writer);
+        }
+        Ok(())
     }
-    let raw = match raw {
-        Some(writer) => Some(writer.finish().await?.digest),
-        None => None,
-    };
-    Ok(Received {
-        fingerprint: fingerprint::of_header(&head.header()),
-        received: received_at(&head.header()),
-        message,
-        attachments: files.done,
-        raw,
-        size,
-    })
+
+    /// The message, when all of it was taken.
+    pub(crate) async fn finish(mut self) -> Result<Received, lockstep_store::Error> {
+        let outcome = self.splitter.finish(&mut self.collector);
+        self.files.drain(&mut self.collector.sink_mut().events).await?;
+        let (message, _) = self.collector.finish(outcome);
+        for (file, info) in self.files.done.iter_mut().zip(&message.attachments) {
+            file.size_bytes = info.size;
+        }
+        if self.keep_raw && self.raw.is_none() && self.size > 0 {
+            // All of it is header, and no longer than a header may be.
+            let mut writer = Writer::new(self.store);
+            writer.write(&self.head.bytes).await?;
+            self.raw = Some(writer);
+        }
+        let raw = match self.raw {
+            Some(writer) => Some(writer.finish().await?.digest),
+            None => None,
+        };
+        let header = self.head.header();
+        Ok(Received {
+            fingerprint: fingerprint::of_header(&header),
+            received: received_at(&header),
+            message,
+            attachments: self.files.done,
+            raw,
+            size: self.size,
+            outer: None,
+        })
+    }
 }
 
 /// Stores a message as it comes, unread; for one that could not be parsed.
@@ -162,7 +206,7 @@ pub(crate) fn received_at(header: &[u8]) -> Option<chrono::DateTime<chrono::Utc>
     lockstep_mime::header::parse_date(date.trim()).map(|date| date.to_utc())
 }
 
-fn broken(error: &std::io::Error) -> Fault {
+pub(crate) fn broken(error: &std::io::Error) -> Fault {
     // A connector's own fault travels inside the error of its stream.
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
     inner
@@ -170,20 +214,20 @@ fn broken(error: &std::io::Error) -> Fault {
         .unwrap_or_else(|| Fault::new(FaultScope::Mailbox, FaultClass::Transient, "ConnectionLost", error.to_string()))
 }
 
-fn too_large(limit: u64) -> Fault {
+pub(crate) fn too_large(limit: u64) -> Fault {
     let message = format!("larger than {limit} bytes, attachments included");
     Fault::new(FaultScope::Item, FaultClass::Refused, "EmailTooLarge", message)
 }
 
 /// The beginning of a message, up to and including the empty line after its header.
 #[derive(Default)]
-struct Head {
+pub(crate) struct Head {
     bytes: Vec<u8>,
     complete: bool,
 }
 
 impl Head {
-    fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         if self.complete {
             return;
         }
@@ -192,7 +236,7 @@ impl Head {
         self.complete = end_of_header(&self.bytes, looked_at).is_some() || self.bytes.len() > MAX_HEADER;
     }
 
-    fn header(&self) -> Vec<u8> {
+    pub(crate) fn header(&self) -> Vec<u8> {
         let end = end_of_header(&self.bytes, 0).unwrap_or(self.bytes.len());
         self.bytes[..end].to_vec()
     }

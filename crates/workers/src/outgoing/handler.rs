@@ -11,17 +11,19 @@ use lockstep_model::{
 };
 use lockstep_queue::{DeliveryInfo, Handler as Handles, Outcome as Settled};
 use lockstep_store::{
-    alerts::{self, Severity, Subject},
+    alerts::Subject,
     deliveries::{self, Delivery, Ended},
     lanes, settings,
 };
 use lockstep_wire::{Envelope, SendEmail};
-use serde_json::json;
 
 use crate::{
     Context,
     airlock::{self, Entry, Request},
-    outgoing::send::{self, Job},
+    outgoing::{
+        send::{self, Job},
+        told,
+    },
     slots::Slots,
 };
 
@@ -106,7 +108,7 @@ impl Handler {
             return Ok(None);
         }
         if after_death(delivery.state).is_some() {
-            bury(&mut tx, &delivery).await?;
+            bury(&self.context, &mut tx, &delivery).await?;
             tx.commit().await?;
             return Ok(None);
         }
@@ -127,21 +129,17 @@ impl Handler {
 
 /// Ends an attempt whose claim has run out without a word: before the point of no return it is tried again, after it
 /// nobody knows, and a person is asked.
-async fn bury(tx: &mut lockstep_store::Tx, delivery: &Delivery) -> lockstep_store::Result<()> {
+async fn bury(context: &Context, tx: &mut lockstep_store::Tx, delivery: &Delivery) -> lockstep_store::Result<()> {
     let message = "the worker ended without a word during the attempt";
-    let ended = match after_death(delivery.state) {
-        Some(DeliveryState::Unknown) => {
-            let fault = Fault::new(FaultScope::Item, FaultClass::Unclear, "OutcomeUnknown", message);
-            let subject = Subject::Email(delivery.email, delivery.mailbox);
-            let parameters = json!({ "cause": "WorkerDied", "message": message });
-            alerts::raise(tx, "OutcomeUnknown", Severity::Error, subject, parameters).await?;
-            Ended::Unknown(fault)
-        }
-        _ => {
-            let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
-            Ended::Retry(Duration::ZERO, fault)
-        }
-    };
+    if after_death(delivery.state) == Some(DeliveryState::Unknown) {
+        let fault = Fault::new(FaultScope::Item, FaultClass::Unclear, "WorkerDied", message);
+        let unknown = Fault { code: "OutcomeUnknown".to_owned(), ..fault.clone() };
+        deliveries::end(tx, delivery.email, delivery.attempt, None, &Ended::Unknown(unknown)).await?;
+        let subject = Subject::Email(delivery.email, delivery.mailbox);
+        return told::unknown(tx, context, delivery.attempt, subject, &fault).await;
+    }
+    let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
+    let ended = Ended::Retry(Duration::ZERO, fault);
     deliveries::end(tx, delivery.email, delivery.attempt, None, &ended).await.map(|_| ())
 }
 

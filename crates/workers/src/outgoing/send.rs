@@ -10,8 +10,9 @@ use lockstep_model::{
     id::RunId,
 };
 use lockstep_store::{
-    alerts::{self, Severity, Subject},
+    alerts::{self, Part, Severity, Subject},
     deliveries::{self, Delivery, Ended, Outgoing},
+    emails::refused,
     lanes::Access,
 };
 use serde_json::json;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use crate::{
     Context,
     airlock::Airlock,
-    outgoing::{compose, gate::Gate},
+    outgoing::{compose, gate::Gate, told},
     target,
 };
 
@@ -194,16 +195,19 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
             Step::Sent => {
                 alerts::resolve(&mut tx, "OutcomeUnknown", subject).await?;
                 alerts::resolve(&mut tx, "DeliveryFailed", subject).await?;
+                alerts::resolve_part(&mut tx, job.delivery.mailbox, Part::Outgoing).await?;
+                told::waits_no_longer(&mut tx, subject).await?;
+                if job.attempt > 1 || aftermath.recipients.contains(&RecipientState::Refused) {
+                    refused::tell(&mut tx, email, job.delivery.mailbox).await?;
+                }
             }
             Step::Failed { fault } => {
+                told::waits_no_longer(&mut tx, subject).await?;
                 let parameters = json!({ "cause": fault.code, "message": fault.message });
                 alerts::raise(&mut tx, "DeliveryFailed", Severity::Error, subject, parameters).await?;
             }
-            Step::Unknown { fault } => {
-                let parameters = json!({ "cause": fault.code, "message": fault.message });
-                alerts::raise(&mut tx, "OutcomeUnknown", Severity::Error, subject, parameters).await?;
-            }
-            Step::Retry { .. } => {}
+            Step::Unknown { fault } => told::unknown(&mut tx, context, job.attempt, subject, fault).await?,
+            Step::Retry { .. } => told::waits(&mut tx, subject, &fault_of(attempt)).await?,
         }
     }
     tx.commit().await

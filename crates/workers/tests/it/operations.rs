@@ -27,6 +27,7 @@ async fn untested() -> (Stage, MailboxId, OperationId) {
         .sql("UPDATE mailboxes SET incoming_enabled = false, outgoing_enabled = false, incoming_test = 'not-run', outgoing_test = 'not-run'")
         .await;
     stage.world.realign(&[anna]).await;
+    stage.server.deliver();
     let operation = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": anna })).await;
     (stage, anna, operation)
 }
@@ -54,18 +55,22 @@ async fn a_mailbox_that_works_is_enabled() {
     assert!(stage.server.calls().is_empty(), "a hint that comes again is stale");
 }
 
-/// C13: one direction fails: the other is enabled, the owner hears why, in the server's own words.
+/// C13, C15: one direction fails: the other is enabled, the owner hears why, in the server's own words, and so does
+/// whoever answers for the profile.
 #[tokio::test]
 async fn a_direction_that_fails_is_not_enabled() {
-    for (nth, expected) in [(1, "failure success f t f"), (2, "success failure t f t")] {
+    for (nth, expected) in [(1, "success failure t f t"), (2, "failure success f t f")] {
         let (stage, anna, operation) = untested().await;
         stage.server.at_nth(Call::Open, nth, Action::Fail(refused()));
         stage.operate(operation, 1).await;
         assert_eq!(stage.world.text(MAILBOX).await, expected);
         let alerts = stage.world.open_alerts().await;
-        assert_eq!(alerts, ["LoginRefused error ×1", "MailboxConnected information ×1"], "for the other direction");
+        let expected = ["LoginRefused error ×1", "MailboxConnected information ×1", "MailboxTestFailed error ×1"];
+        assert_eq!(alerts, expected, "connected in the other direction");
+        let of_profile = "SELECT profile_id || ' ' || (parameters->>'mailboxes') FROM alerts WHERE scope = 'profile'";
+        assert_eq!(stage.world.text(of_profile).await, format!("{} 1", stage.profile));
         let result: Value = serde_json::from_str(&stage.world.text("SELECT result FROM operations").await).unwrap();
-        let direction = if nth == 1 { "incoming" } else { "outgoing" };
+        let direction = if nth == 1 { "outgoing" } else { "incoming" };
         assert_eq!(result[direction], json!({ "status": "failure", "code": "LoginRefused", "message": "-ERR no" }));
         stage.assert_free(anna).await;
         // Mended and tested again.
@@ -153,4 +158,94 @@ async fn a_panic_in_a_test_gives_the_permit_back() {
         "the permit is given back",
     )
     .await;
+}
+
+/// C12: the test sends a real message from the mailbox to itself, marked as ours and as nobody's, and finds it there. It
+/// stays where mail stays, is deleted where processed mail is, and becomes no record.
+#[tokio::test]
+async fn c12_the_test_message_is_sent_and_found() {
+    for deletes in [false, true] {
+        let stage = Stage::new().await;
+        let queue = stage.world.queue("help", lockstep_model::mailbox::TrackOption::All).await;
+        let help = stage.world.mailbox(stage.profile, lockstep_model::mailbox::Owner::Queue(queue)).await;
+        stage.world.sql(&format!("UPDATE mailboxes SET delete_after_processing = {deletes}")).await;
+        stage.server.deliver();
+        let login = "help@muster.example";
+        for n in 0..60 {
+            stage.server.put(
+                login,
+                &format!("old-{n}"),
+                crate::stage::mail(&n.to_string(), "a@b.example", login, "", "x"),
+            );
+        }
+        let operation = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": help })).await;
+        stage.operate(operation, 1).await;
+        assert_eq!(stage.world.text(STATE).await, "done 2 0");
+        let given = stage.server.given();
+        assert_eq!((given.len(), given[0].to.as_slice()), (1, &[login.to_owned()][..]));
+        let text = String::from_utf8(given[0].bytes.clone()).unwrap();
+        for line in [
+            format!("Message-ID: <test-{operation}@muster.example>\r\n"),
+            "From: <help@muster.example>\r\n".to_owned(),
+            "Auto-Submitted: auto-generated\r\n".to_owned(),
+            format!("{}: {}\r\n", lockstep_mime::header::LOOP_HEADER, stage.world.organisation),
+        ] {
+            assert!(text.contains(&line), "{line:?} in {text}");
+        }
+        assert_eq!(stage.server.keys(login).contains(&"given-0".to_owned()), !deletes);
+        assert_eq!(stage.server.keys(login).len(), 60 + usize::from(!deletes));
+        assert!(stage.server.calls().contains(&"headers 50".to_owned()), "a bounded look at the newest");
+        stage.run(help).await;
+        let own = stage.items(help).await.into_iter().filter(|item| item.starts_with("given")).collect::<Vec<_>>();
+        assert_eq!(own, if deletes { vec![] } else { vec!["given-0 refused OwnMessage"] });
+        assert_eq!(stage.emails().await, 0, "it is no record; the others are older than the mailbox is enabled");
+    }
+}
+
+/// C12: what does not arrive within two minutes fails the incoming test; it is looked for again and again until then,
+/// without holding a worker, and sent once. A mailbox that somebody else has open is looked into later.
+#[tokio::test]
+async fn c12_a_test_message_that_does_not_arrive_fails_the_test() {
+    let (stage, anna, _) = untested().await;
+    stage.world.sql("DELETE FROM operations").await;
+    let astray = stage.user("bert", lockstep_model::mailbox::TrackOption::None).await;
+    stage.world.sql(&format!("UPDATE mailboxes SET login = 'other' WHERE id = '{astray}'")).await;
+    let operation = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": astray })).await;
+    let in_use = Fault::new(FaultScope::Mailbox, FaultClass::Transient, "MailboxInUse", "-ERR [IN-USE]");
+    stage.server.at_nth(Call::Open, 2, Action::Fail(in_use));
+    let mut generation = 1;
+    while stage.world.text("SELECT state FROM operations").await == "pending" {
+        assert!(generation < 20, "it ends");
+        stage.operate(operation, generation).await;
+        stage.world.advance(15);
+        generation += 1;
+    }
+    assert!(generation > 5, "it was looked for more than once");
+    assert_eq!(stage.server.given().len(), 1, "sent once");
+    let result: Value = serde_json::from_str(&stage.world.text("SELECT result FROM operations").await).unwrap();
+    assert_eq!(
+        (&result["outgoing"]["status"], &result["incoming"]["code"]),
+        (&json!("success"), &json!("TestMessageNotFound"))
+    );
+    let enabled =
+        format!("SELECT concat_ws(' ', incoming_enabled, outgoing_enabled) FROM mailboxes WHERE id = '{astray}'");
+    assert_eq!(stage.world.text(&enabled).await, "f t");
+    let alerts = stage.world.open_alerts().await;
+    assert!(alerts.contains(&"TestMessageNotFound error ×1".to_owned()), "{alerts:?}");
+    stage.assert_free(anna).await;
+    // Found at the first look, the alerts end.
+    stage.world.sql(&format!("UPDATE mailboxes SET login = address WHERE id = '{astray}'")).await;
+    let again = ask(&stage, "test-and-enable-mailbox", json!({ "mailbox": astray })).await;
+    stage.operate(again, 1).await;
+    assert_eq!(stage.world.open_alerts().await, ["MailboxConnected information ×2"]);
+}
+
+/// C12: who may not send to itself fails the outgoing test, with the server's words.
+#[tokio::test]
+async fn c12_a_refused_test_message_fails_the_outgoing_test() {
+    let (stage, _, operation) = untested().await;
+    let no = Fault::new(FaultScope::Item, FaultClass::Refused, "RecipientRefused", "550 no such user");
+    stage.server.answer("anna@muster.example", Some(no));
+    stage.operate(operation, 1).await;
+    assert_eq!(stage.world.text(MAILBOX).await, "success failure t f t");
 }

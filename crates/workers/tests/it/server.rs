@@ -9,11 +9,11 @@ use std::{
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use lockstep_connector::{
-    BodyReader, Connector, Deadline, Delta, Descriptor, Envelope, Known, Limits, PointOfNoReturn, RecipientReply,
-    RemoteHead, SendReceipt, Session, Target, delta::MAX_QUESTION, fingerprint,
+    BodyReader, Connector, Deadline, Delta, Descriptor, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn,
+    RecipientReply, RemoteHead, SendReceipt, Session, Target, delta::MAX_QUESTION, fingerprint,
 };
 use lockstep_model::{
-    fault::Fault,
+    fault::{Fault, FaultClass, FaultScope},
     protocol::Capabilities,
     remote::{Cursor, RemoteKey},
 };
@@ -42,7 +42,7 @@ pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 /// What happens there, once.
 pub(crate) enum Action {
     Fail(Fault),
-    /// The body breaks off after so many bytes.
+    /// The body breaks off after so many bytes, the headers after so many messages.
     BreakOff(usize, Fault),
     Panic,
     /// Never answers.
@@ -59,6 +59,8 @@ pub(crate) struct Stored {
     pub(crate) announced: Option<u64>,
     /// Listed, but gone when its header is asked for.
     pub(crate) vanished: bool,
+    /// Listed, but its header is not shown.
+    pub(crate) withheld: Option<Fault>,
 }
 
 /// A message the server was given: envelope and bytes, and whether it took them.
@@ -81,6 +83,7 @@ struct State {
     hanging: usize,
     forgets_a_header: bool,
     warning: Option<Fault>,
+    delivers: bool,
 }
 
 /// The server; clones share it.
@@ -94,7 +97,7 @@ impl Server {
 
     /// Puts a message into the mailbox of this login.
     pub(crate) fn put(&self, login: &str, key: &str, raw: impl Into<Vec<u8>>) {
-        let stored = Stored { key: key.to_owned(), raw: raw.into(), announced: None, vanished: false };
+        let stored = Stored { key: key.to_owned(), raw: raw.into(), announced: None, vanished: false, withheld: None };
         self.state().mailboxes.entry(login.to_owned()).or_default().push(stored);
     }
 
@@ -132,6 +135,11 @@ impl Server {
         self.state().forgets_a_header = forgets;
     }
 
+    /// From now on what is taken arrives in the mailbox whose login is the recipient's address.
+    pub(crate) fn deliver(&self) {
+        self.state().delivers = true;
+    }
+
     /// What every listing warns of from now on.
     pub(crate) fn warn(&self, warning: Option<Fault>) {
         self.state().warning = warning;
@@ -165,6 +173,24 @@ impl Server {
 
     pub(crate) fn calls_so_far(&self) -> usize {
         self.state().calls.len()
+    }
+
+    fn take(&self, at: usize) {
+        let mut state = self.state();
+        state.given[at].taken = true;
+        if state.delivers {
+            let Given { to, bytes, .. } = state.given[at].clone();
+            for login in to {
+                let stored = Stored {
+                    key: format!("given-{at}"),
+                    raw: bytes.clone(),
+                    announced: None,
+                    vanished: false,
+                    withheld: None,
+                };
+                state.mailboxes.entry(login).or_default().push(stored);
+            }
+        }
     }
 
     fn note(&self, call: impl Into<String>) {
@@ -213,6 +239,22 @@ impl Connector for Server {
             implicit_tls_port: 1,
             plain_port: 2,
         }
+    }
+
+    async fn probe(
+        &self,
+        _: &lockstep_model::profile::Endpoint,
+        _: std::time::Duration,
+        _: &Deadline,
+    ) -> lockstep_connector::Probe {
+        let said = "scripted server ready".to_owned();
+        let step = lockstep_connector::ProbeStep {
+            name: "greeting",
+            asked: String::new(),
+            said,
+            took: std::time::Duration::ZERO,
+        };
+        lockstep_connector::Probe { steps: vec![step], fault: None }
     }
 
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
@@ -297,17 +339,22 @@ impl Session for Conversation {
         Ok(Delta { heads, absent, more, cursor: (!more).then(|| next.clone()), warning, ..Delta::default() })
     }
 
-    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    async fn headers(&mut self, heads: &[RemoteHead], deadline: &Deadline) -> Result<HeaderBlocks, Fault> {
         self.server.note(format!("headers {}", heads.len()));
-        self.server.happen(Call::Headers, deadline).await?;
+        let broken = self.server.happen(Call::Headers, deadline).await?;
         let stored = self.stored();
         let block = |head: &RemoteHead| {
-            let message = stored.iter().find(|m| m.key.as_bytes() == head.key.as_bytes())?;
+            let gone = || Fault::new(FaultScope::Item, FaultClass::Gone, "ItemGone", "not listed any more");
+            let message = stored.iter().find(|m| m.key.as_bytes() == head.key.as_bytes()).ok_or_else(gone)?;
+            if let Some(fault) = &message.withheld {
+                return Err(fault.clone());
+            }
             let end = message.raw.windows(4).position(|w| w == b"\r\n\r\n").map_or(message.raw.len(), |at| at + 4);
-            (!message.vanished).then(|| message.raw[..end].to_vec())
+            if message.vanished { Err(gone()) } else { Ok(message.raw[..end].to_vec()) }
         };
         let given = heads.len() - usize::from(self.server.state().forgets_a_header);
-        Ok(heads[..given].iter().map(block).collect())
+        let given = broken.as_ref().map_or(given, |(at, _)| *at);
+        Ok(HeaderBlocks { blocks: heads[..given].iter().map(block).collect(), broken: broken.map(|(_, fault)| fault) })
     }
 
     async fn fetch(&mut self, head: &RemoteHead, deadline: &Deadline) -> Result<BodyReader<'_>, Fault> {
@@ -361,7 +408,7 @@ impl Session for Conversation {
         self.server.happen(Call::Written, deadline).await?;
         gate.cross(&recipients).await?;
         self.server.happen(Call::Passed, deadline).await?;
-        self.server.state().given[at].taken = true;
+        self.server.take(at);
         Ok(SendReceipt { reply: "250 2.0.0 queued as 4711".to_owned(), recipients })
     }
 

@@ -20,11 +20,13 @@ async fn refusals_after_the_dot_are_clear() {
     use FaultClass::{Auth, Refused, Throttled, Transient};
     use FaultScope::{Item, Mailbox};
     for (answer, scope, class, code) in [
-        ("550 5.7.1 looks like spam", Item, Refused, "MessageRefused"),
+        ("550 5.7.1 looks like spam", Item, Refused, "RefusedByPolicy"),
+        ("554 5.7.0 policy", Item, Refused, "RefusedByPolicy"),
+        ("451 4.7.1 greylisted", Item, Transient, "RefusedByPolicy"),
         ("554 5.6.0 malformed", Item, Refused, "MessageRefused"),
         ("500 5.5.2 line too long", Item, Refused, "MessageRefused"),
         ("451 4.3.0 try again", Item, Transient, "MessageDeferred"),
-        ("452 4.3.1 insufficient system storage", Item, Transient, "MessageDeferred"),
+        ("452 4.3.1 insufficient system storage", Item, Transient, "ServerStorageFull"),
         ("552 5.2.2 mailbox full", Mailbox, Refused, "ErrorQuotaExceeded"),
         ("452 4.2.2 over quota", Mailbox, Transient, "ErrorQuotaExceeded"),
         ("552 storage exceeded", Mailbox, Refused, "ErrorQuotaExceeded"),
