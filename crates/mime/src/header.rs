@@ -73,6 +73,10 @@ pub struct Headers {
     pub receipt_to: Vec<Address>,
     /// Importance or X-Priority
     pub importance: Importance,
+    /// The topmost Return-Path, which the last server writes (RFC 5321 §4.4); `<>` where it is empty.
+    pub return_path: Option<String>,
+    /// The topmost Authentication-Results (RFC 8601).
+    pub authentication_results: Option<String>,
     /// The media type of the message, lower case, `text/plain` if none is given.
     pub content_type: String,
 }
@@ -122,6 +126,8 @@ impl Reader<'_> {
             thread_index: self.text("thread-index", MAX_VALUE_BYTES),
             receipt_to: self.addresses("disposition-notification-to"),
             importance: self.importance(),
+            return_path: self.raw("return-path"),
+            authentication_results: self.raw("authentication-results"),
             content_type: self.content_type(),
         };
         for (missing, anomaly) in [
@@ -146,6 +152,11 @@ impl Reader<'_> {
             self.anomalies.note(Anomaly::ControlCharacters);
         }
         Some(text::clean_line(&value, max)).filter(|value| !value.is_empty())
+    }
+
+    /// A value as it stands, on one line.
+    fn raw(&self, name: &str) -> Option<String> {
+        Some(text::clean_line(self.fields.get(name)?, MAX_VALUE_BYTES)).filter(|value| !value.is_empty())
     }
 
     fn keyword(&self, name: &str) -> Option<String> {
@@ -260,6 +271,15 @@ mod tests {
         let limits = Limits { default_charset: Some("windows-1251".into()), ..Limits::default() };
         let (headers, _) = Headers::parse(b"Subject: \xCF\xF0\xE8\xE2\xE5\xF2\r\n", &limits);
         assert_eq!(headers.subject.as_deref(), Some("Привет"));
+    }
+
+    #[test]
+    fn what_the_last_server_wrote_stands_on_top() {
+        let raw = b"Return-Path: <>\r\nAuthentication-Results: mx;\r\n dmarc=fail\r\nReturn-Path: <a@b.test>\r\n\
+            Authentication-Results: evil; dmarc=pass\r\n";
+        let (headers, _) = Headers::parse(raw, &Limits::default());
+        assert_eq!(headers.return_path.as_deref(), Some("<>"));
+        assert_eq!(headers.authentication_results.as_deref(), Some("mx; dmarc=fail"));
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub async fn count(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-/// For each key, whether it is known. A quarantined item whose next attempt is due counts as unknown, so that it is
-/// offered again.
+/// For each key, whether it is known. An item that is due once more, because it failed or is to be judged again, counts
+/// as unknown, so that it is offered again.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -90,7 +90,7 @@ pub async fn contains(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Re
     let now = tx.now();
     Ok(sqlx::query_scalar!(
         "/* items::contains */ SELECT (i.remote_key IS NOT NULL
-             AND NOT (i.disposition = 'quarantined' AND i.next_attempt_at IS NOT NULL AND i.next_attempt_at <= $3))
+             AND NOT COALESCE(i.next_attempt_at <= $3, false))
              AS \"known!\"
          FROM unnest($2::bytea[]) WITH ORDINALITY AS k(remote_key, place)
          LEFT JOIN remote_items i ON i.mailbox_id = $1 AND i.remote_key = k.remote_key
@@ -182,7 +182,8 @@ pub async fn deaths(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<
     Ok(deaths.unwrap_or_default().unsigned_abs())
 }
 
-/// Notes that a worker has ended over an item, and when it is read again. Not one of the item's own failed attempts.
+/// Notes that a worker has ended over an item, and when it is read again. Not one of the item's own failed attempts. One
+/// that was being judged again is set aside like any other.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -198,9 +199,10 @@ pub async fn note_death(
         "/* items::note_death */ INSERT INTO remote_items AS known
              (mailbox_id, remote_key, disposition, reason, detail, deaths, next_attempt_at, seen_at)
          VALUES ($1, $2, 'quarantined', $3, $4, 1, $5, $6)
-         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET deaths = known.deaths + 1, reason = EXCLUDED.reason,
-             detail = EXCLUDED.detail, next_attempt_at = EXCLUDED.next_attempt_at
-         WHERE known.disposition = 'quarantined'",
+         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET deaths = known.deaths + 1, disposition = 'quarantined',
+             email_id = NULL, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
+             next_attempt_at = EXCLUDED.next_attempt_at
+         WHERE known.disposition = 'quarantined' OR known.next_attempt_at IS NOT NULL",
         mailbox.0,
         key.as_bytes(),
         reason,
@@ -214,7 +216,7 @@ pub async fn note_death(
 }
 
 /// Remembers items, in one statement. A quarantined item counts one more attempt; about any other the alert ends, and
-/// what it cost before is forgotten.
+/// what it cost before is forgotten, as is that it was to be judged again.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -306,7 +308,8 @@ pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteK
     sqlx::query!(
         "/* items::rekey */ WITH pairs AS (SELECT * FROM unnest($2::bytea[], $3::bytea[]) AS p(old, new)), links AS (
              UPDATE email_mailboxes l SET remote_key = p.new FROM pairs p
-             WHERE l.mailbox_id = $1 AND l.remote_key = p.old)
+             WHERE l.remote_key = p.old
+               AND (l.via_mailbox_id = $1 OR l.mailbox_id = $1 AND l.via_mailbox_id IS NULL))
          UPDATE remote_items i SET remote_key = p.new, absent_listings = 0 FROM pairs p
          WHERE i.mailbox_id = $1 AND i.remote_key = p.old",
         mailbox.0,

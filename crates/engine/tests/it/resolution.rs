@@ -15,6 +15,7 @@ fn resolved(candidates: &[Candidate], owner: Option<UserId>) -> Option<u128> {
     sender(candidates, owner).map(|c| c.id.as_u128())
 }
 
+/// F16: of several, the kind decides.
 #[test]
 fn kinds_have_an_order() {
     let mut all: Vec<Candidate> =
@@ -26,6 +27,7 @@ fn kinds_have_an_order() {
     assert_eq!(sender(&all, None).map(|c| c.kind), Some(PartyKind::Other));
 }
 
+/// F16: the mailbox owner's records before any other's, then by kind, then by age.
 #[test]
 fn the_owners_records_come_first_then_the_oldest() {
     let (me, other) = (UserId::new(), UserId::new());
@@ -39,6 +41,7 @@ fn the_owners_records_come_first_then_the_oldest() {
     assert_eq!(resolved(&[old, record(5, PartyKind::Contact, 10)], None), Some(2), "same age: the smaller id, always");
 }
 
+/// F16: one match counts whatever its state, several only where they are in use; a disabled user never.
 #[test]
 fn inactive_records() {
     let inactive = |c: Candidate| Candidate { active: false, ..c };
@@ -53,6 +56,7 @@ fn inactive_records() {
     assert_eq!(resolved(&[], None), None);
 }
 
+/// F16: beyond a hundred matches an address is nobody's.
 #[test]
 fn too_many_matches_say_nothing() {
     let many: Vec<_> = (0..=MAX_MATCHES as u128).map(|id| record(id, PartyKind::Contact, 0)).collect();
@@ -62,6 +66,7 @@ fn too_many_matches_say_nothing() {
     assert_eq!(recipients(&many[1..]).len(), MAX_MATCHES);
 }
 
+/// F17: a recipient is everybody with the address.
 #[test]
 fn recipients_are_all_matches_but_disabled_users() {
     let inactive = Candidate { active: false, ..record(1, PartyKind::Lead, 0) };
