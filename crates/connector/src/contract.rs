@@ -138,7 +138,7 @@ async fn pages_in_order_with_the_cursor_on_the_last(world: &dyn World) {
         let page = pull(&mut *session, &Cursor::default(), &known, Limits { items: 2, bytes: 1 << 30 }).await;
         assert!(page.heads.len() <= 2, "a page keeps its limit");
         assert_eq!(page.cursor.is_some(), !page.more, "the cursor stands on the last page and nowhere else");
-        for block in session.headers(&page.heads, &deadline()).await.unwrap() {
+        for block in session.headers(&page.heads, &deadline()).await.unwrap().whole().unwrap() {
             let block = String::from_utf8(block.unwrap()).unwrap();
             subjects.extend(block.lines().find_map(|line| line.strip_prefix("Subject: letter ")).map(str::to_owned));
         }
@@ -162,7 +162,7 @@ async fn gives_the_bytes_that_were_delivered(world: &dyn World) {
     let mut session = open(world, &target).await;
     let delta = pull(&mut *session, &Cursor::default(), &Committed::default(), WIDE).await;
     let head = delta.heads.first().unwrap_or_else(|| panic!("the message is listed"));
-    let block = session.headers(&delta.heads, &deadline()).await.unwrap().remove(0).unwrap();
+    let block = session.headers(&delta.heads, &deadline()).await.unwrap().blocks.remove(0).unwrap();
     let mut body = Vec::new();
     let mut reader = session.fetch(head, &deadline()).await.unwrap();
     reader.read_to_end(&mut body).await.unwrap();

@@ -15,9 +15,13 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    BodyReader, Connector, Deadline, Delta, Descriptor, Envelope, Known, Limits, PointOfNoReturn, RecipientReply,
-    RemoteHead, SendReceipt, Session, Target, delta::MAX_QUESTION,
+    BodyReader, Connector, Deadline, Delta, Descriptor, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn,
+    RecipientReply, RemoteHead, SendReceipt, Session, Target, delta::MAX_QUESTION,
 };
+
+fn gone() -> Fault {
+    Fault::new(FaultScope::Item, FaultClass::Gone, "ItemGone", "there is no such message")
+}
 
 /// Mailboxes by account name, each with its secret and its messages by key.
 #[derive(Clone, Debug, Default)]
@@ -175,18 +179,17 @@ impl Session for MemorySession {
         Ok(Delta { heads, more: true, ..Delta::default() })
     }
 
-    async fn headers(&mut self, heads: &[RemoteHead], _deadline: &Deadline) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    async fn headers(&mut self, heads: &[RemoteHead], _deadline: &Deadline) -> Result<HeaderBlocks, Fault> {
         let header = |message: Vec<u8>| {
             let end = message.windows(4).position(|w| w == b"\r\n\r\n").map_or(message.len(), |at| at + 4);
             message[..end].to_vec()
         };
-        Ok(heads.iter().map(|head| self.message(head).map(header)).collect())
+        let blocks = heads.iter().map(|head| self.message(head).map(header).ok_or_else(gone)).collect();
+        Ok(HeaderBlocks { blocks, broken: None })
     }
 
     async fn fetch(&mut self, head: &RemoteHead, _deadline: &Deadline) -> Result<BodyReader<'_>, Fault> {
-        let message = self.message(head).ok_or_else(|| {
-            Fault::new(FaultScope::Item, FaultClass::Gone, "ItemUnavailable", "there is no such message")
-        })?;
+        let message = self.message(head).ok_or_else(gone)?;
         Ok(Box::pin(std::io::Cursor::new(message)))
     }
 

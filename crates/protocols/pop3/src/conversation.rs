@@ -129,11 +129,7 @@ impl Conversation {
     }
 
     /// The header by way of the whole message, for servers without `TOP`.
-    async fn header_of_whole(
-        &mut self,
-        number: u64,
-        deadline: &Deadline,
-    ) -> Result<Result<Vec<u8>, Fault>, Fault> {
+    async fn header_of_whole(&mut self, number: u64, deadline: &Deadline) -> Result<Result<Vec<u8>, Fault>, Fault> {
         let reply = self.wire.ask(Command::Retr(number), deadline).await?;
         if reply.is_ok() {
             return self.wire.header(deadline).await.map(Ok);

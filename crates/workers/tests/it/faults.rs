@@ -1,11 +1,12 @@
 //! A page the database will not take: the offender is set aside, the others are written; collisions set nobody aside.
 
-use lockstep_model::{clock::Clock, mailbox::TrackOption};
+use lockstep_model::{clock::Clock, mailbox::TrackOption, remote::RemoteKey};
+use lockstep_store::item_failures::{self, Decided};
 use lockstep_wire::Outcome;
 
 use crate::{
     server::{Action, Call},
-    stage::{ANNA, Stage, lost, mail, plain},
+    stage::{ANNA, Stage, item_fault, lost, mail, plain},
 };
 
 /// Makes the database refuse emails whose subject holds the word, with an error of this class.
@@ -133,7 +134,60 @@ async fn an_item_that_vanishes_stops_nobody() {
     stage.server.change(ANNA, "k0", |m| m.vanished = true);
     let report = stage.run(anna).await;
     assert_eq!((report.counts.failed, report.counts.refused), (1, 1));
-    assert_eq!(stage.items(anna).await, ["k0 quarantined ItemUnavailable", "k1 refused NoCorrelationMatch"]);
+    assert_eq!(stage.items(anna).await, ["k0 quarantined ItemGone", "k1 refused NoCorrelationMatch"]);
+}
+
+/// A header that the server refuses to show, of a message that it lists: in its own words, tried again as one whose body
+/// it refuses is, and given up in the end. F22: five more attempts after the first, then it is kept, with a way to release
+/// it.
+#[tokio::test]
+async fn f22_a_header_that_is_refused_is_asked_for_again() {
+    let stage = Stage::new().await;
+    let anna = stage.user("anna", TrackOption::InResponse).await;
+    stage.server.put(ANNA, "k0", plain("k0"));
+    stage.server.change(ANNA, "k0", |m| m.withheld = Some(item_fault()));
+    let text = "SELECT concat_ws('|', code, parameters->>'message', parameters->>'next') FROM alerts";
+    for attempt in 1..=6_u32 {
+        assert_eq!(stage.run(anna).await.counts.failed, 1, "attempt {attempt}");
+        assert_eq!(stage.items(anna).await, ["k0 quarantined ItemUnavailable"]);
+        let next = if attempt < 6 { "it is tried again by itself" } else { "it is not tried again by itself" };
+        assert_eq!(stage.world.text(text).await, format!("ItemQuarantined|-ERR cannot read this one|{next}"));
+        stage.world.advance(900);
+    }
+    assert_eq!(stage.run(anna).await.counts.seen, 0, "given up");
+    stage.server.change(ANNA, "k0", |m| m.withheld = None);
+    let key = RemoteKey::new("k0").unwrap();
+    let mut tx = stage.world.store.begin().await.unwrap();
+    assert_eq!(item_failures::release(&mut tx, anna, &key, "test").await.unwrap(), Decided::Done);
+    tx.commit().await.unwrap();
+    stage.run(anna).await;
+    assert_eq!(stage.items(anna).await, ["k0 refused NoCorrelationMatch"]);
+    assert!(stage.world.open_alerts().await.is_empty());
+}
+
+/// The session ends over a header as it may over a body: what was read before stays decided, and the message over which
+/// it ended is set aside after its second try, so that its neighbours are read.
+#[tokio::test]
+async fn a_header_that_ends_sessions_does_not_stop_the_mailbox() {
+    let stage = Stage::new().await;
+    let anna = stage.user("anna", TrackOption::InResponse).await;
+    for key in ["k0", "k1", "k2"] {
+        stage.server.put(ANNA, key, plain(key));
+    }
+    for (before, refused) in [(1, 1), (0, 0)] {
+        stage.server.at(Call::Headers, Action::BreakOff(before, lost()));
+        let broken = stage.run(anna).await;
+        assert_eq!((broken.outcome, broken.counts.refused, broken.counts.failed), (Outcome::Failed, refused, 1));
+    }
+    let items = ["k0 refused NoCorrelationMatch", "k1 quarantined ConnectionLost", "k2 refused NoCorrelationMatch"];
+    assert_eq!(stage.run(anna).await.outcome, Outcome::Completed);
+    assert_eq!(stage.items(anna).await, items);
+    stage.world.advance(15 * 60);
+    assert_eq!(stage.run(anna).await.counts.refused, 1, "the server has healed");
+    // What ends our own time counts against nobody.
+    stage.server.put(ANNA, "k3", plain("k3"));
+    stage.server.at(Call::Headers, Action::BreakOff(0, lost().local()));
+    assert_eq!(stage.run(anna).await.counts.failed, 0);
 }
 
 /// A connector that gives fewer headers than it was asked for: no item falls through.

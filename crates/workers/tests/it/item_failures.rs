@@ -54,14 +54,14 @@ async fn what_is_no_record_keeps_its_message_id() {
     assert_eq!(named(&stage).await[0], "broken tracked -", "the record has it now");
 }
 
-/// A message that was given up is read again when a person wants it; one that was dropped never is.
+/// F22: a message that was given up is read again when a person wants it; one that was dropped never is.
 #[tokio::test]
 async fn released_is_read_again_and_dropped_is_not() {
     let (stage, anna) = Stage::with_anna().await;
     for key in ["dropped", "released"] {
         stage.server.put(ANNA, key, plain(key));
     }
-    for _ in 0..5 {
+    for _ in 0..6 {
         for key in ["dropped", "released"] {
             stage.server.at(Call::Fetch(key.to_owned()), Action::Fail(item_fault()));
         }

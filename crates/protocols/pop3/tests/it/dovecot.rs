@@ -122,7 +122,7 @@ async fn what_was_delivered_is_what_is_read() {
     let mut session = world.open().await;
     let delta = session.pull(&Cursor::default(), &Memory::default(), ALL, &deadline()).await.unwrap();
     assert_eq!(delta.heads.len(), messages.len());
-    let headers = session.headers(&delta.heads, &deadline()).await.unwrap();
+    let headers = session.headers(&delta.heads, &deadline()).await.unwrap().whole().unwrap();
     let mut read_all = Vec::new();
     for (head, block) in delta.heads.iter().zip(headers) {
         let message = read(&mut session, head).await;
@@ -148,7 +148,7 @@ async fn a_cycle_and_the_next_one() {
     let mut sizes = Vec::new();
     while cursor.is_none() {
         let page = first.pull(&Cursor::default(), &known, limits, &deadline()).await.unwrap();
-        let blocks = first.headers(&page.heads, &deadline()).await.unwrap();
+        let blocks = first.headers(&page.heads, &deadline()).await.unwrap().whole().unwrap();
         for (head, block) in page.heads.iter().zip(blocks) {
             let message = read(&mut first, head).await;
             let n = head.handle as usize;

@@ -12,6 +12,7 @@ use lockstep_model::{
 #[derive(Default)]
 pub(crate) struct Memory {
     items: BTreeMap<RemoteKey, Option<Fingerprint>>,
+    again: Vec<RemoteKey>,
 }
 
 impl Memory {
@@ -20,7 +21,7 @@ impl Memory {
             .into_iter()
             .map(|(key, header)| (RemoteKey::new(key).unwrap(), Some(fingerprint::of_header(header))))
             .collect();
-        Self { items }
+        Self { items, again: Vec::new() }
     }
 
     /// Does what a worker does with a page.
@@ -32,6 +33,11 @@ impl Memory {
         for head in &delta.heads {
             self.items.insert(head.key.clone(), None);
         }
+    }
+
+    /// Known items that are to be looked at once more.
+    pub(crate) fn offer_again(&mut self, keys: &[impl AsRef<str>]) {
+        self.again = keys.iter().map(|key| RemoteKey::new(key.as_ref()).unwrap()).collect();
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
@@ -47,7 +53,7 @@ impl Known for Memory {
 
     async fn contains(&self, keys: &[RemoteKey]) -> Result<Vec<bool>, Fault> {
         assert!(keys.len() <= MAX_QUESTION);
-        Ok(keys.iter().map(|key| self.items.contains_key(key)).collect())
+        Ok(keys.iter().map(|key| self.items.contains_key(key) && !self.again.contains(key)).collect())
     }
 
     async fn by_fingerprint(&self, fingerprints: &[Fingerprint]) -> Result<Vec<Option<RemoteKey>>, Fault> {

@@ -90,8 +90,8 @@ async fn every_byte_in_a_packet_of_its_own() {
     let mut session = session(&server).await;
     let delta = session.pull(&Cursor::default(), &Memory::default(), ALL, &deadline()).await.unwrap();
     assert_eq!(names(&delta), ["id-1", "id-2", "id-3"]);
-    let headers = session.headers(&delta.heads, &deadline()).await.unwrap();
-    assert_eq!(headers, [Some(header(1)), Some(header(2)), Some(header(3))]);
+    let headers = session.headers(&delta.heads, &deadline()).await.unwrap().whole().unwrap();
+    assert_eq!(headers, [1, 2, 3].map(|n| Ok(header(n))));
     session.close(&deadline()).await.unwrap();
 }
 
@@ -202,6 +202,29 @@ async fn on_one_page_the_renamed_are_not_absent() {
     let mut session = session(&server).await;
     let delta = session.pull(&Cursor::default(), &known, ALL, &deadline()).await.unwrap();
     assert_eq!((delta.rekeyed.len(), delta.heads.len(), delta.absent.len(), delta.more), (30, 0, 0, false));
+}
+
+/// F25: what is to be judged again is offered again under its own key; that is no reset, and costs no header here.
+#[tokio::test]
+async fn f25_what_is_offered_again_is_no_reset() {
+    let server = Maildrop::numbered("id", 60).serve().await;
+    let mut known = Memory::default();
+    let mut first = session(&server).await;
+    let all = first.pull(&Cursor::default(), &known, ALL, &deadline()).await.unwrap();
+    known.commit(&all);
+    first.close(&deadline()).await.unwrap();
+    known.offer_again(&["id-1"]);
+    let mut again = session(&server).await;
+    let one = again.pull(&Cursor::default(), &known, ALL, &deadline()).await.unwrap();
+    assert_eq!((names(&one), one.warning), (vec!["id-1".to_owned()], None));
+    again.close(&deadline()).await.unwrap();
+    known.offer_again(&all.heads.iter().map(|head| head.key.to_string()).collect::<Vec<_>>());
+    let mut again = session(&server).await;
+    let offered = again.pull(&Cursor::default(), &known, ALL, &deadline()).await.unwrap();
+    assert_eq!((offered.heads, offered.warning), (all.heads, None));
+    assert!(offered.rekeyed.is_empty() && offered.absent.is_empty());
+    let asked = server.received();
+    assert!(!asked.last().unwrap().iter().any(|line| line.starts_with("TOP") || line.starts_with("RETR")));
 }
 
 #[tokio::test]

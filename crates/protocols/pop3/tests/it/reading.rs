@@ -37,8 +37,8 @@ async fn headers_in_one_go_where_the_server_takes_several_commands() {
         let server = maildrop.clone().capabilities(lines).serve().await;
         let mut session = session(&server).await;
         let heads = heads(&mut session).await;
-        let blocks = session.headers(&heads, &deadline()).await.unwrap();
-        assert_eq!(blocks, (1..=150).map(|n| Some(header(n))).collect::<Vec<_>>());
+        let blocks = session.headers(&heads, &deadline()).await.unwrap().whole().unwrap();
+        assert_eq!(blocks, (1..=150).map(|n| Ok(header(n))).collect::<Vec<_>>());
         assert_eq!(tops(&server), 150);
         session.close(&deadline()).await.unwrap();
     }
@@ -53,23 +53,36 @@ async fn without_top_the_header_comes_from_the_whole_message() {
         let server = server.serve().await;
         let mut session = session(&server).await;
         let heads = heads(&mut session).await;
-        let blocks = session.headers(&heads, &deadline()).await.unwrap();
-        assert_eq!(blocks, [Some(header(1)), Some(header(2)), Some(header(3))]);
+        let blocks = session.headers(&heads, &deadline()).await.unwrap().whole().unwrap();
+        assert_eq!(blocks, [1, 2, 3].map(|n| Ok(header(n))));
         assert_eq!(tops(&server), asked, "{capabilities:?}");
         assert_eq!(read(&mut session, &heads[1]).await, raw(2), "and the session goes on");
     }
 }
 
 #[tokio::test]
-async fn a_header_the_server_does_not_show_is_none() {
+async fn a_header_the_server_does_not_show_is_not_taken_for_gone() {
     let server = Maildrop::numbered("id", 3)
-        .but(|line| if line == "TOP 2 0" || line == "RETR 2" { Act::say("-ERR gone\r\n") } else { None });
+        .but(|line| if line == "TOP 2 0" || line == "RETR 2" { Act::say("-ERR no\r\n") } else { None });
     let server = server.serve().await;
     let mut session = session(&server).await;
     let mut heads = heads(&mut session).await;
     heads.push(RemoteHead { key: RemoteKey::new("stranger").unwrap(), handle: 1, size: 0, weak: false });
-    let blocks = session.headers(&heads, &deadline()).await.unwrap();
-    assert_eq!(blocks, [Some(header(1)), None, Some(header(3)), None], "a handle without its key counts for nothing");
+    let blocks = session.headers(&heads, &deadline()).await.unwrap().whole().unwrap();
+    let [first, refused, third, stranger] = blocks.try_into().unwrap();
+    assert_eq!((first, third), (Ok(header(1)), Ok(header(3))));
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.scope, refused.class, &*refused.code),
+        (FaultScope::Item, FaultClass::Transient, "ItemUnavailable")
+    );
+    assert!(refused.message.ends_with("that it lists: no"), "the server's own words: {refused}");
+    let gone = stranger.unwrap_err();
+    assert_eq!(
+        (gone.class, &*gone.code),
+        (FaultClass::Gone, "ItemGone"),
+        "a handle without its key counts for nothing"
+    );
     session.close(&deadline()).await.unwrap();
 }
 
@@ -80,7 +93,9 @@ async fn a_failing_server_among_pipelined_answers() {
     let server = server.serve().await;
     let mut session = session(&server).await;
     let heads = heads(&mut session).await;
-    let fault = session.headers(&heads, &deadline()).await.unwrap_err();
+    let answer = session.headers(&heads, &deadline()).await.unwrap();
+    assert_eq!(answer.blocks, [Ok(header(1))], "they end before the one that was refused");
+    let fault = answer.broken.unwrap();
     assert_eq!((fault.scope, fault.code.as_str()), (FaultScope::Mailbox, "ServerTemporaryFailure"));
     session.close(&deadline()).await.unwrap();
 }
@@ -189,7 +204,7 @@ async fn a_call_that_was_dropped_leaves_the_session_unusable() {
     let heads = heads(&mut session).await;
     let stopped = tokio::time::timeout(Duration::from_millis(200), session.headers(&heads, &deadline())).await;
     assert!(stopped.is_err());
-    assert_eq!(session.headers(&heads, &deadline()).await.unwrap_err().code, "SessionOutOfStep");
+    assert_eq!(session.headers(&heads, &deadline()).await.unwrap().broken.unwrap().code, "SessionOutOfStep");
 }
 
 #[tokio::test]
@@ -203,12 +218,12 @@ async fn headers_without_end_are_cut_and_the_next_answer_is_found() {
     let server = maildrop.serve().await;
     let mut session = session(&server).await;
     let heads = heads(&mut session).await;
-    let blocks = session.headers(&heads, &deadline()).await.unwrap();
+    let blocks = session.headers(&heads, &deadline()).await.unwrap().whole().unwrap();
     for block in &blocks[..2] {
         let block = block.as_ref().unwrap();
         assert!(block.len() <= 256 * 1024 && block.ends_with(b"\r\n\r\n"));
     }
-    assert_eq!(blocks[2], Some(header(3)));
+    assert_eq!(blocks[2], Ok(header(3)));
 }
 
 #[tokio::test]
@@ -237,7 +252,7 @@ async fn a_message_without_end_ends_with_the_deadline() {
     let server = flood("TOP").await;
     let mut first = session(&server).await;
     let listed = heads(&mut first).await;
-    assert_eq!(first.headers(&listed, &short()).await.unwrap_err().code, "DeadlineExceeded");
+    assert_eq!(first.headers(&listed, &short()).await.unwrap().broken.unwrap().code, "DeadlineExceeded");
 
     let server = flood("RETR").await;
     let mut second = session(&server).await;
