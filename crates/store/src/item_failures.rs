@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use lockstep_model::{id::MailboxId, mailbox::Lane, remote::RemoteKey};
 use serde_json::json;
 
-use crate::{Result, Tx, alerts, audit, items};
+use crate::{Result, Tx, alerts, audit, erasure::ERASED, items};
 
 /// Reason of an item that a person has dropped.
 pub const DROPPED: &str = "DroppedByHand";
@@ -28,7 +28,7 @@ pub struct ItemFailure {
     pub attempts: i32,
     /// How often a worker has ended over it.
     pub deaths: i32,
-    /// When it is tried again by itself; none: never.
+    /// When it is tried or judged again by itself; none: never.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// When it was first seen.
     pub seen_at: DateTime<Utc>,
@@ -86,21 +86,24 @@ pub async fn get(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Opt
 pub enum Decided {
     /// It is done.
     Done,
-    /// The item is not set aside (any more): there is nothing to decide.
+    /// The item is refused already: there is nothing to drop.
     NotQuarantined,
+    /// Its email was erased with the person it was about: it stays so.
+    Erased,
     /// There is no such item, or it is a record by now.
     Missing,
 }
 
-/// A quarantined item is tried again at once, its failed attempts forgotten. That workers have ended over it is not
-/// forgotten: it goes on being read with caution. Whoever is at work on the lane is fenced, so that it cannot set the
-/// item aside again by what it found out before; the lane is due at once. The caller nudges.
+/// A quarantined item is tried again at once, its failed attempts forgotten, and a refused one is judged again by the
+/// rules that hold then. That workers have ended over it is not forgotten: it goes on being read with caution. Whoever is
+/// at work on the lane is fenced, so that it cannot set the item aside again by what it found out before; the lane is due
+/// at once. The caller nudges.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn release(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: &str) -> Result<Decided> {
     let decided = lock(tx, mailbox, key).await?;
-    if decided != Decided::Done {
+    if matches!(decided, Decided::Missing | Decided::Erased) {
         return Ok(decided);
     }
     let now = tx.now();
@@ -113,17 +116,7 @@ pub async fn release(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: &s
     )
     .execute(tx.connection())
     .await?;
-    // A new occasion: the report of a run that has begun before must not put the attempt off.
-    sqlx::query!(
-        "/* item_failures::release */ UPDATE lane_schedules SET due_at = $3, not_before = NULL,
-             generation = generation + 1, claimed_until = NULL, claims = 0
-         WHERE mailbox_id = $1 AND lane = $2",
-        mailbox.0,
-        Lane::Incoming.as_str(),
-        now,
-    )
-    .execute(tx.connection())
-    .await?;
+    due_at_once(tx, mailbox).await?;
     tell(tx, mailbox, key, "item-released", actor).await?;
     Ok(Decided::Done)
 }
@@ -152,6 +145,77 @@ pub async fn drop_item(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: 
     Ok(Decided::Done)
 }
 
+/// Makes a new occasion: the report of a run that has begun before must not put it off.
+async fn due_at_once(tx: &mut Tx, mailbox: MailboxId) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "/* item_failures::due_at_once */ UPDATE lane_schedules SET due_at = $3, not_before = NULL,
+             generation = generation + 1, claimed_until = NULL, claims = 0
+         WHERE mailbox_id = $1 AND lane = $2",
+        mailbox.0,
+        Lane::Incoming.as_str(),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Which items are judged again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JudgedAgain<'a> {
+    /// Only those refused for this reason. Without it every reason but [`DROPPED`]: what a person has decided stands. What
+    /// was erased is never judged again.
+    pub reason: Option<&'a str>,
+    /// Only those first seen at this instant or later.
+    pub seen_since: Option<DateTime<Utc>>,
+    /// Those, too, that were recorded and whose record is gone.
+    pub without_record: bool,
+}
+
+/// Refused items of a mailbox are judged again by the rules that hold when they are looked at, page by page in the
+/// following cycles; what was decided stands until then. Whoever is at work on the lane is fenced, and the lane is due at
+/// once. Returns how many. The caller nudges.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn judge_again(tx: &mut Tx, mailbox: MailboxId, which: JudgedAgain<'_>, actor: &str) -> Result<u64> {
+    sqlx::query!(
+        "/* item_failures::judge_again */ UPDATE lanes SET version = version + 1 WHERE mailbox_id = $1 AND lane = $2",
+        mailbox.0,
+        Lane::Incoming.as_str(),
+    )
+    .execute(tx.connection())
+    .await?;
+    let now = tx.now();
+    // What is offered again must not be deleted on the server before it was looked at.
+    let marked = sqlx::query!(
+        "/* item_failures::judge_again */ UPDATE remote_items i SET next_attempt_at = $5, delete_wanted = false
+         WHERE i.mailbox_id = $1 AND ($3::timestamptz IS NULL OR i.seen_at >= $3)
+           AND i.reason IS DISTINCT FROM $7
+           AND (i.disposition = 'refused' AND COALESCE(i.reason, '') = COALESCE($2::text, i.reason, '')
+                    AND ($2 IS NOT NULL OR i.reason IS DISTINCT FROM $6)
+                OR $4 AND i.disposition = 'tracked'
+                    AND NOT EXISTS (SELECT 1 FROM emails e WHERE e.id = i.email_id))",
+        mailbox.0,
+        which.reason,
+        which.seen_since,
+        which.without_record,
+        now,
+        DROPPED,
+        ERASED,
+    )
+    .execute(tx.connection())
+    .await?
+    .rows_affected();
+    if marked > 0 {
+        due_at_once(tx, mailbox).await?;
+    }
+    let detail = json!({ "items": marked, "reason": which.reason, "seen_since": which.seen_since });
+    audit::note(tx, actor, "items-judged-again", "mailbox", Some(mailbox.0), detail).await?;
+    Ok(marked)
+}
+
 /// Fences the lane, as a page does, and then locks the item: in the order in which pages take their locks.
 async fn lock(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Decided> {
     sqlx::query!(
@@ -163,17 +227,19 @@ async fn lock(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Decide
     )
     .execute(tx.connection())
     .await?;
-    let disposition = sqlx::query_scalar!(
-        "/* item_failures::lock */ SELECT disposition FROM remote_items
+    let found = sqlx::query!(
+        "/* item_failures::lock */ SELECT disposition, reason FROM remote_items
          WHERE mailbox_id = $1 AND remote_key = $2 FOR UPDATE",
         mailbox.0,
         key.as_bytes(),
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(match disposition.as_deref() {
-        Some("quarantined") => Decided::Done,
-        Some("refused") => Decided::NotQuarantined,
+    let found = found.map(|item| (item.disposition, item.reason));
+    Ok(match found.as_ref().map(|(disposition, reason)| (disposition.as_str(), reason.as_deref())) {
+        Some(("quarantined", _)) => Decided::Done,
+        Some(("refused", Some(ERASED))) => Decided::Erased,
+        Some(("refused", _)) => Decided::NotQuarantined,
         _ => Decided::Missing,
     })
 }

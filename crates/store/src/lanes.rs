@@ -13,7 +13,7 @@ use lockstep_model::{
 };
 use secrecy::SecretString;
 
-use crate::{Error, Result, Store, Tx, error::word, profiles};
+use crate::{Error, Result, Store, Tx, approval, error::word, profiles};
 
 /// Brings the lanes of these mailboxes in line with their records and raises version *and* generation: whoever is at
 /// work is fenced at its next page, whatever is queued is stale. Enabling, disabling, a change of profile,
@@ -74,7 +74,7 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    approval::tell(tx, &ids).await
 }
 
 /// Makes everything in flight or on its way stale, in every mailbox, and leaves due times and counters as they are: the

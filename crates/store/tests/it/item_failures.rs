@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockstep_model::{clock::Clock, id::MailboxId, mailbox::Lane, remote::RemoteKey};
 use lockstep_store::{
     alerts::{self, Severity, Subject},
-    item_failures::{self, Decided},
+    item_failures::{self, Decided, JudgedAgain},
     items::{self, Disposition, Item},
     lanes, schedules,
 };
@@ -135,16 +135,113 @@ async fn a_release_is_due_at_once_whoever_reports() {
     assert_eq!(schedules::lock_due_profiles(&mut tx, 10).await.unwrap().len(), 1);
 }
 
-/// Only what is set aside can be decided on, and what cannot leaves no trace.
+/// What cannot be decided on leaves no trace: what is refused already is not dropped, and what is unknown is neither.
 #[tokio::test]
-async fn only_quarantined_items_are_decided_on() {
+async fn what_cannot_be_decided_on_leaves_no_trace() {
     let (world, mailbox) = world().await;
     let before = world.imprint().await;
+    assert_eq!(decide(&world, mailbox, "refused", false).await, Decided::NotQuarantined);
     for release in [true, false] {
-        assert_eq!(decide(&world, mailbox, "refused", release).await, Decided::NotQuarantined);
         assert_eq!(decide(&world, mailbox, "unknown", release).await, Decided::Missing);
     }
     assert_eq!(world.imprint().await, before);
+}
+
+async fn due(world: &World) -> Vec<String> {
+    let due = "SELECT convert_from(remote_key, 'UTF8') FROM remote_items WHERE next_attempt_at <= (SELECT max(due_at)
+         FROM lane_schedules) AND disposition <> 'quarantined' ORDER BY 1";
+    world.texts(due).await
+}
+
+/// F25: a refused item is judged again by itself when it is released: it is offered as if it were unknown, until it was
+/// judged; what was decided stands until then, and counts as due.
+#[tokio::test]
+async fn f25_a_refused_item_is_judged_again() {
+    let (world, mailbox) = world().await;
+    let mut tx = world.store.begin().await.unwrap();
+    let run = lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap();
+    drop(tx);
+    assert!(!run.judgement_due);
+    assert_eq!(decide(&world, mailbox, "refused", true).await, Decided::Done);
+    assert_eq!(due(&world).await, ["refused"]);
+    let mut tx = world.store.begin().await.unwrap();
+    assert!(!lanes::fence(&mut tx, mailbox, Lane::Incoming, run.version, None).await.unwrap());
+    let run = lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap();
+    assert_eq!((run.judgement_due, run.attempt_due, run.suspect_due), (true, false, false));
+    assert_eq!(items::contains(&mut tx, mailbox, &[key("refused"), key("given-up")]).await.unwrap(), [false, true]);
+    let found = item_failures::get(&mut tx, mailbox, &key("refused")).await.unwrap().unwrap();
+    assert_eq!((&*found.disposition, found.reason.as_deref()), ("refused", Some("Because")));
+    items::put(&mut tx, mailbox, &[item("refused", Disposition::Refused)]).await.unwrap();
+    assert_eq!(items::contains(&mut tx, mailbox, &[key("refused")]).await.unwrap(), [true]);
+    assert!(!lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap().judgement_due);
+}
+
+/// C16, F25: which items are judged again: by reason, by when they were seen, and with those whose record is gone; never
+/// what a person dropped, unless it is named, nor what is a record.
+#[tokio::test]
+async fn c16_which_items_are_judged_again() {
+    let (world, mailbox) = world().await;
+    let other = world.user_mailbox(world.profile(1).await, "bert").await;
+    world
+        .sql(&format!(
+            "INSERT INTO emails (id, direction, status, created_at, updated_at)
+                 VALUES ('01930000-0000-7000-8000-000000000001', 'incoming', 'received', now(), now());
+             UPDATE remote_items SET seen_at = '2026-11-01';
+             INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, email_id, delete_wanted, seen_at) VALUES
+                 ('{mailbox}', 'old', 'refused', 'TooOld', NULL, false, '2026-11-02'),
+                 ('{mailbox}', 'dropped', 'refused', 'DroppedByHand', NULL, false, '2026-11-02'),
+                 ('{mailbox}', 'erased', 'refused', 'Erased', NULL, false, '2026-11-02'),
+                 ('{mailbox}', 'kept', 'tracked', NULL, '01930000-0000-7000-8000-000000000001', true, '2026-11-02'),
+                 ('{mailbox}', 'gone', 'tracked', NULL, '01930000-0000-7000-8000-000000000002', true, '2026-11-02'),
+                 ('{other}', 'others', 'refused', 'TooOld', NULL, false, '2026-11-02')"
+        ))
+        .await;
+    let all = JudgedAgain { without_record: true, ..JudgedAgain::default() };
+    let since = "2026-11-02T00:00:00Z".parse().ok();
+    for (which, marked) in [
+        (JudgedAgain::default(), vec!["old", "refused"]),
+        (JudgedAgain { reason: Some("TooOld"), ..all }, vec!["gone", "old"]),
+        (JudgedAgain { reason: Some(item_failures::DROPPED), ..JudgedAgain::default() }, vec!["dropped"]),
+        (JudgedAgain { seen_since: since, ..JudgedAgain::default() }, vec!["old"]),
+        (JudgedAgain { reason: Some("Erased"), ..JudgedAgain::default() }, vec![]),
+        (JudgedAgain { reason: Some("TooLarge"), ..JudgedAgain::default() }, vec![]),
+        (all, vec!["gone", "old", "refused"]),
+    ] {
+        world.sql("UPDATE remote_items SET next_attempt_at = NULL").await;
+        let mut tx = world.store.begin().await.unwrap();
+        let number = item_failures::judge_again(&mut tx, mailbox, which, "ann").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(
+            (number as usize, due(&world).await),
+            (marked.len(), marked.into_iter().map(str::to_owned).collect()),
+            "{which:?}"
+        );
+    }
+    for release in [true, false] {
+        assert_eq!(decide(&world, mailbox, "erased", release).await, Decided::Erased);
+    }
+    let left = "SELECT string_agg(convert_from(remote_key, 'UTF8'), ' ') FROM remote_items WHERE delete_wanted";
+    assert_eq!(world.text(left).await, "kept", "what is to be looked at is not deleted before");
+    let noted = "SELECT concat_ws(' ', actor, object_id, detail->>'items') FROM audit_entries
+         WHERE action = 'items-judged-again' ORDER BY id DESC LIMIT 1";
+    assert_eq!(world.text(noted).await, format!("ann {mailbox} 3"));
+}
+
+/// A worker that ends over an item that was being judged again: it is set aside like any other, with its deaths.
+#[tokio::test]
+async fn a_death_over_a_refused_item_counts() {
+    let (world, mailbox) = world().await;
+    let mut tx = world.store.begin().await.unwrap();
+    let again = world.clock.now() + Duration::from_secs(60);
+    items::note_death(&mut tx, mailbox, &key("refused"), ("WorkerDied", "x"), again).await.unwrap();
+    assert_eq!(items::deaths(&mut tx, mailbox, &key("refused")).await.unwrap(), 0, "it was not being read");
+    item_failures::judge_again(&mut tx, mailbox, JudgedAgain::default(), "ann").await.unwrap();
+    for deaths in 1..=2 {
+        items::note_death(&mut tx, mailbox, &key("refused"), ("WorkerDied", "x"), again).await.unwrap();
+        assert_eq!(items::deaths(&mut tx, mailbox, &key("refused")).await.unwrap(), deaths);
+    }
+    let found = item_failures::get(&mut tx, mailbox, &key("refused")).await.unwrap().unwrap();
+    assert_eq!((&*found.disposition, found.reason.as_deref()), ("quarantined", Some("WorkerDied")));
 }
 
 /// M11: after a while the words go; the item stays known with the name of its reason, and is not read again.
