@@ -16,6 +16,7 @@ mod migrations;
 mod nudges;
 mod operations;
 mod replicas;
+mod rights;
 mod rotation;
 mod schedules;
 mod schema;
