@@ -4,5 +4,6 @@
 mod bounds;
 mod compose;
 mod corpus;
+mod hostile;
 mod recorder;
 mod splitting;

@@ -1,6 +1,8 @@
 //! Every message ever sent can still be read; everything else is refused with a reason.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod hostile;
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use lockstep_wire::{CycleReport, DecodeError, Envelope, Message, RunOperation, SendEmail, SyncLane};
