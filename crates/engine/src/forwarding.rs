@@ -3,9 +3,6 @@
 
 use std::fmt;
 
-/// Stable name of the reason of an item that does not fit, and of the alert about it.
-pub const INVALID: &str = "InvalidForwardMailItem";
-
 /// What a message in a forward mailbox says of its way there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way<'a> {

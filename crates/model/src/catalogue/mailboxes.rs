@@ -277,6 +277,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Set a profile on the mailbox or activate it, then test and enable the mailbox.",
     },
     Entry {
+        code: "AddressNotApproved",
+        scopes: &[FaultScope::Mailbox],
+        level: Level::Error,
+        title: "The mailbox's address is not approved",
+        text: "The address {address} is {state}, so no email is read or sent for it.",
+        remedy: "An administrator, or a user with the privilege to approve email addresses, approves it. Or the organisation asks for no approval.",
+    },
+    Entry {
         code: "TestMessageNotFound",
         scopes: &[FaultScope::Mailbox],
         level: Level::Error,
@@ -350,10 +358,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "InvalidForwardMailItem",
-        scopes: &[FaultScope::Item],
+        scopes: &[FaultScope::Mailbox],
         level: Level::Information,
         title: "A forwarded message could not be unwrapped",
-        text: "Mail in a forward mailbox that concerns {address} was left alone: {message}",
+        text: "Mail in a forward mailbox that concerns {address} was left alone: {reason}.",
         remedy: "Let the rule on the server forward whole messages as attachments, set the incoming method of the forwarder's mailbox to forward-mailbox and approve its address. Messages that were left alone are judged again then. See docs/operations.md, Forward mailboxes.",
     },
     Entry {

@@ -56,7 +56,7 @@ async fn world() -> (World, MailboxId, MailboxId, UserId) {
     (world, mailbox, other, user)
 }
 
-/// F6: two mailboxes find one message at the same moment. The second insert waits for the first one's end, then
+/// F6, G4: two mailboxes find one message at the same moment. The second insert waits for the first one's end, then
 /// answers `false`, so that its page is planned again and links.
 #[tokio::test]
 async fn two_mailboxes_insert_one_identity_at_once() {
@@ -96,7 +96,7 @@ async fn two_mailboxes_insert_one_identity_at_once() {
     incoming::link(&mut tx, None, &[found(mailbox, "m1"), found(other, "o1")]).await.unwrap();
     let seen = incoming::by_identity(&mut tx, &[other], None, &[[1; 32]]).await.unwrap();
     assert_eq!(seen[0].linked, Some((other, key("o1"))), "each mailbox sees its own link");
-    // G4: through a forward mailbox keys are of another place, and say nothing about these.
+    // Through a forward mailbox keys are of another place, and say nothing about these.
     let seen = incoming::by_identity(&mut tx, &[other], Some(mailbox), &[[1; 32]]).await.unwrap();
     assert_eq!(seen[0].linked, None);
     tx.commit().await.unwrap();

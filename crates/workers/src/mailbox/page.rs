@@ -324,7 +324,7 @@ async fn tell_forwarding(tx: &mut Tx, run: &Run, planned: &[Planned]) -> Result<
     forwarding::fits(tx, &working).await?;
     for news in news {
         if let Forwarding::Failed { mailbox, address, unfit } = news {
-            let parameters = json!({ "address": address, "message": unfit.sentence() });
+            let parameters = json!({ "address": address, "reason": unfit.sentence() });
             let subject = Subject::Mailbox(*mailbox);
             alerts::raise(tx, forwarding::INVALID, Severity::Information, subject, parameters).await?;
         }

@@ -6,7 +6,7 @@ use lockstep_engine::{
     acceptance::{self, Candidate, Decision, Reason},
     auto_create,
     correlation::{self, Correlated},
-    forwarding::{INVALID, Unfit},
+    forwarding::Unfit,
     identity::{self, Existing, Link, Traits},
     ownership, queue_items, resolution,
 };
@@ -19,7 +19,7 @@ use lockstep_model::{
     text,
 };
 use lockstep_store::{
-    forwarding::Forwarder,
+    forwarding::{Forwarder, INVALID},
     incoming::{self, Addressee, NewEmail, NewParty, SameIdentity},
     items::{Disposition, Item},
     lanes::Run,

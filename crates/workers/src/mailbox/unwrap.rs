@@ -195,6 +195,35 @@ fn carries_message(info: &AttachmentInfo) -> bool {
 mod tests {
     use super::*;
 
+    /// G2: what waits to be handed on between two reads is bounded, however large the original is, and complete.
+    #[test]
+    fn g2_little_of_an_original_waits() {
+        use lockstep_mime::splitter::MAX_HELD_BACK;
+
+        let limits = Limits { body_bytes: MAX_OUTER_BODY, ..Limits::default() };
+        let mut splitter = Splitter::new(limits.clone());
+        let mut collector = Collector::new(limits, Originals::default());
+        let head = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n\
+                    Content-Type: message/rfc822\r\n\r\n";
+        splitter.feed(head.as_bytes(), &mut collector);
+        let line = format!("{}\r\n", "x".repeat(98));
+        let slice = line.repeat(SLICE / line.len());
+        let (mut handed_on, slices) = (0, 200);
+        for _ in 0..slices {
+            splitter.feed(slice.as_bytes(), &mut collector);
+            let waiting = &mut collector.sink_mut().bytes;
+            assert!(waiting.len() <= slice.len() + MAX_HELD_BACK && waiting.capacity() <= 4 * SLICE);
+            handed_on += waiting.len();
+            waiting.clear();
+            assert!(splitter.buffered_bytes() < 4 * SLICE);
+        }
+        splitter.feed(b"\r\n--o--\r\n", &mut collector);
+        let outcome = splitter.finish(&mut collector);
+        let (_, originals) = collector.finish(outcome);
+        assert_eq!(handed_on + originals.bytes.len(), slices * slice.len());
+        assert_eq!(originals.seen, 1);
+    }
+
     /// G2: what counts as a message that is attached.
     #[test]
     fn g2_what_counts_as_an_attached_message() {
