@@ -14,6 +14,7 @@ pub mod id;
 pub mod mailbox;
 pub mod profile;
 pub mod protocol;
+pub mod record;
 pub mod remote;
 pub mod secret;
 pub mod settings;
