@@ -12,8 +12,6 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// Email server profiles may use connections without TLS.
     pub allow_plain_connections: bool,
-    /// How many days back processing of email may begin; without it there is no limit.
-    pub process_emails_from_max_days: Option<u32>,
     /// Bounds of one request, and of all together.
     pub limits: RequestLimits,
 }
@@ -23,7 +21,6 @@ impl Default for WebConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             allow_plain_connections: false,
-            process_emails_from_max_days: None,
             limits: RequestLimits::default(),
         }
     }

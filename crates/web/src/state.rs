@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_connector::Descriptor;
+use lockstep_connector::{AddressRules, Descriptor};
 use lockstep_store::Store;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tokio::sync::Semaphore;
@@ -17,8 +17,8 @@ pub struct AppState {
     pub(crate) store: Store,
     pub(crate) descriptors: Vec<Descriptor>,
     pub(crate) knows_charset: fn(&str) -> bool,
+    pub(crate) receivers: AddressRules,
     pub(crate) allow_plain_connections: bool,
-    pub(crate) process_emails_from_max_days: Option<u32>,
     pub(crate) limits: RequestLimits,
     pub(crate) room: Semaphore,
     pub(crate) sign_in: SignIn,
@@ -30,7 +30,7 @@ pub(crate) type App = Arc<AppState>;
 
 impl AppState {
     /// The state of one process. `descriptors` are the protocols this installation has, `knows_charset` tells whether
-    /// the workers can decode text in an encoding of that name.
+    /// the workers can decode text in an encoding of that name, `receivers` are the addresses webhooks are sent to.
     ///
     /// # Errors
     /// When the metrics are registered twice.
@@ -38,6 +38,7 @@ impl AppState {
         store: Store,
         descriptors: Vec<Descriptor>,
         knows_charset: fn(&str) -> bool,
+        receivers: AddressRules,
         config: &WebConfig,
         registry: &Registry,
     ) -> Result<Arc<Self>, prometheus::Error> {
@@ -45,8 +46,8 @@ impl AppState {
             store,
             descriptors,
             knows_charset,
+            receivers,
             allow_plain_connections: config.allow_plain_connections,
-            process_emails_from_max_days: config.process_emails_from_max_days,
             limits: config.limits.clone(),
             room: Semaphore::new(config.limits.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)),
             sign_in: SignIn::new(),

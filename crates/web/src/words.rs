@@ -52,6 +52,15 @@ words! {
         Lead = "lead",
     }
 
+    /// What processes the organisation's email.
+    Engine {
+        /// Lockstep.
+        #[default]
+        ServerSideSynchronization = "server-side-synchronization",
+        /// The Email Router, a program of its own: nothing is read or sent from here.
+        EmailRouter = "email-router",
+    }
+
     /// How one direction of a mailbox is served.
     Method {
         /// Not at all.
@@ -59,6 +68,17 @@ words! {
         None = "none",
         /// By Lockstep.
         ServerSide = "server-side",
+    }
+
+    /// How incoming email is served.
+    IncomingMethod {
+        /// Not at all.
+        #[default]
+        None = "none",
+        /// By Lockstep.
+        ServerSide = "server-side",
+        /// Through a forward mailbox; nothing is polled.
+        ForwardMailbox = "forward-mailbox",
     }
 
     /// How a connection is protected.

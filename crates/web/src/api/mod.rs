@@ -81,6 +81,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(settings::read, settings::update))
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::dismiss))
+        .routes(routes!(alerts::dismiss_all))
         .routes(routes!(changes::list))
         .merge(webhook_endpoints::routes())
         .routes(routes!(api_keys::list, api_keys::create))

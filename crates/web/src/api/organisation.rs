@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_engine::token;
-use lockstep_store::{nudge, organisations};
+use lockstep_store::{nudge, organisations, queues};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -85,6 +85,14 @@ pub(crate) struct OrganisationFields {
     /// The queue whose mailbox sends what the installation itself has to say by email.
     #[serde(skip_serializing_if = "Option::is_none")]
     notification_queue_id: Option<Uuid>,
+    /// Alerts of the level error are shown. What is switched off is kept, and shown once it is switched on.
+    alert_errors: bool,
+    /// Alerts of the level warning are shown.
+    alert_warnings: bool,
+    /// Alerts of the level information are shown.
+    alert_information: bool,
+    /// Alerts of a profile are also shown to the owners of its mailboxes, of whom nothing is asked.
+    notify_mailbox_owner: bool,
 }
 
 /// The organisation.
@@ -130,6 +138,10 @@ impl From<&organisations::Organisation> for OrganisationFields {
             token_counter_digits: organisation.token_counter_digits.into(),
             ignore_reply_headers: organisation.ignore_reply_headers,
             notification_queue_id: organisation.notification_queue_id,
+            alert_errors: organisation.alert_errors,
+            alert_warnings: organisation.alert_warnings,
+            alert_information: organisation.alert_information,
+            notify_mailbox_owner: organisation.notify_mailbox_owner,
         }
     }
 }
@@ -196,6 +208,10 @@ impl OrganisationFields {
             token_counter_digits: token.counter_digits.into(),
             ignore_reply_headers: self.ignore_reply_headers,
             notification_queue_id: self.notification_queue_id,
+            alert_errors: self.alert_errors,
+            alert_warnings: self.alert_warnings,
+            alert_information: self.alert_information,
+            notify_mailbox_owner: self.notify_mailbox_owner,
             ..before
         })
     }
@@ -246,6 +262,11 @@ pub(crate) async fn update(
         let before = organisations::lock(&mut tx, expected).await?.ok_or_else(not_set_up)?;
         let (fields, changed) = body.value.apply(&OrganisationFields::from(&before))?.split();
         let mut organisation = fields.checked(before)?;
+        if let Some(queue) = organisation.notification_queue_id
+            && queues::get(&mut tx, QueueId(queue)).await?.is_none()
+        {
+            return Err(Problem::field("notification_queue_id", "exists", "the id of a queue that exists"));
+        }
         if !changed.names().is_empty() {
             organisation.version =
                 organisations::save(&mut tx, &organisation, &changed.names(), &caller.actor()).await?;

@@ -64,9 +64,11 @@ fn fault(chain: &mut Chain, lane: Option<&LaneStatus>, now: DateTime<Utc>) {
     };
     let at = lane.fault_at.map(|at| format!(" at {}", when(at, now))).unwrap_or_default();
     let words = lane.fault_message.as_deref().map(|text| format!(": {}", said(text))).unwrap_or_default();
+    let is_disabled = lane.disabled_code.is_some();
     let row = match lane.transient_failures {
         0 => String::new(),
-        failures => format!(" It is {} in a row; the tenth disables incoming email by default.", nth(failures)),
+        failures if is_disabled => format!(" It was {} in a row, and has disabled incoming email.", nth(failures)),
+        failures => format!(" It is {} in a row; too many disable incoming email.", nth(failures)),
     };
     let entry = lockstep_model::catalogue::find(code);
     let remedy = entry.map_or("Look at the server; it is tried again by itself.", |entry| entry.remedy);

@@ -161,12 +161,18 @@ fn sending(steps: &mut Vec<Step>, delivery: &DeliveryFacts, sender: Option<&Mail
         ),
     }
     for recipient in &delivery.recipients {
-        let reply = recipient.reply.as_deref().map(|text| format!(": {}", said(text))).unwrap_or_default();
+        let reply = recipient.reply.as_deref().filter(|text| !text.trim().is_empty());
+        let reply = reply.map(|text| format!(": {}", said(text))).unwrap_or_default();
         let sentence = format!("{} {}{reply}.", recipient.address, recipient.state);
         match recipient.state.as_str() {
             "accepted" => chain.ok("recipient", sentence),
             "refused" => {
-                chain.stops("recipient", sentence, "Correct the address, and send the email again to it.");
+                chain.stops(
+                    "recipient",
+                    sentence,
+                    "Make a draft to those who were refused (lockstep email copy-to-refused), correct the address in it and send \
+                     it: it does not go to those who accepted.",
+                );
             }
             _ => chain.add("recipient", Verdict::Waits, sentence, None),
         }
@@ -188,10 +194,13 @@ fn item(steps: &mut Vec<Step>, item: &ItemFacts, here: Option<Uuid>, now: DateTi
     let concerns = here.is_none_or(|mailbox| mailbox == item.mailbox_id);
     if item.disposition == "refused" {
         let sentence = format!("Refused {}: {reason}. {}{detail}", when(item.seen_at, now), reasons::sentence(reason));
-        if concerns {
-            chain.stops("acceptance", sentence, reasons::remedy(reason));
-        } else {
-            chain.not_reached("acceptance", sentence);
+        match item.next_attempt_at {
+            _ if !concerns => chain.not_reached("acceptance", sentence),
+            Some(_) => {
+                let sentence = format!("{sentence} It is judged again when the mailbox is read next.");
+                chain.waits("acceptance", sentence, "Nothing needs doing; the rules of then decide.");
+            }
+            None => chain.stops("acceptance", sentence, reasons::remedy(reason, item.mailbox_id, &item.key)),
         }
     } else {
         let tries = count(item.attempts, "attempt", "attempts");

@@ -116,6 +116,14 @@ struct Direction<'f> {
 /// Record, owner, method, profile, address, tested and enabled: what a person has to have done once.
 fn configuration(chain: &mut Chain, facts: &MailboxFacts, direction: &Direction<'_>, now: DateTime<Utc>) {
     let mailbox = &facts.mailbox;
+    if facts.router {
+        chain.stops(
+            "engine",
+            format!("The organisation has its email processed by the Email Router: nothing is {} from here.", direction.done),
+            "Where the router is stopped: lockstep organisation update --set \
+             process_email_using=server-side-synchronization",
+        );
+    }
     if mailbox.active {
         chain.ok("record", format!("The mailbox {} is active.", mailbox.address));
     } else {
@@ -139,10 +147,21 @@ fn configuration(chain: &mut Chain, facts: &MailboxFacts, direction: &Direction<
             format!("It belongs to the inactive {} {}.", owner.kind, owner.name),
             format!("Set the {}'s active to true; its mailbox follows.", owner.kind),
         ),
+        None if mailbox.is_forward_mailbox => {
+            chain.ok("owner", "It is a forward mailbox: its mail is that of whoever has forwarded it.");
+        }
         None => chain.stops("owner", "It belongs to nobody.", "Make a user or queue with this address."),
     }
     if direction.method == "server-side" {
         chain.ok("method", format!("{} email is server-side.", direction.name));
+    } else if direction.method == "forward-mailbox" {
+        chain.stops(
+            "method",
+            "The method of incoming email is forward-mailbox: this mailbox itself is not read.",
+            "Look at the forward mailbox its mail is forwarded to: lockstep mailbox list --filter forward=true",
+        );
+    } else if mailbox.is_forward_mailbox && direction.name == "outgoing" {
+        chain.stops("method", "It is a forward mailbox: nothing is sent from it.", "Nothing needs doing.");
     } else {
         chain.stops(
             "method",

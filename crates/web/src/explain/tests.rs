@@ -331,7 +331,14 @@ fn f25_a_refused_message() {
     let found = step(&steps, "acceptance");
     assert_eq!((found.verdict, found.part.as_str()), (Verdict::Stops, "1@example.test"));
     assert!(found.sentence.contains("NoCorrelationMatch. None of the recipients' tracking options"), "{found:?}");
-    assert!(found.remedy.as_deref().unwrap().contains("track_option"));
+    let remedy = found.remedy.as_deref().unwrap();
+    assert!(remedy.contains("track_option") && remedy.contains("lockstep item release"), "{remedy}");
+    let mut again = facts.clone();
+    again.items[0].next_attempt_at = Some(minutes(0));
+    let steps = message(&again, None, &[], now());
+    let found = step(&steps, "acceptance");
+    assert_eq!(found.verdict, Verdict::Waits);
+    assert!(found.sentence.ends_with("It is judged again when the mailbox is read next."), "{found:?}");
     let mut both = MessageFacts { emails: vec![received()], items: vec![refused(5, "TooOld")], ..facts.clone() };
     let steps = message(&both, Some(&healthy()), &[], now());
     assert_eq!(worst(&steps), Verdict::Ok, "what was decided for 5 stops nothing at 1: {steps:#?}");
@@ -399,11 +406,14 @@ fn each_recipient_is_told_of() {
         reply: reply.map(Into::into),
     };
     email.delivery.as_mut().unwrap().recipients =
-        vec![recipient("b@x.test", "refused", Some("550 no such user")), recipient("a@x.test", "accepted", None)];
+        vec![recipient("b@x.test", "refused", Some("550 no such user")), recipient("a@x.test", "accepted", Some(""))];
     let facts = MessageFacts { emails: vec![email], ..MessageFacts::default() };
     let steps = message(&facts, None, &[], now());
     assert_eq!(names(&steps, Verdict::Stops), ["recipient"]);
-    assert_eq!(step(&steps, "recipient").sentence, "b@x.test refused: 550 no such user.");
+    let recipients: Vec<_> = steps.iter().filter(|step| step.name == "recipient").collect();
+    assert_eq!(recipients[0].sentence, "b@x.test refused: 550 no such user.");
+    assert!(recipients[0].remedy.as_deref().unwrap().contains("copy-to-refused"));
+    assert_eq!(recipients[1].sentence, "a@x.test accepted.", "no colon without words");
 }
 
 /// An email waits because its mailbox may not send.

@@ -1,7 +1,6 @@
 //! Mailboxes.
 
 use lockstep_store::access::Role;
-use lockstep_web::WebConfig;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -176,7 +175,8 @@ async fn test_and_enable_is_an_operation() {
 /// likewise. B18: on another profile it starts anew.
 #[tokio::test]
 async fn b19_c16_starts_have_bounds() {
-    let world = World::with(&WebConfig { process_emails_from_max_days: Some(30), ..WebConfig::default() }).await;
+    let world = World::new().await;
+    world.patch("/settings/email", json!({ "process_email_since_maximum_days_allowed": 30 })).await.expect(200);
     let (_, mailbox) = world.user("ann").await;
     let path = format!("/mailboxes/{mailbox}");
     let now = world.store.clock().now();

@@ -75,7 +75,7 @@ async fn decided(
     })
     .await?;
     if caller.user.is_none() {
-        return answer(app, id).await;
+        return answer(app, caller, id).await;
     }
     // Whoever approves addresses sees the address, and nothing else of the mailbox.
     let mut tx = app.store.begin().await?;
@@ -222,5 +222,5 @@ pub(crate) async fn sync_now(State(app): State<App>, caller: Caller, Id(id): Id)
         Ok(())
     })
     .await?;
-    answer(&app, mailbox).await
+    answer(&app, &caller, mailbox).await
 }

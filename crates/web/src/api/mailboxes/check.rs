@@ -8,11 +8,17 @@ use lockstep_store::{
     Tx,
     mailboxes::{MailboxRecord, secret_identity},
     profiles::{self, ProfileRecord, SecretChange},
-    queues, users,
+    queues, settings, users,
 };
 
 use super::view::MailboxFields;
-use crate::{api::profiles::check_secret, problem::Problem, state::AppState, validate::Check, words::Method};
+use crate::{
+    api::profiles::check_secret,
+    problem::Problem,
+    state::AppState,
+    validate::Check,
+    words::{IncomingMethod, Method},
+};
 
 /// The mailbox as it would be, and what becomes of its password.
 ///
@@ -25,25 +31,31 @@ pub(super) async fn mailbox(
     before: MailboxRecord,
 ) -> Result<(MailboxRecord, SecretChange), Problem> {
     let mut check = Check::default();
+    let name = check.line("name", &fields.name, 200);
+    if !before.is_forward_mailbox && name != before.name {
+        check.refuse("name", "owner", "the name of its user or queue: PATCH that");
+    }
+    if before.is_forward_mailbox {
+        forward(&mut check, &fields);
+    }
     let (address, address_key) = check.address("address", &fields.address);
     let login = fields.login.as_deref().map(|login| check.line("login", login, 200));
     check_secret(&mut check, fields.password.as_ref());
     check.instant("process_email_from", fields.process_email_from);
+    check.range("verbose_logging", fields.verbose_logging, 0, 100);
     let profile = chosen_profile(tx, &mut check, &fields, &before).await?;
     // On another server the mailbox starts anew, unless this request says where.
     let moved = fields.profile_id != before.profile_id && fields.process_email_from == before.process_email_from;
     let process_email_from = fields.process_email_from.filter(|_| !moved);
     if let Some(start) = process_email_from.filter(|start| Some(*start) != before.process_email_from) {
+        let max_days = settings::read(tx).await?.process_since_max_days();
         let of_profile = profile.as_ref().and_then(|profile| profile.process_emails_from);
-        check.start("process_email_from", start, of_profile, state.process_emails_from_max_days, tx.now());
+        check.start("process_email_from", start, of_profile, max_days, tx.now());
     }
     act(state, &mut check, &fields, &before, profile.as_ref());
-    if fields.delete_after_processing && before.owner_queue_id.is_none() {
-        check.refuse(
-            "delete_after_processing",
-            "queue-only",
-            "false: only mailboxes of queues may delete on the server",
-        );
+    if fields.delete_after_processing && before.owner_user_id.is_some() {
+        let remedy = "false: only mailboxes of queues and forward mailboxes may delete on the server";
+        check.refuse("delete_after_processing", "queue-only", remedy);
     }
     let password_kept = before.password_set && fields.login.is_some();
     if fields.allow_credentials {
@@ -69,6 +81,7 @@ pub(super) async fn mailbox(
         None => SecretChange::Keep,
     };
     let mailbox = MailboxRecord {
+        name,
         profile_id: fields.profile_id,
         address,
         address_key,
@@ -79,6 +92,7 @@ pub(super) async fn mailbox(
         login,
         process_email_from,
         delete_after_processing: fields.delete_after_processing,
+        verbose_logging: i16::try_from(fields.verbose_logging).unwrap_or_default(),
         active: fields.active,
         ..before
     };
@@ -108,6 +122,19 @@ async fn chosen_profile(
     Ok(profile)
 }
 
+/// A forward mailbox reads email, and nothing else.
+fn forward(check: &mut Check, fields: &MailboxFields) {
+    if fields.outgoing_method != Method::None {
+        check.refuse("outgoing_method", "incoming-only", "none: a forward mailbox does not send");
+    }
+    if fields.act_method != Method::None {
+        check.refuse("act_method", "incoming-only", "none: a forward mailbox has email only");
+    }
+    if fields.incoming_method == IncomingMethod::ForwardMailbox {
+        check.refuse("incoming_method", "forward", "server-side or none: this is the forward mailbox");
+    }
+}
+
 /// Appointments, contacts and tasks need a protocol that has them, and a person.
 fn act(
     state: &AppState,
@@ -117,6 +144,9 @@ fn act(
     profile: Option<&ProfileRecord>,
 ) {
     if fields.act_method != Method::ServerSide {
+        return;
+    }
+    if before.is_forward_mailbox {
         return;
     }
     if before.owner_queue_id.is_some() {

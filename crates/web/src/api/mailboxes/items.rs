@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use lockstep_engine::acceptance::Reason;
 use lockstep_model::{id::MailboxId, remote::RemoteKey};
 use lockstep_store::{
+    forwarding,
     item_failures::{self, DROPPED, Decided, ItemFailure, JudgedAgain},
     mailboxes, nudge,
     rights::Kind,
@@ -169,6 +170,10 @@ async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: 
             let detail = "The item is refused already; it is not read again unless it is released.";
             return Err(Problem::conflict("not-quarantined", detail));
         }
+        Decided::Erased => {
+            let detail = "The message's email was erased on purpose; it is not read again.";
+            return Err(Problem::conflict("erased", detail));
+        }
         Decided::Missing => return Err(no_item()),
     }
     Ok(Json(Item::from(item)))
@@ -182,8 +187,8 @@ pub(super) const EVERYTHING: JudgedAgain<'static> =
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgeAgain {
-    /// Only those refused for this reason: OwnMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch or
-    /// DroppedByHand. Without it all but DroppedByHand.
+    /// Only those refused for this reason: OwnMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch,
+    /// InvalidForwardMailItem or DroppedByHand. Without it all but DroppedByHand.
     reason: Option<String>,
     /// Only those first seen at this instant or later.
     seen_since: Option<DateTime<Utc>>,
@@ -208,7 +213,8 @@ pub(crate) async fn judge_again(
     MaybeBody(body): MaybeBody<JudgeAgain>,
 ) -> Result<Json<JudgingAgain>, Problem> {
     let JudgeAgain { reason, seen_since } = body.value;
-    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).chain([DROPPED]).collect();
+    let reasons: Vec<_> =
+        Reason::ALL.iter().map(|reason| reason.code()).chain([forwarding::INVALID, DROPPED]).collect();
     one_of("reason", reason.as_deref(), &reasons)?;
     let mut check = Check::default();
     check.instant("seen_since", seen_since);
@@ -216,7 +222,7 @@ pub(crate) async fn judge_again(
     again(|| async {
         let mut tx = app.store.begin().await?;
         wall::reading(&mut tx, &caller, Kind::Mailbox, id).await?;
-    mailboxes::get(&mut tx, MailboxId(id)).await?.ok_or_else(missing)?;
+        mailboxes::get(&mut tx, MailboxId(id)).await?.ok_or_else(missing)?;
         let which = JudgedAgain { reason: reason.as_deref(), seen_since, without_record: false };
         let items = item_failures::judge_again(&mut tx, MailboxId(id), which, &caller.actor()).await?;
         nudge(&mut tx).await?;

@@ -5,10 +5,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
-    mailboxes::{self, Filter, status},
-    nudge, organisations, profiles,
+    Tx,
+    mailboxes::{self, Filter, MailboxRecord, status},
+    nudge, organisations,
+    profiles::{self, SecretChange},
     rights::Privilege,
 };
 use serde::{Deserialize, Serialize};
@@ -39,9 +42,12 @@ pub(crate) enum Action {
     TestAndEnable,
     /// It gets the default profile and the organisation's default methods, and is tested unless `test` is false.
     ApplyDefaults,
+    /// It is made inactive, where a permanent error has stopped it (state `disabled`).
+    DeactivateFailing,
 }
 
-/// An action, and the mailboxes it is for: those named, or those of a profile, 200 at a time.
+/// An action, and the mailboxes it is for: those named, or those of a profile, 200 at a time. `deactivate-failing` is for
+/// those among them that a permanent error has stopped, and without names or profile for all such.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ManyFields {
@@ -51,8 +57,10 @@ pub(crate) struct ManyFields {
     mailbox_ids: Vec<Uuid>,
     /// Instead of `mailbox_ids`: the mailboxes of this profile.
     profile_id: Option<Uuid>,
-    /// With `profile_id`: the `next` of the answer before.
+    /// Without `mailbox_ids`: the `next` of the answer before.
     after: Option<Uuid>,
+    /// With `deactivate-failing`, without `mailbox_ids`: only those from which nothing was read at this instant or later.
+    idle_since: Option<DateTime<Utc>>,
     /// With `apply-defaults`: whether each is tested afterwards. Default: true.
     #[serde(default = "yes")]
     test: bool,
@@ -135,16 +143,19 @@ async fn approving(app: &App, caller: &Caller, fields: &ManyFields) -> Result<()
 /// The mailboxes that are meant, each once, and where to go on.
 async fn chosen(app: &App, fields: &ManyFields) -> Result<(Vec<Uuid>, Option<Uuid>), Problem> {
     let most = usize::from(MAX_LIMIT);
+    if fields.idle_since.is_some() && (fields.action != Action::DeactivateFailing || !fields.mailbox_ids.is_empty()) {
+        return Err(Problem::field("idle_since", "one-of", "only with deactivate-failing and without mailbox_ids"));
+    }
     match (fields.profile_id, fields.mailbox_ids.as_slice()) {
-        (None, []) => {
+        (None, []) if fields.action != Action::DeactivateFailing => {
             Err(Problem::field("mailbox_ids", "required", "1 to 200 ids of mailboxes, or profile_id instead"))
         }
         (Some(_), [_, ..]) => Err(Problem::field("mailbox_ids", "one-of", "either mailbox_ids or profile_id")),
-        (None, named) if named.len() > most => {
+        (None, named @ [_, ..]) if named.len() > most => {
             Err(Problem::field("mailbox_ids", "length", format!("at most {most} ids")))
         }
-        (None, _) if fields.after.is_some() => Err(Problem::field("after", "one-of", "only together with profile_id")),
-        (None, named) => {
+        (None, [_, ..]) if fields.after.is_some() => Err(Problem::field("after", "one-of", "only together with profile_id")),
+        (None, named @ [_, ..]) => {
             let mut ids: Vec<Uuid> = Vec::with_capacity(named.len());
             for id in named {
                 if !ids.contains(id) {
@@ -153,13 +164,17 @@ async fn chosen(app: &App, fields: &ManyFields) -> Result<(Vec<Uuid>, Option<Uui
             }
             Ok((ids, None))
         }
-        (Some(profile), []) => {
+        (profile, []) => {
             let mut tx = app.store.begin().await?;
-            if profiles::get(&mut tx, ProfileId(profile)).await?.is_none() {
+            let profile = profile.map(ProfileId);
+            if let Some(profile) = profile
+                && profiles::get(&mut tx, profile).await?.is_none()
+            {
                 return Err(Problem::field("profile_id", "exists", "the id of an email server profile that exists"));
             }
             let limit = Limit::of(Some(MAX_LIMIT));
-            let filter = Filter { profile: Some(ProfileId(profile)), ..Filter::default() };
+            let state = (fields.action == Action::DeactivateFailing).then_some(STOPPED);
+            let filter = Filter { profile, state, idle_since: fields.idle_since, ..Filter::default() };
             let rows = status::list(&mut tx, &filter, fields.after, limit.rows()).await?;
             let next = rows.get(most - 1).filter(|_| rows.len() > most).map(|last| last.mailbox.id);
             Ok((rows.into_iter().take(most).map(|status| status.mailbox.id).collect(), next))
@@ -175,6 +190,10 @@ async fn one(app: &App, caller: &Caller, id: MailboxId, fields: &ManyFields) -> 
             None
         }
         Action::TestAndEnable => Some(actions::ask_for_test(&mut tx, caller, id).await?),
+        Action::DeactivateFailing => {
+            deactivate(&mut tx, caller, id).await?;
+            None
+        }
         Action::ApplyDefaults => {
             apply_defaults(app, &mut tx, caller, id).await?;
             if fields.test { Some(actions::ask_for_test(&mut tx, caller, id).await?) } else { None }
@@ -185,8 +204,27 @@ async fn one(app: &App, caller: &Caller, id: MailboxId, fields: &ManyFields) -> 
     Ok(operation)
 }
 
+/// The state of a mailbox that a permanent error has stopped.
+const STOPPED: &str = "disabled";
+
+/// Makes a mailbox inactive that a permanent error has stopped (M9).
+async fn deactivate(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<(), Problem> {
+    let mailbox = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
+    if !mailbox.active {
+        return Ok(());
+    }
+    let state = status::get(tx, id).await?.ok_or_else(missing)?.state;
+    if state != STOPPED {
+        let detail = format!("No permanent error has stopped the mailbox; it is {state}. PATCH its active to false.");
+        return Err(Problem::conflict("not-stopped", detail));
+    }
+    let mailbox = MailboxRecord { active: false, ..mailbox };
+    mailboxes::save(tx, &mailbox, &SecretChange::Keep, &["active"], &caller.actor()).await?;
+    Ok(())
+}
+
 /// Gives a mailbox the default profile, where there is one, and the organisation's default methods.
-async fn apply_defaults(app: &App, tx: &mut lockstep_store::Tx, caller: &Caller, id: MailboxId) -> Result<(), Problem> {
+async fn apply_defaults(app: &App, tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<(), Problem> {
     let organisation = organisations::get(tx).await?.ok_or_else(Problem::internal)?;
     let default = profiles::default(tx).await?;
     let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;

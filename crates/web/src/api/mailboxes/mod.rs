@@ -29,7 +29,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::holder::{Wanted, explain};
+use super::{
+    alerts,
+    holder::{Wanted, explain},
+};
 use crate::{
     again::again,
     auth::Caller,
@@ -66,6 +69,8 @@ pub(crate) struct ListMailboxes {
     address: Option<String>,
     /// true: only forward mailboxes; false: only others.
     forward: Option<bool>,
+    /// Only those from which nothing was read at this instant or later.
+    idle_since: Option<DateTime<Utc>>,
 }
 
 /// Lists mailboxes.
@@ -86,11 +91,17 @@ pub(crate) async fn list(
         address: address.as_deref(),
         state: query.state.as_deref(),
         forward: query.forward,
+        idle_since: query.idle_since,
         reader: caller.user,
     };
     let mut tx = app.store.begin().await?;
     let rows = status::list(&mut tx, &filter, query.after, limit.rows()).await?;
-    Ok(Json(Page::of(rows, limit, |status| status.mailbox.id, Mailbox::from)).into_response())
+    let mut counts = alerts::counts(&mut tx, &caller, rows.iter().map(|status| status.mailbox.id)).await?;
+    let mut page = Page::of(rows, limit, |status| status.mailbox.id, Mailbox::from);
+    for mailbox in &mut page.items {
+        mailbox.alerts = counts.remove(&mailbox.id).unwrap_or_default();
+    }
+    Ok(Json(page).into_response())
 }
 
 /// Reads a mailbox and how it stands.
@@ -98,7 +109,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "The mailbox", body = Mailbox)))]
 pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     wall::reading(&mut app.store.begin().await?, &caller, Kind::Mailbox, id).await?;
-    answer(&app, MailboxId(id)).await
+    answer(&app, &caller, MailboxId(id)).await
 }
 
 /// Changes a mailbox. Another server or account has to be tested and enabled again; another address is written to its
@@ -122,7 +133,7 @@ pub(crate) async fn update(
         let (fields, changed) = body.value.apply(&MailboxFields::from(&before))?.split();
         if changed.names().is_empty() {
             drop(tx);
-            return answer(&app, MailboxId(id)).await;
+            return answer(&app, &caller, MailboxId(id)).await;
         }
         let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
         if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed.names(), &caller.actor()).await {
@@ -139,7 +150,7 @@ pub(crate) async fn update(
         }
         nudge(&mut tx).await?;
         tx.commit().await?;
-        answer(&app, MailboxId(id)).await
+        answer(&app, &caller, MailboxId(id)).await
     })
     .await
 }
@@ -161,10 +172,13 @@ async fn start_moved(
 }
 
 /// The mailbox as it stands now.
-async fn answer(app: &App, id: MailboxId) -> Result<Response, Problem> {
+async fn answer(app: &App, caller: &Caller, id: MailboxId) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
     let status = status::get(&mut tx, id).await?.ok_or_else(missing)?;
-    Ok(tagged(status.mailbox.version, Mailbox::from(status)))
+    let counts = alerts::counts(&mut tx, caller, std::iter::once(id.0)).await?.remove(&id.0);
+    let mut mailbox = Mailbox::from(status);
+    mailbox.alerts = counts.unwrap_or_default();
+    Ok(tagged(mailbox.version, mailbox))
 }
 
 fn missing() -> Problem {

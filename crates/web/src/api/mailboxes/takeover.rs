@@ -93,5 +93,5 @@ pub(crate) async fn take_over(
         Ok(())
     })
     .await?;
-    answer(&app, id).await
+    answer(&app, &caller, id).await
 }

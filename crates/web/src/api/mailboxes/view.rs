@@ -10,18 +10,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::words::Method;
+use crate::{
+    api::alerts::AlertCounts,
+    words::{IncomingMethod, Method},
+};
 
 /// What may be written of a mailbox.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MailboxFields {
+    /// The owner's name. Only that of a forward mailbox can be changed here: at most 200 characters.
+    pub(super) name: String,
     /// Its address and its owner's.
     pub(super) address: String,
     /// How its server is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) profile_id: Option<Uuid>,
-    pub(super) incoming_method: Method,
+    pub(super) incoming_method: IncomingMethod,
     pub(super) outgoing_method: Method,
     /// Appointments, contacts and tasks.
     pub(super) act_method: Method,
@@ -37,10 +42,56 @@ pub(crate) struct MailboxFields {
     /// Mail received before is not processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) process_email_from: Option<DateTime<Utc>>,
-    /// Processed messages are deleted on the server; mailboxes of queues only.
+    /// Processed messages are deleted on the server; not for mailboxes of users.
     pub(super) delete_after_processing: bool,
+    /// 0: logged as usual; 1 to 100: its runs are logged in detail, without contents.
+    pub(super) verbose_logging: i64,
     /// Inactive mailboxes are not processed.
     pub(super) active: bool,
+}
+
+/// A forward mailbox that is to be. Mailboxes of users and queues are made with them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewForwardMailbox {
+    /// true: other mailboxes are made with their users and queues.
+    pub(super) is_forward_mailbox: bool,
+    /// Name, at most 200 characters.
+    pub(super) name: String,
+    /// Its address: nobody's working mailbox.
+    pub(super) address: String,
+    /// How its server is reached. Default: the default profile.
+    pub(super) profile_id: Option<Uuid>,
+    /// Default: server-side.
+    pub(super) incoming_method: Option<IncomingMethod>,
+    /// none, if it is given: a forward mailbox does not send.
+    pub(super) outgoing_method: Option<Method>,
+    /// none, if it is given: a forward mailbox has email only.
+    pub(super) act_method: Option<Method>,
+    /// Its own account may be used. Default: false.
+    #[serde(default)]
+    pub(super) allow_credentials: bool,
+    /// Name of its own account, at most 200 characters.
+    pub(super) login: Option<String>,
+    /// Its password or token. Never shown again.
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    pub(super) password: Option<SecretString>,
+    /// Mail received before is not processed. Default: from when it is enabled on.
+    pub(super) process_email_from: Option<DateTime<Utc>>,
+    /// Processed messages are deleted on the server. Default: false.
+    #[serde(default)]
+    pub(super) delete_after_processing: bool,
+    /// Default: true.
+    #[serde(default = "yes")]
+    pub(super) active: bool,
+    /// Never: a forward mailbox belongs to the organisation.
+    pub(super) owner_user_id: Option<Uuid>,
+    /// Never: a forward mailbox belongs to the organisation.
+    pub(super) owner_queue_id: Option<Uuid>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Whose mailbox it is.
@@ -72,17 +123,33 @@ pub(crate) struct Lane {
     claimed_until: Option<DateTime<Utc>>,
     /// How often this occasion was handed out; above one, a worker was lost.
     claims: i32,
+    /// Cycles in a row that found nothing.
     empty_cycles: i32,
     /// Transient failures in a row.
     transient_failures: i32,
     /// The last fault, until a run succeeds.
     fault: Option<LaneFault>,
+    /// The last error there was, whether or not a run has succeeded since.
+    last_error: Option<LastError>,
     /// The fault that stopped it until somebody acts.
     disabled_code: Option<String>,
     last_run: Option<Uuid>,
     last_started_at: Option<DateTime<Utc>>,
     last_ended_at: Option<DateTime<Utc>>,
+    /// Items the last cycle has judged: made records or declined by rule.
+    last_processed: i64,
+    /// Items that failed in it.
+    last_failed: i64,
     last_duration_seconds: Option<f64>,
+    /// An average in which the newest cycle counts for a fifth.
+    average_duration_seconds: Option<f64>,
+    /// Host of the worker that has it at present; known after two seconds.
+    worker: Option<String>,
+    /// Host of the worker that did the last cycle.
+    last_worker: Option<String>,
+    /// How often it was taken from a worker that did not report in time, and handed out again.
+    forced_unlocks: i64,
+    forced_unlocked_at: Option<DateTime<Utc>>,
     last_succeeded_at: Option<DateTime<Utc>>,
     last_outcome: Option<String>,
     cycles: i64,
@@ -102,12 +169,25 @@ pub(crate) struct LaneFault {
     at: Option<DateTime<Utc>>,
 }
 
+/// The last error of a lane.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LastError {
+    code: String,
+    message: Option<String>,
+    /// How often it came in a row.
+    count: i64,
+    /// Host of the worker that met it.
+    worker: Option<String>,
+    at: Option<DateTime<Utc>>,
+}
+
 /// A mailbox and how it stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Mailbox {
-    id: Uuid,
-    /// The owner's name.
-    name: String,
+    pub(super) id: Uuid,
+    /// Nobody's own: what is read here is treated as received by whoever has forwarded it.
+    is_forward_mailbox: bool,
+    /// Absent where it is a forward mailbox, which is the organisation's.
     owner: Option<OwnerView>,
     #[serde(flatten)]
     fields: MailboxFields,
@@ -127,8 +207,10 @@ pub(crate) struct Mailbox {
     outgoing_enabled: bool,
     tested_at: Option<DateTime<Utc>>,
     lanes: Vec<Lane>,
+    /// Its open alerts, those of its items and emails among them.
+    pub(super) alerts: AlertCounts,
     /// The ETag without its quotes.
-    version: i64,
+    pub(super) version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -136,9 +218,10 @@ pub(crate) struct Mailbox {
 impl From<&MailboxRecord> for MailboxFields {
     fn from(mailbox: &MailboxRecord) -> Self {
         Self {
+            name: mailbox.name.clone(),
             address: mailbox.address.clone(),
             profile_id: mailbox.profile_id,
-            incoming_method: Method::of(&mailbox.incoming_method),
+            incoming_method: IncomingMethod::of(&mailbox.incoming_method),
             outgoing_method: Method::of(&mailbox.outgoing_method),
             act_method: Method::of(&mailbox.act_method),
             allow_credentials: mailbox.allow_credentials,
@@ -146,6 +229,7 @@ impl From<&MailboxRecord> for MailboxFields {
             password: None,
             process_email_from: mailbox.process_email_from,
             delete_after_processing: mailbox.delete_after_processing,
+            verbose_logging: mailbox.verbose_logging.into(),
             active: mailbox.active,
         }
     }
@@ -158,7 +242,7 @@ impl From<MailboxStatus> for Mailbox {
             fields: (&mailbox).into(),
             id: mailbox.id,
             owner: mailbox.owner().map(|owner| OwnerView { kind: owner.kind(), id: owner.uuid() }),
-            name: mailbox.name,
+            is_forward_mailbox: mailbox.is_forward_mailbox,
             password_set: mailbox.password_set,
             state: status.state,
             address_status: mailbox.address_status,
@@ -170,6 +254,7 @@ impl From<MailboxStatus> for Mailbox {
             outgoing_enabled: mailbox.outgoing_enabled,
             tested_at: mailbox.tested_at,
             lanes: status.lanes.into_iter().map(Lane::from).collect(),
+            alerts: AlertCounts::default(),
             version: mailbox.version,
             created_at: mailbox.created_at,
             updated_at: mailbox.updated_at,
@@ -181,7 +266,13 @@ impl From<LaneStatus> for Lane {
     fn from(lane: LaneStatus) -> Self {
         let (class, message, at) = (lane.fault_class, lane.fault_message, lane.fault_at);
         let after_fault = lane.fault_code.as_ref().map(|_| lane.due_at);
-        let duration = lane.last_started_at.zip(lane.last_ended_at).map(|(started, ended)| ended - started);
+        let last_error = lane.last_error_code.map(|code| LastError {
+            code,
+            message: lane.last_error_message,
+            count: lane.last_error_count,
+            worker: lane.last_error_worker,
+            at: lane.last_error_at,
+        });
         Self {
             lane: lane.lane,
             enabled: lane.enabled,
@@ -200,7 +291,15 @@ impl From<LaneStatus> for Lane {
             last_run: lane.last_run,
             last_started_at: lane.last_started_at,
             last_ended_at: lane.last_ended_at,
-            last_duration_seconds: duration.map(|duration| duration.as_seconds_f64()),
+            last_error,
+            last_processed: lane.last_processed,
+            last_failed: lane.last_failed,
+            last_duration_seconds: lane.last_duration_seconds,
+            average_duration_seconds: lane.average_duration_seconds,
+            worker: lane.worker,
+            last_worker: lane.last_worker,
+            forced_unlocks: lane.forced_unlocks,
+            forced_unlocked_at: lane.forced_unlocked_at,
             last_succeeded_at: lane.last_succeeded_at,
             last_outcome: lane.last_outcome,
             cycles: lane.cycles,

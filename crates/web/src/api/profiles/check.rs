@@ -3,7 +3,10 @@
 use chrono::DateTime;
 use lockstep_connector::Descriptor;
 use lockstep_model::id::ProfileId;
-use lockstep_store::profiles::{ProfileRecord, SecretChange, secret_identity};
+use lockstep_store::{
+    lanes::outgoing_identity,
+    profiles::{ProfileRecord, SecretChange, secret_identity},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::view::{Endpoint, ProfileFields};
@@ -18,15 +21,24 @@ use crate::{
 /// Longest secret, in characters: a password, or a token for XOAUTH2.
 pub(crate) const MAX_SECRET_CHARS: usize = 4096;
 
-/// The profile as it would be, and what becomes of its password.
+/// The profile as it would be, and what becomes of its passwords.
+#[derive(Clone)]
+pub(super) struct Checked {
+    pub(super) profile: ProfileRecord,
+    pub(super) secret: SecretChange,
+    pub(super) outgoing_secret: SecretChange,
+}
+
+/// The profile as it would be, and what becomes of its passwords.
 ///
 /// # Errors
 /// A problem with every rule that is broken.
 pub(super) fn profile(
     state: &AppState,
+    max_days: Option<u32>,
     fields: ProfileFields,
     before: Option<ProfileRecord>,
-) -> Result<(ProfileRecord, SecretChange), Problem> {
+) -> Result<Checked, Problem> {
     let mut check = Check::default();
     let name = check.line("name", &fields.name, 100);
     if fields.description.chars().count() > 2000 {
@@ -42,7 +54,7 @@ pub(super) fn profile(
     let start_before = before.as_ref().and_then(|before| before.process_emails_from);
     if let Some(start) = fields.process_emails_from.filter(|start| Some(*start) != start_before) {
         let now = state.store.clock().now();
-        check.start("process_emails_from", start, None, state.process_emails_from_max_days, now);
+        check.start("process_emails_from", start, None, max_days, now);
     }
     let encoding_code_page = check.optional_line("encoding_code_page", &fields.encoding_code_page, 100);
     if !encoding_code_page.is_empty() && !(state.knows_charset)(&encoding_code_page) {
@@ -52,6 +64,11 @@ pub(super) fn profile(
     let password_was_set = before.as_ref().is_some_and(|b| b.password_set);
     secret(&mut check, fields.password.as_ref());
     credentials(&mut check, &fields, password_was_set);
+    let outgoing_login = fields.outgoing_login.as_deref().map(|login| check.line("outgoing_login", login, 250));
+    outgoing_account(&mut check, &fields, before.as_ref().is_some_and(|b| b.outgoing_password_set));
+    if fields.send_alert_email && fields.owner_user_id.is_none() {
+        check.refuse("send_alert_email", "no-owner", "an owner_user_id, who is to get the email; or false");
+    }
     check.finish()?;
 
     let id = before.as_ref().map_or_else(|| ProfileId::new().0, |b| b.id);
@@ -64,8 +81,24 @@ pub(super) fn profile(
         }
         (None, true) => SecretChange::Keep,
     };
-    let record = ProfileRecord {
+    let own = !fields.same_settings_for_outgoing;
+    let outgoing_secret = match (&fields.outgoing_password, own) {
+        (_, false) => SecretChange::Clear,
+        (Some(password), true) => {
+            let sealed = state.store.vault().seal(&outgoing_identity(ProfileId(id)), password);
+            SecretChange::Set(sealed.map_err(lockstep_store::Error::from)?)
+        }
+        (None, true) => SecretChange::Keep,
+    };
+    let profile = ProfileRecord {
         id,
+        same_settings_for_outgoing: fields.same_settings_for_outgoing,
+        outgoing_login: outgoing_login.filter(|_| own),
+        outgoing_password_set: own,
+        resend_unknown: fields.resend_unknown,
+        owner_user_id: fields.owner_user_id,
+        send_alert_email: fields.send_alert_email,
+        last_test: before.as_ref().and_then(|b| b.last_test.clone()),
         name,
         description: fields.description,
         incoming_protocol: fields.incoming.protocol,
@@ -94,7 +127,26 @@ pub(super) fn profile(
         created_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.created_at),
         updated_at: before.as_ref().map_or(DateTime::UNIX_EPOCH, |b| b.updated_at),
     };
-    Ok((record, secret))
+    Ok(Checked { profile, secret, outgoing_secret })
+}
+
+/// The account that sends is the one that reads, or has a name and a password of its own.
+fn outgoing_account(check: &mut Check, fields: &ProfileFields, password_was_set: bool) {
+    secret_in(check, "outgoing_password", fields.outgoing_password.as_ref());
+    if fields.same_settings_for_outgoing {
+        if fields.outgoing_password.is_some() {
+            let remedy = "no password here: mailboxes send with the account they read with (same_settings_for_outgoing)";
+            check.refuse("outgoing_password", "not-used", remedy);
+        }
+        return;
+    }
+    if fields.outgoing_login.is_none() {
+        check.refuse("outgoing_login", "required", "the name of the account that sends, or same_settings_for_outgoing");
+    }
+    if fields.outgoing_password.is_none() && !password_was_set {
+        let remedy = "the password of the account that sends, or same_settings_for_outgoing";
+        check.refuse("outgoing_password", "required", remedy);
+    }
 }
 
 /// A number that also fits its column.
@@ -105,12 +157,16 @@ fn number(check: &mut Check, field: &str, value: i64, low: i64, high: i64) -> i3
 
 /// What a password may be.
 pub(crate) fn secret(check: &mut Check, password: Option<&SecretString>) {
+    secret_in(check, "password", password);
+}
+
+fn secret_in(check: &mut Check, field: &str, password: Option<&SecretString>) {
     let Some(text) = password.map(ExposeSecret::expose_secret) else { return };
     if !(1..=MAX_SECRET_CHARS).contains(&text.chars().count()) {
-        check.refuse("password", "length", format!("1 to {MAX_SECRET_CHARS} characters"));
+        check.refuse(field, "length", format!("1 to {MAX_SECRET_CHARS} characters"));
     }
     if text.contains(['\r', '\n']) {
-        check.refuse("password", "characters", "text without line breaks");
+        check.refuse(field, "characters", "text without line breaks");
     }
 }
 

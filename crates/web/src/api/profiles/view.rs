@@ -4,10 +4,14 @@ use chrono::{DateTime, Utc};
 use lockstep_store::profiles::ProfileRecord;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::words::{AuthMethod, CredentialSource, TlsMode};
+use crate::{
+    api::alerts::AlertCounts,
+    words::{AuthMethod, CredentialSource, TlsMode},
+};
 
 /// A server.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -49,6 +53,26 @@ pub(crate) struct ProfileFields {
     #[serde(serialize_with = "crate::hidden::nothing", skip_serializing_if = "crate::hidden::always")]
     #[schema(value_type = Option<String>, format = Password, write_only)]
     pub(super) password: Option<SecretString>,
+    /// Mailboxes send with the account they read with. Default: true; else with the one of outgoing_login.
+    #[serde(default = "yes")]
+    pub(super) same_settings_for_outgoing: bool,
+    /// Account name all mailboxes send with, where same_settings_for_outgoing is false; at most 250 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outgoing_login: Option<String>,
+    /// Its password or token, at most 4,096 characters. Never shown again.
+    #[serde(serialize_with = "crate::hidden::nothing", skip_serializing_if = "crate::hidden::always")]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    pub(super) outgoing_password: Option<SecretString>,
+    /// An email whose outcome was lost after it was handed over is sent again by itself: somebody may get it twice.
+    /// Default: false, a person decides.
+    #[serde(default)]
+    pub(super) resend_unknown: bool,
+    /// The user who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner_user_id: Option<Uuid>,
+    /// The owner gets an email when more than half of the profile's mailboxes fail within an hour. Default: false.
+    #[serde(default)]
+    pub(super) send_alert_email: bool,
     /// Connections at once to one account, over all replicas: 1 to 65536. Default: 10.
     #[serde(default = "ten")]
     pub(super) max_connections: i64,
@@ -94,13 +118,20 @@ fn yes() -> bool {
 /// An email server profile.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EmailServerProfile {
-    id: Uuid,
+    pub(super) id: Uuid,
     #[serde(flatten)]
     fields: ProfileFields,
     /// Whether a password is stored.
     password_set: bool,
+    /// Whether a password is stored for sending.
+    outgoing_password_set: bool,
+    /// What the last test of its servers came to.
+    last_test: Option<Value>,
     /// The server is left alone until then, after failures of many mailboxes.
     paused_until: Option<DateTime<Utc>>,
+    /// Its open alerts; not in answers to writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alerts: Option<AlertCounts>,
     /// The ETag without its quotes.
     version: i64,
     created_at: DateTime<Utc>,
@@ -129,6 +160,12 @@ impl From<&ProfileRecord> for ProfileFields {
             credentials: CredentialSource::of(&profile.credentials),
             login: profile.login.clone(),
             password: None,
+            same_settings_for_outgoing: profile.same_settings_for_outgoing,
+            outgoing_login: profile.outgoing_login.clone(),
+            outgoing_password: None,
+            resend_unknown: profile.resend_unknown,
+            owner_user_id: profile.owner_user_id,
+            send_alert_email: profile.send_alert_email,
             max_connections: profile.max_connections.into(),
             max_in_flight: profile.max_in_flight.into(),
             request_timeout_ms: profile.request_timeout_ms.into(),
@@ -147,7 +184,10 @@ impl From<ProfileRecord> for EmailServerProfile {
             id: profile.id,
             fields: (&profile).into(),
             password_set: profile.password_set,
+            outgoing_password_set: profile.outgoing_password_set,
+            last_test: profile.last_test,
             paused_until: profile.breaker_open_until,
+            alerts: None,
             version: profile.version,
             created_at: profile.created_at,
             updated_at: profile.updated_at,
