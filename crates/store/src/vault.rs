@@ -32,6 +32,9 @@ pub enum SealError {
     /// A key is not 32 bytes long.
     #[error("key {0:?}: a key is {KEY_BYTES} bytes, written as 64 hexadecimal digits")]
     KeyLength(String),
+    /// Two keys have one id, so that it would be chance which of them opens.
+    #[error("two keys have the id {0:?}; each key needs an id of its own")]
+    SameId(String),
     /// No key was given.
     #[error("no key was given; the first one seals, the others only open")]
     NoKey,
@@ -50,7 +53,7 @@ impl Vault {
     /// A vault of `(key id, key)`; the first one seals.
     ///
     /// # Errors
-    /// [`SealError::NoKey`] or [`SealError::KeyLength`].
+    /// [`SealError::NoKey`], [`SealError::KeyLength`] or [`SealError::SameId`].
     pub fn new(keys: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, SealError> {
         let mut sealing = None;
         let mut opened = BTreeMap::new();
@@ -59,7 +62,9 @@ impl Vault {
             let key = usable.then(|| RandomizedNonceKey::new(&AES_256_GCM, &key).ok()).flatten();
             let key = key.ok_or_else(|| SealError::KeyLength(id.clone()))?;
             sealing.get_or_insert_with(|| id.clone());
-            opened.insert(id, key);
+            if opened.insert(id.clone(), key).is_some() {
+                return Err(SealError::SameId(id));
+            }
         }
         Ok(Self { sealing: sealing.ok_or(SealError::NoKey)?, keys: Arc::new(opened) })
     }
@@ -145,5 +150,7 @@ mod tests {
         }
         assert!(Vault::new([("k".to_owned(), vec![0; 31])]).is_err());
         assert!(Vault::new([]).is_err());
+        let twice = Vault::new([("k".to_owned(), vec![0; KEY_BYTES]), ("k".to_owned(), vec![1; KEY_BYTES])]);
+        assert_eq!(twice.unwrap_err(), SealError::SameId("k".to_owned()));
     }
 }

@@ -93,6 +93,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
+    use lockstep_connector::AddressRules;
     use lockstep_model::clock::SystemClock;
     use lockstep_store::{PoolOptions, Store, Vault};
     use tower::ServiceExt;
@@ -112,7 +113,9 @@ mod tests {
         let store = Store::open("postgres://nobody@127.0.0.1:1/none", &options, clock, vault).unwrap();
         let mut config = WebConfig::default();
         config.limits.max_concurrent = max_concurrent;
-        let state = AppState::new(store, Vec::new(), |_| false, &config, &prometheus::Registry::new()).unwrap();
+        let registry = prometheus::Registry::new();
+        let receivers = AddressRules::default();
+        let state = AppState::new(store, Vec::new(), |_| false, receivers, &config, &registry).unwrap();
         Router::new()
             .route("/panic", get(panics))
             .route("/slow", get(std::future::pending::<()>))

@@ -2,7 +2,7 @@
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
@@ -13,11 +13,9 @@ use uuid::Uuid;
 use crate::{
     json::{self, clip},
     problem::Problem,
+    query,
     state::App,
 };
-
-/// Longest text of a reader's own words in a problem.
-const MAX_WORDS: usize = 300;
 
 /// A JSON body. With an `Idempotency-Key`, a hash of what was asked comes along.
 pub(crate) struct Received<T> {
@@ -51,6 +49,24 @@ impl<T: DeserializeOwned> FromRequest<App> for ReceivedEmail<T> {
 
     async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
         Ok(Self(read(request, state.limits.max_email_body_bytes).await?))
+    }
+}
+
+/// Like [`Received`] where the body may be missing altogether: then nothing is asked for.
+pub(crate) struct MaybeBody<T>(pub(crate) Received<T>);
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
+        let target = format!("{} {}", request.method(), request.uri().path());
+        let (parts, body) = request.into_parts();
+        let bytes = read_bytes(body, state.limits.max_body_bytes).await?;
+        if bytes.is_empty() {
+            let once = once_key(&parts.headers, &target, &Value::Null)?;
+            return Ok(Self(Received { value: T::default(), once }));
+        }
+        Ok(Self(read(Request::from_parts(parts, Body::from(bytes)), state.limits.max_body_bytes).await?))
     }
 }
 
@@ -171,14 +187,8 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
-        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
-            return Err(Problem::bad_request("The query must not contain U+0000."));
-        }
-        let Query(value) = Query::from_request_parts(parts, state).await.map_err(|error| {
-            Problem::bad_request(format!("The query is not understood: {}.", clip(&error.body_text(), MAX_WORDS)))
-        })?;
-        Ok(Self(value))
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        query::read(parts.uri.query().unwrap_or_default()).map(Self)
     }
 }
 

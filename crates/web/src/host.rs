@@ -33,6 +33,21 @@ pub(crate) fn refuse(host: &str) -> Option<&'static str> {
         .then_some(RANGE)
 }
 
+/// What is wrong with the host of a webhook receiver, as far as its text tells that no connection would be made to it.
+pub(crate) fn refuse_receiver(host: &str, rules: AddressRules) -> Option<&'static str> {
+    const PUBLIC: &str = "a host with a public address: this installation sends no webhooks to private ones and to itself \
+                          (network.private_webhooks, for the web role and the async-worker)";
+    if let Some(remedy) = refuse(host) {
+        return Some(remedy);
+    }
+    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return rules.refuse(address).map(|_| PUBLIC);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let is_this_machine = name == "localhost" || name.ends_with(".localhost");
+    (is_this_machine && !rules.allow_private).then_some(PUBLIC)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +58,20 @@ mod tests {
         {
             assert_eq!(refuse(host), None, "{host}");
         }
+    }
+
+    /// What a name resolves to is judged when it is connected to; what the text tells is told at once.
+    #[test]
+    fn private_receivers_are_refused_where_they_would_not_be_reached() {
+        let closed = AddressRules { allow_private: false };
+        for host in ["127.0.0.1", "10.1.2.3", "192.168.0.9", "[::1]", "::ffff:10.0.0.1", "localhost", "A.LocalHost."] {
+            assert!(refuse_receiver(host, closed).is_some_and(|remedy| remedy.contains("private_webhooks")), "{host}");
+            assert_eq!(refuse_receiver(host, AddressRules { allow_private: true }), None, "{host}");
+        }
+        for host in ["hooks.example.com", "93.184.216.34", "localhost.example.com", "[2606:4700::1111]"] {
+            assert_eq!(refuse_receiver(host, closed), None, "{host}");
+        }
+        assert!(refuse_receiver("169.254.169.254", AddressRules { allow_private: true }).is_some());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use clap::Args;
 use lockstep_model::clock::SystemClock;
 use lockstep_service::Failure;
 use lockstep_store::{
-    Store,
+    Store, Vault, rotation,
     schema::{SCHEMA_VERSION, SchemaState},
+    vault::SealError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
@@ -93,10 +94,11 @@ async fn look<S: RoleSettings>(source: &Source, secrets: impl Fn(&S) -> Option<&
         }
     };
     findings.add("settings", Ok(format!("read from {}", source.place())));
-    if let Some(secrets) = secrets(&settings) {
+    let secrets = secrets(&settings);
+    if let Some(secrets) = secrets {
         findings.add("sealing keys", seals(secrets));
     }
-    look_at_database(&mut findings, settings.database()).await;
+    look_at_database(&mut findings, settings.database(), secrets.map(|secrets| secrets.keys.vault())).await;
     if let Some(broker) = settings.broker() {
         for role in settings.broker_roles() {
             let reached = startup::broker(broker, *role, Instant::now() + PATIENCE).await;
@@ -127,14 +129,16 @@ fn seals(secrets: &Secrets) -> std::result::Result<String, String> {
     }
 }
 
-async fn look_at_database(findings: &mut Findings, database: &Database) {
+async fn look_at_database(findings: &mut Findings, database: &Database, vault: Option<Vault>) {
     if let Err(failure) = startup::database(database, Instant::now() + PATIENCE).await {
         return findings.add("postgresql", Err(failure.message));
     }
     findings.add("postgresql", Ok(format!("answers at {}", database.url)));
     let clock = Arc::new(SystemClock::default());
-    let store =
-        startup::no_vault().and_then(|vault| startup::open_store(database, "doctor", 1, Arc::clone(&clock), vault));
+    let opens_secrets = vault.is_some();
+    let store = vault
+        .map_or_else(startup::no_vault, Ok)
+        .and_then(|vault| startup::open_store(database, "doctor", 1, Arc::clone(&clock), vault));
     let store = match store {
         Ok(store) => store,
         Err(failure) => return findings.add("postgresql", Err(failure.message)),
@@ -158,6 +162,9 @@ async fn look_at_database(findings: &mut Findings, database: &Database) {
         Ok(SchemaState { version, .. }) => {
             findings.add("schema", Ok(format!("is number {version}; this program knows {SCHEMA_VERSION}")));
             findings.add("organisation", organisation(&store).await);
+            if opens_secrets {
+                findings.add("stored secrets", stored_secrets(&store).await);
+            }
         }
         Err(failure) => findings.add("schema", Err(failure.message)),
     }
@@ -170,6 +177,32 @@ async fn organisation(store: &Store) -> std::result::Result<String, String> {
         Ok(Some(organisation)) => Ok(format!("{:?}", organisation.name)),
         Ok(None) => Err("is not set up; run `lockstep migrate --organisation NAME`".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether what is stored can be opened with the keys that are given: one secret of each key is tried.
+async fn stored_secrets(store: &Store) -> std::result::Result<String, String> {
+    let trials = rotation::trial(store).await.map_err(|error| error.to_string())?;
+    let secrets: i64 = trials.iter().map(|trial| trial.secrets).sum();
+    let problems: Vec<_> = trials.iter().filter_map(not_opened).collect();
+    if problems.is_empty() {
+        Ok(format!("{secrets}, sealed with {} of the keys; one of each was opened", trials.len()))
+    } else {
+        Err(problems.join("\n"))
+    }
+}
+
+fn not_opened(trial: &rotation::Trial) -> Option<String> {
+    let (key, secrets) = (&trial.key, trial.secrets);
+    match &trial.opened {
+        Ok(()) => None,
+        Err(SealError::UnknownKey(_)) => Some(format!(
+            "secrets.keys lacks the key {key:?}, which {secrets} of them need; add it behind the first one, or set them anew"
+        )),
+        Err(_) => Some(format!(
+            "one of the {secrets} sealed with the key {key:?} does not open: that id stands for other bytes now than \
+             those that sealed it, or it was damaged; give secrets.keys the right bytes, or set it anew"
+        )),
     }
 }
 

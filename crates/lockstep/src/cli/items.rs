@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Done, Error, Result,
@@ -19,8 +19,11 @@ const LISTED: usize = 100;
 pub(super) enum Item {
     /// Lists what was refused or set aside in a mailbox, with the reasons.
     List(List),
-    /// Tries one that was set aside again at once.
+    /// Tries one that was set aside again at once, or judges one that was refused again.
     Release(One),
+    /// Judges what was refused in a mailbox again, by the rules of now: after a track option or a rule of the organisation
+    /// was changed. Without a reason all but what was dropped by hand.
+    JudgeAgain(JudgeAgain),
     /// Never tries one that was set aside again.
     Drop(One),
 }
@@ -35,6 +38,20 @@ pub(super) struct List {
     /// Most items.
     #[arg(long, default_value_t = LISTED)]
     limit: usize,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JudgeAgain {
+    /// The mailbox: address or id.
+    mailbox: String,
+    /// Only what was refused for this reason, such as `NoCorrelationMatch`.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only what was first seen at this instant or later, such as `2026-11-01T00:00:00Z`.
+    #[arg(long, value_name = "INSTANT")]
+    seen_since: Option<String>,
     #[command(flatten)]
     access: Access,
 }
@@ -60,6 +77,18 @@ pub(super) async fn run(item: Item) -> Result {
                 return json(&Value::Array(items));
             }
             Ok(Done::ok(shown(&items)))
+        }
+        Item::JudgeAgain(JudgeAgain { mailbox, reason, seen_since, access }) => {
+            let api = access.connect()?;
+            let id = mailbox_id(&api, &mailbox).await?;
+            let body = json!({ "reason": reason, "seen_since": seen_since });
+            let request = Request { body: Some(body), ..Request::default() };
+            let answer = api.call(Method::POST, &format!("mailboxes/{id}/judge-again"), request).await?.body;
+            if access.json {
+                return json(&answer);
+            }
+            let items = answer.get("items").and_then(Value::as_u64).unwrap_or_default();
+            Ok(Done::ok(format!("{items} judged again in the next cycles.\n")))
         }
         Item::Release(one) => decide(one, "release").await,
         Item::Drop(one) => decide(one, "drop").await,
@@ -107,8 +136,6 @@ fn shown(items: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

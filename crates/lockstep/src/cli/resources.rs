@@ -4,14 +4,14 @@ use std::{io::Read, time::Duration};
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
     Done, Error, Result,
     client::{Access, Api, Request},
-    inventory,
+    hasten, inventory,
 };
 
 /// Largest file or standard input that is sent, in bytes.
@@ -31,7 +31,16 @@ pub(super) enum Resource {
     Organisation(Single),
     /// Users; each has a mailbox.
     #[command(subcommand, visible_alias = "users")]
-    User(Kept),
+    User(super::rights::User),
+    /// Security roles: what users and teams may do.
+    #[command(subcommand, visible_alias = "security-roles")]
+    SecurityRole(super::rights::SecurityRole),
+    /// Teams: users who own records together.
+    #[command(subcommand, visible_alias = "teams")]
+    Team(super::rights::Team),
+    /// Fields that only those read and write whom a security role lets.
+    #[command(subcommand, visible_alias = "secured-fields")]
+    SecuredField(super::rights::SecuredField),
     /// Queues; each has a mailbox.
     #[command(subcommand, visible_alias = "queues")]
     Queue(Kept),
@@ -46,7 +55,7 @@ pub(super) enum Resource {
     Lead(Full),
     /// Email server profiles.
     #[command(subcommand, visible_alias = "profiles")]
-    Profile(Full),
+    Profile(Profile),
     /// Mailboxes.
     #[command(subcommand, visible_alias = "mailboxes")]
     Mailbox(Mailbox),
@@ -101,19 +110,44 @@ pub(super) enum Full {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Profile {
+    #[command(flatten)]
+    Record(Full),
+    /// Looks at its two servers step by step, and logs in where the profile has the account. Exit code 1 when something
+    /// fails.
+    TestConnection(One),
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Mailbox {
     /// Lists them.
     List(List),
     /// Shows one.
     Show(One),
+    /// Makes a forward mailbox: `--set is_forward_mailbox=true`. Others are made with their users and queues.
+    Create(Body),
     /// Changes fields of one.
     Update(Update),
+    /// Removes a forward mailbox that is inactive.
+    Delete(One),
     /// Approves its address.
     Approve(One),
     /// Rejects its address.
     Reject(One),
     /// Tests server and account, enables what works, and waits for the outcome. Exit code 1 when a test fails.
-    Test(One),
+    Test(TestMailbox),
+    /// Has it looked at now instead of at its next turn: an extension, for diagnosis. Throttles and pauses hold.
+    SyncNow(hasten::Arguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestMailbox {
+    #[command(flatten)]
+    one: One,
+    /// From now on mail received after this instant is processed, such as `2026-11-01T00:00:00Z`, and everything in the
+    /// mailbox is judged again.
+    #[arg(long, value_name = "INSTANT")]
+    process_email_from: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,10 +164,26 @@ pub(super) enum Email {
     Delete(One),
     /// Sends a draft.
     Send(One),
+    /// Makes a draft of one that was sent, to those of its recipients who were refused.
+    CopyToRefused(One),
     /// Takes back one that is not under way yet.
     Cancel(One),
     /// Decides on one of which nobody knows whether it was sent.
     Resolve(Update),
+    /// Says which record a party is: `--set record_kind=contact --set record_id=ID`.
+    ResolveParty(ResolveParty),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResolveParty {
+    /// Its id.
+    id: Uuid,
+    /// Which party, counted from 0.
+    position: u32,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    fields: Fields,
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,12 +337,18 @@ pub(super) async fn run(resource: Resource) -> Result {
         Resource::Organisation(Single::Update(Body { access, fields })) => {
             change(&access, "organisation", &fields).await
         }
-        Resource::User(command) => kept("users", command).await,
+        Resource::User(command) => super::rights::user(command).await,
+        Resource::SecurityRole(command) => super::rights::security_role(command).await,
+        Resource::Team(command) => super::rights::team(command).await,
+        Resource::SecuredField(command) => super::rights::secured_field(command).await,
         Resource::Queue(command) => kept("queues", command).await,
         Resource::Contact(command) => full("contacts", command).await,
         Resource::Account(command) => full("accounts", command).await,
         Resource::Lead(command) => full("leads", command).await,
-        Resource::Profile(command) => full("email-server-profiles", command).await,
+        Resource::Profile(Profile::Record(command)) => full("email-server-profiles", command).await,
+        Resource::Profile(Profile::TestConnection(one)) => {
+            test(&one, &format!("email-server-profiles/{}/test-connection", one.id), None).await
+        }
         Resource::Mailbox(command) => mailbox(command).await,
         Resource::Email(command) => email(command).await,
         Resource::Alerts(list) | Resource::Alert(Alert::List(list)) => self::list("alerts", &list).await,
@@ -302,7 +358,7 @@ pub(super) async fn run(resource: Resource) -> Result {
     }
 }
 
-async fn kept(path: &str, command: Kept) -> Result {
+pub(super) async fn kept(path: &str, command: Kept) -> Result {
     match command {
         Kept::List(arguments) => list(path, &arguments).await,
         Kept::Show(one) => show(&one.access, &format!("{path}/{}", one.id)).await,
@@ -311,7 +367,7 @@ async fn kept(path: &str, command: Kept) -> Result {
     }
 }
 
-async fn full(path: &str, command: Full) -> Result {
+pub(super) async fn full(path: &str, command: Full) -> Result {
     match command {
         Full::List(arguments) => list(path, &arguments).await,
         Full::Show(one) => show(&one.access, &format!("{path}/{}", one.id)).await,
@@ -325,10 +381,16 @@ async fn mailbox(command: Mailbox) -> Result {
     match command {
         Mailbox::List(arguments) => list("mailboxes", &arguments).await,
         Mailbox::Show(one) => show(&one.access, &format!("mailboxes/{}", one.id)).await,
+        Mailbox::Create(body) => create("mailboxes", &body).await,
+        Mailbox::Delete(one) => act(&one, Method::DELETE, &format!("mailboxes/{}", one.id)).await,
         Mailbox::Update(update) => change(&update.access, &format!("mailboxes/{}", update.id), &update.fields).await,
         Mailbox::Approve(one) => act(&one, Method::POST, &format!("mailboxes/{}/approve", one.id)).await,
         Mailbox::Reject(one) => act(&one, Method::POST, &format!("mailboxes/{}/reject", one.id)).await,
-        Mailbox::Test(one) => test(&one, &format!("mailboxes/{}/test-and-enable", one.id)).await,
+        Mailbox::SyncNow(arguments) => hasten::run(arguments).await,
+        Mailbox::Test(TestMailbox { one, process_email_from }) => {
+            let body = process_email_from.map(|from| json!({ "process_email_from": from }));
+            test(&one, &format!("mailboxes/{}/test-and-enable", one.id), body).await
+        }
     }
 }
 
@@ -347,7 +409,7 @@ async fn webhook_endpoint(command: WebhookEndpoint) -> Result {
             let answer = access.connect()?.call(Method::POST, &path(id, "resume"), request).await?;
             present(&access, &answer.body)
         }
-        WebhookEndpoint::Test(one) => test(&one, &path(one.id, "test")).await,
+        WebhookEndpoint::Test(one) => test(&one, &path(one.id, "test"), None).await,
     }
 }
 
@@ -359,7 +421,14 @@ async fn email(command: Email) -> Result {
         Email::Update(update) => change(&update.access, &format!("emails/{}", update.id), &update.fields).await,
         Email::Delete(one) => act(&one, Method::DELETE, &format!("emails/{}", one.id)).await,
         Email::Send(one) => act(&one, Method::POST, &format!("emails/{}/send", one.id)).await,
+        Email::CopyToRefused(one) => act(&one, Method::POST, &format!("emails/{}/copy-to-refused", one.id)).await,
         Email::Cancel(one) => act(&one, Method::POST, &format!("emails/{}/cancel", one.id)).await,
+        Email::ResolveParty(ResolveParty { id, position, access, fields }) => {
+            let request = Request { body: Some(fields.object()?), ..Request::default() };
+            let path = format!("emails/{id}/parties/{position}/resolve");
+            let answer = access.connect()?.call(Method::POST, &path, request).await?;
+            present(&access, &answer.body)
+        }
         Email::Resolve(update) => {
             let path = format!("emails/{}/resolve-delivery", update.id);
             let request = Request { body: Some(update.fields.object()?), ..Request::default() };
@@ -369,7 +438,7 @@ async fn email(command: Email) -> Result {
     }
 }
 
-async fn list(path: &str, arguments: &List) -> Result {
+pub(super) async fn list(path: &str, arguments: &List) -> Result {
     let api = arguments.access.connect()?;
     let items = api.list(path, &arguments.filter, arguments.limit.max(1)).await?;
     if arguments.access.json { json(&Value::Array(items)) } else { Ok(Done::ok(inventory::list(path, &items))) }
@@ -393,7 +462,7 @@ async fn changes(arguments: &List) -> Result {
     Ok(Done::ok(text))
 }
 
-async fn show(access: &Access, path: &str) -> Result {
+pub(super) async fn show(access: &Access, path: &str) -> Result {
     let answer = access.connect()?.call(Method::GET, path, Request::default()).await?;
     present(access, &answer.body)
 }
@@ -420,9 +489,9 @@ async fn act(one: &One, method: Method, path: &str) -> Result {
 }
 
 /// Asks for an operation and waits for its outcome.
-async fn test(one: &One, path: &str) -> Result {
+async fn test(one: &One, path: &str, body: Option<Value>) -> Result {
     let api = one.access.connect()?;
-    let begun = api.call(Method::POST, path, Request::default()).await?;
+    let begun = api.call(Method::POST, path, Request { body, ..Request::default() }).await?;
     let id = begun.body.get("id").and_then(Value::as_str).unwrap_or_default();
     let id: Uuid = id.parse().map_err(|_| Error::new("the answer names no operation"))?;
     let operation = outcome(&api, id).await?;
@@ -456,7 +525,7 @@ fn succeeded(operation: &Value) -> bool {
     operation.get("state").and_then(Value::as_str) == Some("done")
 }
 
-fn present(access: &Access, body: &Value) -> Result {
+pub(super) fn present(access: &Access, body: &Value) -> Result {
     if access.json { json(body) } else { Ok(Done::ok(inventory::record(body))) }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use lockstep_model::clock::TimeScale;
 use lockstep_service::config::{HumanDuration, Secret, SecretUrl};
-use lockstep_store::Vault;
+use lockstep_store::{Vault, vault::SealError};
 use lockstep_wire::Role;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -188,6 +188,9 @@ pub struct Secrets {
     pub keys: SecretKeys,
 }
 
+/// Longest id of a key that is repeated in a message: what is longer may be a key.
+const LONGEST_SHOWN_ID: usize = 20;
+
 /// Sealing keys, checked when they are read. Never shown.
 #[derive(Clone)]
 pub struct SecretKeys {
@@ -222,8 +225,14 @@ impl<'de> Deserialize<'de> for SecretKeys {
             let (id, key) = text.split_once(':').ok_or_else(|| de::Error::custom(WANTED))?;
             keys.push((id.to_owned(), hex::decode(key).map_err(|_| de::Error::custom(WANTED))?));
         }
-        // The vault's own words name a key's id only; a mistyped key might stand there, so they are not repeated.
-        Vault::new(keys).map(|vault| Self { vault }).map_err(|_| de::Error::custom(WANTED))
+        // The vault's own words name a key's id only; a mistyped key might stand there, so what is long is not repeated.
+        Vault::new(keys).map(|vault| Self { vault }).map_err(|error| match error {
+            SealError::SameId(id) if id.len() <= LONGEST_SHOWN_ID => {
+                de::Error::custom(format!("has two keys with the id {id:?}; give each key an id of its own"))
+            }
+            SealError::SameId(_) => de::Error::custom("has two keys with one id; give each key an id of its own"),
+            _ => de::Error::custom(WANTED),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_connector::AddressRules;
 use lockstep_mime::text::is_known_charset;
 use lockstep_service::{BoundedListener, Bounds, CommonConfig, Context, Failure};
 use lockstep_web::AppState;
@@ -41,7 +42,9 @@ impl RoleSettings for WebSettings {
         let listening = base.condition("listener");
         if base.organisation().await.is_some() {
             let descriptors = connectors::registry(&trust, &self.network).descriptors();
-            let state = AppState::new(base.store.clone(), descriptors, is_known_charset, &self.web, &base.registry)
+            let receivers = AddressRules { allow_private: self.network.private_webhooks };
+            let (store, figures) = (base.store.clone(), &base.registry);
+            let state = AppState::new(store, descriptors, is_known_charset, receivers, &self.web, figures)
                 .map_err(Failure::internal)?;
             let listener = lockstep_web::listen(&self.web).await.map_err(|error| {
                 Failure::unavailable(format!("`web.listen`: {error}; set another address and port"))

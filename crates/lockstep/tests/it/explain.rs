@@ -56,7 +56,19 @@ async fn f25_where_mail_is() {
     assert_eq!(code, Some(0), "it waits for an attempt now: {out}");
     let (code, out, err) = call(&["item", "drop", "ann@contoso.test", "6b31"]).await;
     assert_eq!((code, out.contains("DroppedByHand")), (Some(0), true), "{out}{err}");
-    let (code, _, err) = call(&["item", "release", "ann@contoso.test", "6b31"]).await;
-    assert_eq!((code, err.contains("not set aside")), (Some(1), true), "{err}");
+    let (code, out, err) = call(&["item", "release", "ann@contoso.test", "6b31"]).await;
+    assert_eq!((code, out.contains("DroppedByHand")), (Some(0), true), "{out}{err}");
+    // F25: all that a rule refused, by its reason.
+    sqlx::query("UPDATE remote_items SET reason = 'TooOld', next_attempt_at = NULL").execute(pool).await.unwrap();
+    let (code, out, _) = call(&["explain", "message", "aside@customer.test"]).await;
+    assert_eq!((code, out.contains("--process-email-from DATE")), (Some(1), true), "{out}");
+    for (reason, items) in [("NoCorrelationMatch", "0 judged"), ("TooOld", "1 judged")] {
+        let (code, out, err) = call(&["item", "judge-again", "ann@contoso.test", "--reason", reason]).await;
+        assert_eq!((code, out.starts_with(items)), (Some(0), true), "{out}{err}");
+    }
+    let (_, out, _) = call(&["explain", "message", "aside@customer.test"]).await;
+    assert!(out.contains("judged again when the mailbox is read next"), "{out}");
+    let (code, _, err) = call(&["item", "judge-again", "ann@contoso.test", "--reason", "Colour"]).await;
+    assert_eq!((code, err.contains("NoRecipientMatch")), (Some(1), true), "{err}");
     assert_eq!(web.stop().await, Some(0));
 }

@@ -13,6 +13,12 @@ async fn keys(world: &World, command: &str, keys: &str) -> (Option<i32>, String)
     (code, out + &err)
 }
 
+async fn doctor(world: &World, keys: &str) -> (Option<i32>, String) {
+    let arguments = ["doctor", "--role", "async-worker", "--config", world.settings().to_str().unwrap()];
+    let (code, out, err) = run("lockstep", &arguments, &[("LOCKSTEP__SECRETS__KEYS", keys)]).await;
+    (code, out + &err)
+}
+
 /// B15: the new key in front, a rotation, the old key away.
 #[tokio::test]
 async fn b15_keys_are_rotated_by_command() {
@@ -39,6 +45,20 @@ async fn b15_keys_are_rotated_by_command() {
     .unwrap();
     let (code, said) = keys(&world, "list", &both).await;
     assert_eq!((code, said.contains("MISSING")), (Some(1), true), "{said}");
+    let (code, said) = doctor(&world, &both).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("FAILED  stored secrets") && said.contains("lacks the key \"ganz\", which 1 of them"),
+        "{said}"
+    );
+    // The right id, with other bytes.
+    let (code, said) = doctor(&world, &format!("{both},{}", NEW.replace("n:", "ganz:"))).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("the 1 sealed with the key \"ganz\" does not open: that id stands for other bytes"),
+        "{said}"
+    );
+    assert!(!said.contains("ffeeddcc") && !said.contains("00112233"), "{said}");
     let (code, said) = keys(&world, "rotate", &both).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("email-server-profile/") && said.contains("\"ganz\""), "{said}");

@@ -58,10 +58,10 @@ async fn wrong_types_and_broken_rules_are_refused() {
     let err = refused("scheduler", &text, 78).await;
     assert!(err.contains("`time.scale` must be above 0 and at most 1"), "{err}");
 
-    let text = format!("{PLACES}[scheduler]\nbusy_interval_s = 900\n").replace("amqp://", "http://");
+    let text = format!("{PLACES}[scheduler]\nclaim_lifetime_ms = 5\n").replace("amqp://", "http://");
     let err = refused("scheduler", &text, 78).await;
     assert!(err.contains("`broker.url` must begin with amqp://"), "{err}");
-    assert!(err.contains("busy_interval_s, normal_interval_s and quiet_interval_s must be"), "{err}");
+    assert!(err.contains("claim_lifetime_ms at least 1000"), "{err}");
 }
 
 #[tokio::test]
@@ -71,6 +71,11 @@ async fn missing_and_malformed_secrets_are_refused_without_being_shown() {
 
     let err = refused("web", &format!("{PLACES}[secrets]\nkeys = [\"k:hunter2\"]\n"), 78).await;
     assert!(err.contains("`secrets.keys`") && err.contains("64 hexadecimal digits"), "{err}");
+
+    let other = format!("k:{}", "ab".repeat(32));
+    let err = refused("web", &format!("{PLACES}[secrets]\nkeys = [\"{KEY}\", \"{other}\"]\n"), 78).await;
+    assert!(err.contains("`secrets.keys`") && err.contains("two keys with the id \"k\""), "{err}");
+    assert!(!err.contains("abab") && !err.contains("aabbcc"), "{err}");
 
     let err = refused("async-worker", &format!("{PLACES}[secrets]\nkeys_file = \"/nowhere/keys\"\n"), 78).await;
     assert!(err.contains("`secrets.keys_file`") && err.contains("/nowhere/keys"), "{err}");

@@ -2,7 +2,7 @@
 
 use lockstep_model::{
     email::{PartyRole, Regarding},
-    id::{AttachmentId, EmailId},
+    id::{AttachmentId, EmailId, UserId},
     mailbox::Owner,
 };
 use uuid::Uuid;
@@ -39,6 +39,12 @@ impl Sender {
 }
 
 impl Sender {
+    /// The same sender of a record that belongs to this user.
+    #[must_use]
+    pub fn owned_by(self, user: UserId) -> Self {
+        Self { owner: Ownership::of_user(user), ..self }
+    }
+
     /// The address it bears.
     pub fn address(&self) -> &str {
         &self.address
@@ -72,6 +78,8 @@ pub struct Draft {
     pub origin: Option<(String, String)>,
     /// Who sends.
     pub sender: Sender,
+    /// The user who writes it, where that is not its author.
+    pub acting: Option<UserId>,
     /// What it answers.
     pub answered: Answered,
     /// Its recipients.
@@ -193,7 +201,8 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
         "/* drafts::write */ UPDATE emails SET subject = $2, in_reply_to = $3, body_text = $4, body_html = $5,
              owner_user_id = $6, from_mailbox_id = $7, parent_email_id = $8, correlated_email_id = $8,
              correlation_method = CASE WHEN $8::uuid IS NULL THEN 'none' ELSE 'in-reply-to' END,
-             regarding_kind = $9, regarding_id = $10, owner_team_id = $11
+             regarding_kind = $9, regarding_id = $10, owner_team_id = $11,
+             sender_user_id = $12
          WHERE id = $1",
         id.0,
         draft.subject,
@@ -206,6 +215,7 @@ async fn write(tx: &mut Tx, id: EmailId, draft: &Draft) -> Result<()> {
         draft.regarding.as_ref().map(|r| r.kind.as_str()),
         draft.regarding.as_ref().map(|r| r.id.as_str()),
         sender.owner.team,
+        draft.acting.map(|acting| acting.0),
     )
     .execute(tx.connection())
     .await?;

@@ -2,7 +2,7 @@
 
 use lockstep_model::{
     email::EmailStatus,
-    id::{EmailId, MailboxId},
+    id::{EmailId, MailboxId, UserId},
 };
 use serde_json::json;
 
@@ -49,6 +49,8 @@ pub struct Heading<'a> {
     pub subject: &'a str,
     /// The token, where it has one.
     pub token: Option<&'a str>,
+    /// Who sends it, where that is not its author.
+    pub sender: Option<UserId>,
 }
 
 /// Puts an email that was locked, a draft or one that failed, into Pending Send, to each of these addresses once.
@@ -123,11 +125,13 @@ pub async fn request(
         return Ok(None);
     }
     sqlx::query!(
-        "/* sending::request */ UPDATE emails SET message_id = $2, tracking_token = COALESCE(tracking_token, $3)
+        "/* sending::request */ UPDATE emails SET message_id = $2, tracking_token = COALESCE(tracking_token, $3),
+             sender_user_id = $4
          WHERE id = $1",
         id.0,
         message_id,
         heading.token,
+        heading.sender.map(|sender| sender.0),
     )
     .execute(tx.connection())
     .await?;

@@ -44,7 +44,7 @@ async fn world() -> (World, MailboxId) {
     items::put(&mut tx, mailbox, &known).await.unwrap();
     for known in &known[1..] {
         let subject = Subject::Item(mailbox, &known.key);
-        let parameters = serde_json::json!({ "message": "no" });
+        let parameters = serde_json::json!({ "message": "no", "next": "never" });
         alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();
     }
     tx.commit().await.unwrap();

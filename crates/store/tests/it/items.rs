@@ -172,7 +172,7 @@ async fn alerts_follow_their_items_to_new_keys() {
     put(&world, mailbox, &[aside("a"), aside("b"), item("c", Disposition::Refused), aside("d")]).await;
     let mut tx = world.store.begin().await.unwrap();
     for name in ["a", "b", "d"] {
-        let parameters = serde_json::json!({ "item": name, "message": "no" });
+        let parameters = serde_json::json!({ "item": name, "message": "no", "next": "never" });
         let key = key(name);
         let subject = Subject::Item(mailbox, &key);
         alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();

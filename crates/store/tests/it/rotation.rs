@@ -1,7 +1,10 @@
 //! Sealing every stored secret with another key.
 
 use lockstep_model::mailbox::Lane;
-use lockstep_store::{SealError, Store, Vault, lanes, rotation};
+use lockstep_store::{
+    SealError, Store, Vault, lanes,
+    rotation::{self, Trial},
+};
 use secrecy::ExposeSecret;
 
 use crate::seed::{World, options};
@@ -60,4 +63,22 @@ async fn what_cannot_be_opened_is_named_and_left_alone() {
     let stranger = rotation::rotate(&with_keys(&world, &["third"]), "test").await.unwrap();
     assert_eq!(stranger.rotated, 0);
     assert!(stranger.unreadable.iter().any(|(_, why)| *why == SealError::UnknownKey("new".into())), "{stranger:?}");
+}
+
+/// One secret of each key is tried: a key that is missing, and one whose id stands for other bytes now, are told apart,
+/// with how many secrets they concern.
+#[tokio::test]
+async fn one_secret_of_each_key_is_tried() {
+    let world = World::new().await;
+    let profile = world.profile(2).await;
+    for name in ["anna", "bert", "carl"] {
+        world.user_mailbox(profile, name).await;
+    }
+    let trial = |key: &str, secrets, opened| Trial { key: key.to_owned(), secrets, opened };
+    assert_eq!(rotation::trial(&world.store).await.unwrap(), [trial("test", 3, Ok(()))]);
+    let lacking = rotation::trial(&with_keys(&world, &["new"])).await.unwrap();
+    assert_eq!(lacking, [trial("test", 3, Err(SealError::UnknownKey("test".to_owned())))]);
+    let vault = Vault::new([("test".to_owned(), vec![8; 32])]).unwrap();
+    let other = Store::open(world.database.url(), &options(4), world.clock.clone(), vault).unwrap();
+    assert_eq!(rotation::trial(&other).await.unwrap(), [trial("test", 3, Err(SealError::Damaged))]);
 }

@@ -1,4 +1,6 @@
-//! Alerts: states that need somebody's attention.
+//! Alerts: states that need somebody's attention, each on the walls of those whom it concerns.
+
+use std::collections::HashMap;
 
 use axum::{
     Json,
@@ -7,20 +9,27 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{AlertId, MailboxId};
-use lockstep_store::alerts;
+use lockstep_model::id::{AlertId, EmailId, MailboxId, ProfileId};
+use lockstep_store::{
+    Tx,
+    alerts::{self, Filter},
+    rights::Kind,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    again::again,
     alert_texts,
     auth::Caller,
-    extract::{Id, Params},
+    extract::{Id, Params, Received},
     page::{Limit, Page},
     problem::Problem,
+    query::one_of,
     state::App,
+    wall::Veil,
 };
 
 /// An alert, with its text.
@@ -50,16 +59,40 @@ pub(crate) struct Alert {
     first_at: DateTime<Utc>,
     last_at: DateTime<Utc>,
     resolved_at: Option<DateTime<Utc>>,
+    /// false: it is told for information, and somebody else is to act: a fault of a profile, to owners of its mailboxes.
+    action_asked: bool,
 }
+
+/// The remedy where the reader is asked for nothing.
+const NO_ACTION: &str = "No action is asked of you: whoever answers for the server's profile is told too.";
 
 /// Parameters that operators see. They tell of servers, settings and states; whatever else an alert may carry one day
 /// could be something of an email.
-const STATES: &[&str] = &["address", "cause", "endpoint", "failures", "item", "message", "methods", "name", "reason"];
+const STATES: &[&str] = &[
+    "address",
+    "cause",
+    "endpoint",
+    "failures",
+    "item",
+    "mailboxes",
+    "message",
+    "methods",
+    "name",
+    "next",
+    "reason",
+    "recipients",
+    "refused",
+    "state",
+];
 
 impl Alert {
-    fn of(mut alert: alerts::Alert, content: bool) -> Self {
+    fn of(mut alert: alerts::Alert, content: bool, veil: &Veil) -> Self {
         if !content && let Some(parameters) = alert.parameters.as_object_mut() {
             parameters.retain(|name, _| STATES.contains(&name.as_str()));
+        }
+        // What a server says of an email may name its recipients.
+        if alert.email_id.is_some() && veil.hides("parties") {
+            alert.parameters = Value::Object(Map::new());
         }
         let words = alert_texts::of(&alert.code, &alert.parameters);
         Self {
@@ -69,7 +102,7 @@ impl Alert {
             scope: alert.scope,
             title: words.title,
             text: words.text,
-            remedy: words.remedy,
+            remedy: if alert.action_asked { words.remedy } else { NO_ACTION.to_owned() },
             profile_id: alert.profile_id,
             mailbox_id: alert.mailbox_id,
             email_id: alert.email_id,
@@ -78,9 +111,38 @@ impl Alert {
             first_at: alert.first_at,
             last_at: alert.last_at,
             resolved_at: alert.resolved_at,
+            action_asked: alert.action_asked,
         }
     }
 }
+
+/// How many open alerts of each level a record has, of the levels that are shown. A user counts those on the own wall.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct AlertCounts {
+    error: i64,
+    warning: i64,
+    information: i64,
+}
+
+impl From<alerts::wall::Counts> for AlertCounts {
+    fn from(counts: alerts::wall::Counts) -> Self {
+        Self { error: counts.error, warning: counts.warning, information: counts.information }
+    }
+}
+
+/// The open alerts of each of these records.
+pub(crate) async fn counts(
+    tx: &mut Tx,
+    caller: &Caller,
+    records: impl Iterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, AlertCounts>, Problem> {
+    let records: Vec<Uuid> = records.collect();
+    let found = alerts::wall::counts(tx, &records, caller.user).await?;
+    Ok(found.into_iter().map(|(record, counts)| (record, counts.into())).collect())
+}
+
+const SEVERITIES: &[&str] = &["error", "warning", "information"];
+const SCOPES: &[&str] = &["item", "mailbox", "profile", "organisation"];
 
 /// Which alerts to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -95,13 +157,19 @@ pub(crate) struct ListAlerts {
     severity: Option<String>,
     /// `item`, `mailbox`, `profile` or `organisation`.
     scope: Option<String>,
-    /// Only those of this mailbox.
+    /// Only those of this profile.
+    profile: Option<Uuid>,
+    /// Only those of this mailbox, its items and emails.
     mailbox: Option<Uuid>,
+    /// Only those of this email.
+    email: Option<Uuid>,
     /// Open ones (default) or, with false, those that ended.
     open: Option<bool>,
+    /// true: also those of levels that the organisation has switched off. Not for users.
+    switched_off: Option<bool>,
 }
 
-/// Lists alerts.
+/// Lists alerts: users those on their own wall, others all.
 #[utoipa::path(get, path = "/alerts", tag = "alerts", params(ListAlerts),
     responses((status = 200, description = "A page of alerts", body = Page<Alert>)))]
 pub(crate) async fn list(
@@ -109,28 +177,123 @@ pub(crate) async fn list(
     caller: Caller,
     Params(query): Params<ListAlerts>,
 ) -> Result<Response, Problem> {
+    one_of("severity", query.severity.as_deref(), SEVERITIES)?;
+    one_of("scope", query.scope.as_deref(), SCOPES)?;
     let limit = Limit::of(query.limit);
-    let filter = alerts::Filter {
+    let filter = Filter {
         severity: query.severity.as_deref(),
         scope: query.scope.as_deref(),
+        profile: query.profile.map(ProfileId),
         mailbox: query.mailbox.map(MailboxId),
+        email: query.email.map(EmailId),
         open: Some(query.open.unwrap_or(true)),
+        shown_levels: shown_levels(&caller, query.switched_off)?,
+        reader: caller.user,
     };
     let mut tx = app.store.begin().await?;
+    let veil = Veil::of(&mut tx, &caller, Kind::Email).await?;
     let rows = alerts::list(&mut tx, &filter, query.after, limit.rows()).await?;
     let content = caller.sees_content();
-    Ok(Json(Page::of(rows, limit, |alert| alert.id, |alert| Alert::of(alert, content))).into_response())
+    Ok(Json(Page::of(rows, limit, |alert| alert.id, |alert| Alert::of(alert, content, &veil))).into_response())
 }
 
-/// Dismisses an alert. Should its cause last, it is raised again.
-#[utoipa::path(delete, path = "/alerts/{id}", tag = "alerts", params(("id" = Uuid, Path)),
-    responses((status = 204, description = "It is closed")))]
-pub(crate) async fn dismiss(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<StatusCode, Problem> {
-    let mut tx = app.store.begin().await?;
-    if alerts::get(&mut tx, AlertId(id)).await?.is_none() {
-        return Err(Problem::not_found("alert"));
+/// Whether levels that are switched off stay away: they do unless somebody who administers asks for them.
+fn shown_levels(caller: &Caller, switched_off: Option<bool>) -> Result<bool, Problem> {
+    match switched_off {
+        Some(true) if caller.user.is_some() => {
+            Err(Problem::forbidden_fields(["switched_off"], "nothing: the organisation does not show these levels"))
+        }
+        wanted => Ok(!wanted.unwrap_or(false)),
     }
-    alerts::dismiss(&mut tx, AlertId(id), &caller.actor()).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Dismisses an alert. Should its cause last, it is raised again. A user takes it off the own wall only; anybody else
+/// closes it for all.
+#[utoipa::path(delete, path = "/alerts/{id}", tag = "alerts", params(("id" = Uuid, Path)),
+    responses((status = 204, description = "It is gone")))]
+pub(crate) async fn dismiss(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<StatusCode, Problem> {
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        if alerts::get(&mut tx, AlertId(id), caller.user).await?.is_none() {
+            return Err(Problem::not_found("alert"));
+        }
+        alerts::dismiss(&mut tx, AlertId(id), caller.user, &caller.actor()).await?;
+        tx.commit().await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Which alerts are dismissed: the open ones that match all that is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DismissFields {
+    /// true: all there are, where nothing else is given.
+    #[serde(default)]
+    all: bool,
+    /// `error`, `warning` or `information`.
+    severity: Option<String>,
+    /// `item`, `mailbox`, `profile` or `organisation`.
+    scope: Option<String>,
+    /// Only those of this profile.
+    profile_id: Option<Uuid>,
+    /// Only those of this mailbox, its items and emails.
+    mailbox_id: Option<Uuid>,
+    /// Only those of this email.
+    email_id: Option<Uuid>,
+    /// true: also those of levels that the organisation has switched off. Not for users.
+    switched_off: Option<bool>,
+}
+
+impl DismissFields {
+    fn names_some(&self) -> bool {
+        [self.profile_id, self.mailbox_id, self.email_id].iter().any(Option::is_some)
+            || self.severity.is_some()
+            || self.scope.is_some()
+    }
+}
+
+/// How many were dismissed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DismissedAlerts {
+    dismissed: u64,
+    /// 1,000 are dismissed at once, and there are more: ask again.
+    more: bool,
+}
+
+/// Dismisses every open alert that matches, as one is dismissed: a user those on the own wall, anybody else for all.
+#[utoipa::path(post, path = "/alerts/dismiss", tag = "alerts", request_body = DismissFields,
+    responses((status = 200, description = "How many there were", body = DismissedAlerts)))]
+pub(crate) async fn dismiss_all(
+    State(app): State<App>,
+    caller: Caller,
+    body: Received<DismissFields>,
+) -> Result<Json<DismissedAlerts>, Problem> {
+    let fields = body.value;
+    one_of("severity", fields.severity.as_deref(), SEVERITIES)?;
+    one_of("scope", fields.scope.as_deref(), SCOPES)?;
+    if !fields.all && !fields.names_some() {
+        return Err(Problem::field(
+            "all",
+            "required",
+            "true, or which alerts: severity, scope, mailbox_id and the like",
+        ));
+    }
+    let filter = Filter {
+        severity: fields.severity.as_deref(),
+        scope: fields.scope.as_deref(),
+        profile: fields.profile_id.map(ProfileId),
+        mailbox: fields.mailbox_id.map(MailboxId),
+        email: fields.email_id.map(EmailId),
+        open: Some(true),
+        shown_levels: shown_levels(&caller, fields.switched_off)?,
+        reader: caller.user,
+    };
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let done = alerts::wall::dismiss_all(&mut tx, &filter, &caller.actor()).await?;
+        tx.commit().await?;
+        Ok(Json(DismissedAlerts { dismissed: done.count, more: done.more }))
+    })
+    .await
 }

@@ -73,7 +73,7 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ReadChang
     let after = match (query.after, query.epoch) {
         (None, None) => oldest,
         (Some(after), Some(given)) if given == epoch && (oldest..=last).contains(&after) => after,
-        (Some(_), None) => return Err(Problem::bad_request("after needs the epoch it belongs to.")),
+        (Some(_), None) => return Err(Problem::field("epoch", "required", "the epoch that after belongs to")),
         _ => return Err(gone(epoch)),
     };
     let rows = feed::after(&mut tx, after, Limit::of(query.limit).items()).await?;

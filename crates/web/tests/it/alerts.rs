@@ -37,6 +37,13 @@ async fn alerts_are_listed_with_their_texts_and_dismissed() {
     assert_eq!(world.get(&format!("/alerts?mailbox={mailbox}")).await.body["items"].as_array().unwrap().len(), 2);
     assert_eq!(world.get("/alerts?scope=profile").await.body["items"], json!([]));
 
+    for (query, parameter) in [("severity=fatal", "severity"), ("scope=planet", "scope"), ("colour=red", "colour")] {
+        let refused = world.get(&format!("/alerts?{query}")).await.expect(422);
+        assert_eq!(refused.complaints()[0].0, parameter, "{query}");
+    }
+    let refused = world.get("/alerts?severity=x").await.body;
+    assert_eq!(refused["errors"][0]["remedy"], "one of: error, warning, information");
+
     let path = format!("/alerts/{}", errors[0]["id"].as_str().unwrap());
     world.call(Some(Role::Operator), "DELETE", &path, None, &[]).await.expect(204);
     world.delete(&path).await.expect(204);

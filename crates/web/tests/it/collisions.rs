@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use lockstep_store::access::Role;
-use serde_json::json;
+use lockstep_model::id::MailboxId;
+use lockstep_store::{
+    access::Role,
+    alerts::{self, Severity, Subject},
+};
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::world::World;
@@ -14,19 +18,24 @@ async fn run(connection: &mut PgConnection, sql: &str) {
 
 /// Makes writing a user fail with this error, the first `times` times.
 async fn collide(world: &World, times: u32, code: &str) {
+    collide_at(world, "users", times, code).await;
+}
+
+/// Makes writing to this table fail with this error, the first `times` times.
+async fn collide_at(world: &World, table: &str, times: u32, code: &str) {
     let mut connection = PgConnection::connect(world.database.url()).await.unwrap();
     run(
         &mut connection,
         &format!(
-            "DROP TRIGGER IF EXISTS collide ON users;
+            "DROP TRIGGER IF EXISTS collide ON {table};
              DROP SEQUENCE IF EXISTS tries;
              CREATE SEQUENCE tries;
              CREATE OR REPLACE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN
                  IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'collision' USING ERRCODE = '{code}'; END IF;
-                 RETURN NEW;
+                 RETURN COALESCE(NEW, OLD);
              END $$;
-             CREATE TRIGGER collide BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION collide()"
+             CREATE TRIGGER collide BEFORE INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION collide()"
         ),
     )
     .await;
@@ -92,4 +101,48 @@ async fn a_real_deadlock_is_survived() {
     assert_eq!(seen.expect(200).body["name"], "Ann B.");
     let deadlocks = "SELECT count(*) FROM mailboxes WHERE name = 'Ann B.'";
     assert_eq!(world.count(deadlocks).await, 1, "the mailbox follows");
+}
+
+/// Every request that writes is done again, whatever it is about.
+#[tokio::test]
+async fn every_writing_request_is_repeated() {
+    let world = World::new().await;
+    let (user, mailbox) = world.user("ann").await;
+    let profile = world.profile("main").await;
+    world.patch(&format!("/mailboxes/{mailbox}"), json!({ "profile_id": profile })).await.expect(200);
+    let admin = Some(Role::Administrator);
+    let post = async |path: &str, body: Option<Value>| world.call(admin, "POST", path, body.as_ref(), &[]).await;
+
+    collide_at(&world, "operations", 2, "40001").await;
+    post(&format!("/mailboxes/{mailbox}/test-and-enable"), None).await.expect(202);
+    collide_at(&world, "people", 2, "40P01").await;
+    let contact = post("/contacts", Some(json!({ "name": "Cara", "address": "cara@x.test" }))).await.expect(201).id();
+    collide_at(&world, "people", 2, "40001").await;
+    world.delete(&format!("/contacts/{contact}")).await.expect(204);
+
+    collide_at(&world, "email_parties", 2, "40P01").await;
+    let draft = json!({ "from": { "user_id": user }, "subject": "An offer" });
+    let email = format!("/emails/{}", post("/emails", Some(draft)).await.expect(201).id());
+    collide_at(&world, "email_attachments", 2, "40001").await;
+    let upload = axum::http::Request::builder()
+        .method("POST")
+        .uri(format!("/api/v1{email}/attachments?name=a.txt"))
+        .header("authorization", format!("Bearer {}", world.key(Role::Administrator)))
+        .body(axum::body::Body::from("text"));
+    let file = world.send(upload.unwrap()).await.expect(201).body["attachments"][0]["id"].as_str().unwrap().to_owned();
+    collide_at(&world, "email_attachments", 2, "40P01").await;
+    world.delete(&format!("{email}/attachments/{file}")).await.expect(204);
+    collide_at(&world, "email_parties", 2, "40P01").await;
+    world.delete(&email).await.expect(204);
+
+    let mut tx = world.store.begin().await.unwrap();
+    let subject = Subject::Mailbox(MailboxId(mailbox.parse().unwrap()));
+    alerts::raise(&mut tx, "Unauthorized", Severity::Error, subject, json!({ "message": "no" })).await.unwrap();
+    tx.commit().await.unwrap();
+    let alert = world.get("/alerts").await.body["items"][0]["id"].as_str().unwrap().to_owned();
+    collide_at(&world, "alerts", 2, "40001").await;
+    world.delete(&format!("/alerts/{alert}")).await.expect(204);
+    collide_at(&world, "lanes", 2, "40P01").await;
+    post(&format!("/mailboxes/{mailbox}/judge-again"), None).await.expect(200);
+    assert_eq!(world.count("SELECT (SELECT count(*) FROM operations) + (SELECT count(*) FROM emails)").await, 1);
 }

@@ -5,6 +5,7 @@ use lockstep_model::id::{EmailId, MailboxId};
 use lockstep_store::{
     access::Role,
     alerts::{self, Severity, Subject},
+    emails::refused,
 };
 use serde_json::{Value, json};
 
@@ -307,4 +308,66 @@ async fn drafts_are_removed_with_a_tombstone() {
     let told =
         "SELECT count(*) FROM feed_entries WHERE record_kind = 'email' AND change = 'deleted' AND record_version = 2";
     assert_eq!(world.count(told).await, 1);
+}
+
+/// H9: an email that some recipients were refused for is copied to them: as a draft, with its files, to nobody who has
+/// it already; the alert ends with that. Operators see how many, not who.
+#[tokio::test]
+async fn h9_a_draft_to_those_who_were_refused() {
+    let world = World::new().await;
+    let (user, mailbox) = world.user("ann").await;
+    let mut body = draft(&user);
+    body["bcc"] = json!([{ "address": "eve@customer.test" }, { "address": "CARA@customer.test" }]);
+    let email = world.post("/emails", body).await.expect(201).id();
+    upload(&world, &email, "offer.txt", "text/plain", b"an offer".to_vec()).await.expect(201);
+    act(&world, &email, "copy-to-refused").await.expect(409);
+    act(&world, &email, "send").await.expect(202);
+    for statement in [
+        "UPDATE emails SET status = 'sent'",
+        "UPDATE deliveries SET state = 'sent'",
+        "UPDATE delivery_recipients SET state = 'accepted', reply = ''",
+    ] {
+        sqlx::query(statement).execute(world.database.pool()).await.unwrap();
+    }
+    let refused = act(&world, &email, "copy-to-refused").await.expect(409).body;
+    assert_eq!(refused["type"], "/problems/none-refused", "everybody has it");
+    let some = "UPDATE delivery_recipients SET state = 'refused', reply = '550 no' WHERE address NOT LIKE 'dan%'";
+    sqlx::query(some).execute(world.database.pool()).await.unwrap();
+    let id = EmailId(email.parse().unwrap());
+    let mut tx = world.store.begin().await.unwrap();
+    refused::tell(&mut tx, id, MailboxId(mailbox.parse().unwrap())).await.unwrap();
+    tx.commit().await.unwrap();
+    world.patch("/organisation", json!({ "alert_warnings": true })).await.expect(200);
+    for (role, addresses) in [(Role::Administrator, true), (Role::Operator, false)] {
+        let alert = world.call(Some(role), "GET", "/alerts", None, &[]).await.expect(200).body["items"][0].clone();
+        assert_eq!((alert["code"].as_str(), alert["scope"].as_str()), (Some("PartlyRefused"), Some("item")));
+        assert_eq!(alert["text"], "The server refused 2 of 3 recipients; the others have the email.");
+        assert!(alert["remedy"].as_str().unwrap().contains("copy-to-refused"));
+        assert_eq!(alert["parameters"]["addresses"].is_array(), addresses, "{alert}");
+    }
+
+    let key = [("idempotency-key", "once")];
+    let path = format!("/emails/{email}/copy-to-refused");
+    world.call(Some(Role::Operator), "POST", &path, None, &key).await.expect(403);
+    let made = world.call(Some(Role::Service), "POST", &path, None, &key).await.expect(201);
+    let again = world.call(Some(Role::Service), "POST", &path, None, &key).await.expect(201);
+    assert_eq!(made.id(), again.id());
+    let copy = &made.body;
+    assert_eq!((copy["status"].as_str(), copy["subject"].as_str()), (Some("draft"), Some("An offer")));
+    let parties: Vec<_> = copy["parties"].as_array().unwrap().iter().map(|p| (&p["role"], &p["address"])).collect();
+    assert_eq!(
+        parties,
+        [
+            (&json!("from"), &json!("ann@example.test")),
+            (&json!("to"), &json!("Cara@customer.test")),
+            (&json!("bcc"), &json!("eve@customer.test")),
+            (&json!("bcc"), &json!("CARA@customer.test")),
+        ]
+    );
+    assert_eq!((&copy["attachments"][0]["name"], &copy["body_text"]), (&json!("offer.txt"), &json!("Dear Cara")));
+    assert_eq!(world.get("/alerts").await.body["items"], json!([]));
+    let sent = act(&world, &made.id(), "send").await.expect(202).body;
+    let to: Vec<_> = sent["delivery"]["recipients"].as_array().unwrap().iter().map(|r| r["address"].clone()).collect();
+    assert_eq!(to, [json!("Cara@customer.test"), json!("eve@customer.test")], "never to Dan, who has it");
+    assert_ne!(sent["message_id"], json!(format!("{email}@example.test")));
 }

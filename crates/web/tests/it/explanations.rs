@@ -54,7 +54,7 @@ async fn put(world: &World, mailbox: &str, name: &str, disposition: Disposition)
     items::put(&mut tx, id(mailbox), std::slice::from_ref(&item)).await.unwrap();
     if disposition != Disposition::Refused {
         let subject = Subject::Item(id(mailbox), &item.key);
-        let parameters = json!({ "message": "no" });
+        let parameters = json!({ "message": "no", "next": "never" });
         alerts::raise(&mut tx, items::QUARANTINED, Severity::Warning, subject, parameters).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -125,8 +125,8 @@ async fn f25_a_message_is_explained() {
     for (query, status) in [
         ("message_id=", 422),
         ("message_id=%3C%3E", 422),
-        ("", 400),
-        ("message_id=x&mailbox_id=7", 400),
+        ("", 422),
+        ("message_id=x&mailbox_id=7", 422),
         ("message_id=x&mailbox_id=00000000-0000-0000-0000-000000000000", 404),
     ] {
         about(&world, Role::Administrator, query).await.expect(status);
@@ -172,7 +172,7 @@ async fn f25_m11_item_failures_are_listed() {
     // M11: three roles.
     world.call(Some(Role::Operator), "GET", &path, None, &[]).await.expect(200);
     world.call(Some(Role::Service), "GET", &path, None, &[]).await.expect(403);
-    for (query, status) in [("?disposition=tracked", 422), ("?after=zz", 400), ("?after=+1", 400), ("?limt=3", 400)] {
+    for (query, status) in [("?disposition=tracked", 422), ("?after=zz", 422), ("?after=+1", 422), ("?limt=3", 422)] {
         world.get(&format!("{path}{query}")).await.expect(status);
     }
     world.get(&format!("/mailboxes/{}/items", uuid::Uuid::nil())).await.expect(404);
@@ -203,10 +203,80 @@ async fn items_are_released_and_dropped() {
     let noted = "SELECT count(*) FROM audit_entries WHERE action IN ('item-released', 'item-dropped')
          AND actor LIKE ANY (ARRAY['operator%', 'administrator%'])";
     assert_eq!(world.count(noted).await, 2, "the second drop changed nothing");
-    assert_eq!(act(Role::Administrator, k3, "release").await.expect(409).body["type"], "/problems/not-quarantined");
-    act(Role::Administrator, k2, "release").await.expect(409);
+    assert_eq!(act(Role::Administrator, k3, "drop").await.expect(409).body["type"], "/problems/not-quarantined");
+    // F25: what was refused, by rule or by hand, is judged again.
+    for key in [k2, k3] {
+        let again = act(Role::Operator, key, "release").await.expect(200).body;
+        assert_eq!((again["disposition"].as_str(), again["next_attempt_at"].is_string()), (Some("refused"), true));
+    }
     act(Role::Administrator, "ffff", "drop").await.expect(404);
     act(Role::Administrator, "xyz", "drop").await.expect(400);
+}
+
+/// F25: after a rule was changed an administrator has what it refused judged again, all or by reason and time.
+#[tokio::test]
+async fn f25_refused_items_are_judged_again() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    for name in ["k1", "k2"] {
+        put(&world, &mailbox, name, Disposition::Refused).await;
+    }
+    put(&world, &mailbox, "k3", Disposition::Quarantined(None)).await;
+    let path = format!("/mailboxes/{mailbox}/judge-again");
+    world.call(Some(Role::Operator), "POST", &path, None, &[]).await.expect(403);
+    for (body, complaint) in [
+        (json!({ "reason": "Colour" }), ("reason", "choice")),
+        (json!({ "seen_since": "0001-01-01T00:00:00Z" }), ("seen_since", "range")),
+        (json!({ "since": 1 }), ("since", "unknown")),
+    ] {
+        assert_eq!(world.post(&path, body).await.expect(422).complaints(), [(complaint.0.into(), complaint.1.into())]);
+    }
+    assert_eq!(world.post(&path, json!({ "reason": "TooOld" })).await.expect(200).body, json!({ "items": 0 }));
+    assert_eq!(world.post(&path, json!({ "seen_since": "2999-01-01T00:00:00Z" })).await.expect(200).body["items"], 0);
+    assert_eq!(world.count("SELECT count(*) FROM remote_items WHERE next_attempt_at IS NOT NULL").await, 0);
+    let all = world.call(Some(Role::Administrator), "POST", &path, None, &[]).await.expect(200).body;
+    assert_eq!(all, json!({ "items": 2 }));
+    let shown = world.get(&format!("/mailboxes/{mailbox}/items?disposition=refused")).await.body["items"].clone();
+    assert!(shown.as_array().unwrap().iter().all(|item| item["next_attempt_at"].is_string()), "{shown}");
+    world.post(&format!("/mailboxes/{}/judge-again", uuid::Uuid::nil()), json!({})).await.expect(404);
+}
+
+/// C16: with a start date at Test & Enable everything in the mailbox is judged again; so it is when the date is moved
+/// back otherwise, and not when it is moved on.
+#[tokio::test]
+async fn c16_a_start_date_at_test_and_enable() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    put(&world, &mailbox, "k1", Disposition::Refused).await;
+    let (path, test) = (format!("/mailboxes/{mailbox}"), format!("/mailboxes/{mailbox}/test-and-enable"));
+    let profile = world.get(&path).await.body["profile_id"].as_str().unwrap().to_owned();
+    let of_profile = json!({ "process_emails_from": "2026-11-01T00:00:00Z" });
+    world.patch(&format!("/email-server-profiles/{profile}"), of_profile).await.expect(200);
+    let again = async || world.count("SELECT count(*) FROM remote_items WHERE next_attempt_at IS NOT NULL").await;
+    let from = |day: &str| json!({ "process_email_from": format!("2026-11-{day}T00:00:00Z") });
+    let judged = async || sql(&world, "UPDATE remote_items SET next_attempt_at = NULL".to_owned()).await;
+
+    let early = json!({ "process_email_from": "2026-10-31T00:00:00Z" });
+    let refused = world.post(&test, early).await.expect(422);
+    assert_eq!(refused.complaints(), [("process_email_from".into(), "before-profile".into())]);
+    world.call(Some(Role::Operator), "POST", &test, Some(&from("05")), &[]).await.expect(403);
+    assert_eq!(world.count("SELECT count(*) FROM operations").await, 0);
+    world.call(Some(Role::Operator), "POST", &test, None, &[]).await.expect(202);
+    assert_eq!(again().await, 0, "a test alone judges nothing again");
+    let before = world.count("SELECT version FROM lanes").await;
+    world.post(&test, from("05")).await.expect(202);
+    let now = world.get(&path).await.body;
+    assert_eq!((now["process_email_from"].as_str(), again().await), (Some("2026-11-05T00:00:00Z"), 1));
+    assert!(world.count("SELECT version FROM lanes").await > before, "whoever is at work is fenced");
+
+    for (day, judges) in [("10", 0), ("08", 1), ("08", 0), ("02", 1)] {
+        judged().await;
+        world.patch(&path, from(day)).await.expect(200);
+        assert_eq!(again().await, judges, "moved to {day}");
+    }
+    judged().await;
+    world.patch(&path, json!({ "process_email_from": null })).await.expect(200);
+    assert_eq!(again().await, 1, "the profile's is earlier");
 }
 
 /// C21: the figures of the last cycle are shown, and move with it.

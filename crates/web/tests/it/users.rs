@@ -181,9 +181,15 @@ async fn lists_are_read_in_pages() {
     }
     assert_eq!(seen, ["user0", "user1", "user2", "user3", "user4"]);
     assert_eq!(world.get("/users?address=USER3@example.test").await.body["items"].as_array().unwrap().len(), 1);
-    world.get("/users?colour=red").await.expect(400);
-    world.get("/users?limit=-1").await.expect(400);
-    world.get("/users?address=%00").await.expect(400);
+    for (query, complaint) in [
+        ("colour=red", ("colour", "unknown")),
+        ("limit=-1", ("limit", "number")),
+        ("address=%00", ("address", "characters")),
+        ("limit=1&limit=2", ("limit", "duplicate")),
+    ] {
+        let refused = world.get(&format!("/users?{query}")).await.expect(422);
+        assert_eq!(refused.complaints(), [(complaint.0.into(), complaint.1.into())]);
+    }
 }
 
 /// Every write tells the feed and the audit, in its own transaction.

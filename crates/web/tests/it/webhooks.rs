@@ -1,5 +1,6 @@
 //! Webhook endpoints: what may be written, what is shown, and what never is.
 
+use lockstep_connector::AddressRules;
 use lockstep_store::access::Role;
 use lockstep_web::WebConfig;
 use serde_json::{Value, json};
@@ -134,6 +135,20 @@ async fn what_is_wrong_is_named() {
     assert_eq!(world.count("SELECT count(*) FROM webhook_endpoints").await, 1);
     let plain = World::with(&WebConfig { allow_plain_connections: true, ..WebConfig::default() }).await;
     plain.post(PATH, json!({ "name": "x", "url": "http://127.0.0.1:8/" })).await.expect(201);
+}
+
+/// A receiver that is seen to be private is refused at once where no webhook would be sent there.
+#[tokio::test]
+async fn private_receivers_are_refused_where_they_may_not_be() {
+    let world = World::sending_to(&WebConfig::default(), AddressRules { allow_private: false }).await;
+    for host in ["10.1.2.3", "localhost", "[::1]"] {
+        let refused = world.post(PATH, json!({ "name": "x", "url": format!("https://{host}/") })).await.expect(422);
+        assert_eq!(refused.complaints(), [("url".into(), "host".into())], "{host}");
+        assert!(refused.body["errors"][0]["remedy"].as_str().unwrap().contains("network.private_webhooks"));
+    }
+    let made = world.post(PATH, endpoint("public")).await.expect(201);
+    let moved = json!({ "url": "https://127.0.0.1/" });
+    world.patch(&format!("{PATH}/{}", made.id()), moved).await.expect(422);
 }
 
 #[tokio::test]

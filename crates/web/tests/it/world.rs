@@ -229,6 +229,11 @@ impl World {
         self.post("/email-server-profiles", profile(name)).await.expect(201).id()
     }
 
+    /// A column of texts out of the database.
+    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(self.database.pool()).await.unwrap()
+    }
+
     /// One number out of the database.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.database.pool()).await.unwrap()

@@ -5,7 +5,8 @@ use lockstep_engine::token;
 use lockstep_model::{
     address::AddressKey,
     email::{DeliveryState, EmailStatus},
-    id::{EmailId, MailboxId},
+    id::{EmailId, MailboxId, UserId},
+    mailbox::Owner,
 };
 use lockstep_store::{
     Tx, deliveries,
@@ -77,8 +78,13 @@ pub(crate) async fn send(
                 format!("The message would be larger than {} bytes (max_message_bytes).", limits.max_message_bytes);
             return Err(Problem::conflict("message-too-large", detail));
         }
+        let acting = caller.user.or(email.sender_user_id.map(UserId));
+        let mut sender = None;
         if let Some(author) = check::author(&check::writable(tx, &email).await?.from) {
-            wall::sending_as(tx, &caller, author).await?;
+            sender = acting.filter(|acting| author != Owner::User(*acting));
+            if let Some(acting) = sender {
+                wall::user_sends_as(tx, acting, author).await?;
+            }
         }
         let parties = emails::parties(tx, id, None).await?;
         let (domain, recipients) = envelope(&parties)?;
@@ -86,7 +92,7 @@ pub(crate) async fn send(
             all_resolved(tx, &parties).await?;
         }
         let (subject, token) = heading(tx, &email, mailbox, &limits).await?;
-        let heading = Heading { sender_domain: &domain, subject: &subject, token: token.as_deref() };
+        let heading = Heading { sender_domain: &domain, subject: &subject, token: token.as_deref(), sender };
         let requested = sending::request(tx, &email, mailbox, &heading, &recipients, &caller.actor()).await?;
         if requested.is_none() {
             return Err(Problem::conflict("all-accepted", "Every recipient has accepted this email already."));

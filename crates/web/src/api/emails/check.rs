@@ -16,7 +16,9 @@ use lockstep_store::{
     },
     organisations::{self, Organisation},
     rights::Kind,
+    users,
 };
+use uuid::Uuid;
 
 use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields, RegardingFields};
 use crate::{auth::Caller, problem::Problem, validate::Check, wall};
@@ -62,7 +64,20 @@ pub(super) async fn draft(
     if all.len() > MAX_RECIPIENTS {
         check.refuse("to", "length", format!("at most {MAX_RECIPIENTS} recipients in to, cc and bcc together"));
     }
+    // A user who writes is who sends; a program says for whom it writes.
+    let acting = caller.user.or(fields.sender_user_id.map(UserId));
+    let acting = acting.filter(|acting| author(&fields.from) != Some(Owner::User(*acting)));
+    if let (Some(acting), None) = (acting, caller.user)
+        && users::get(tx, acting).await?.is_none()
+    {
+        check.refuse("sender_user_id", "exists", "the id of a user that exists");
+    }
     let sender = sender(tx, &mut check, &fields.from).await?;
+    let sender = match (acting, author(&fields.from)) {
+        // What is written in another's name belongs to whoever has written it.
+        (Some(acting), Some(Owner::User(_))) => sender.map(|sender| sender.owned_by(acting)),
+        _ => sender,
+    };
     let answered = match fields.in_reply_to_email_id {
         None => Answered::default(),
         Some(id) => {
@@ -78,7 +93,7 @@ pub(super) async fn draft(
     check.finish()?;
     let Some(sender) = sender else { return Err(Problem::field("from", "required", "user_id or queue_id")) };
     let origin = source.zip(external_id);
-    Ok(Draft { origin, sender, answered, recipients: all, regarding, subject, body_text, body_html })
+    Ok(Draft { origin, sender, acting, answered, recipients: all, regarding, subject, body_text, body_html })
 }
 
 fn body(check: &mut Check, field: &str, body: Option<String>, limits: &Organisation) -> Option<String> {
@@ -202,6 +217,7 @@ pub(super) async fn writable(tx: &mut Tx, email: &emails::EmailRecord) -> Result
         regarding: RegardingFields::of(email.regarding_kind.clone(), email.regarding_id.clone()),
         source: email.source.clone(),
         external_id: email.external_id.clone(),
+        sender_user_id: email.sender_user_id,
         attachments: Vec::new(),
     };
     for party in emails::parties(tx, id, None).await? {
@@ -222,4 +238,14 @@ pub(super) async fn writable(tx: &mut Tx, email: &emails::EmailRecord) -> Result
         list.push(RecipientFields { name: party.name, address: party.address });
     }
     Ok(fields)
+}
+
+/// Refuses that a user writes in the name of somebody who acts in their place.
+pub(super) fn acting(caller: &Caller, named: Option<Uuid>) -> Result<(), Problem> {
+    match (caller.user, named) {
+        (Some(user), Some(named)) if user.0 != named => {
+            Err(Problem::forbidden_fields(["sender_user_id"], "nothing here: it is you who sends"))
+        }
+        _ => Ok(()),
+    }
 }

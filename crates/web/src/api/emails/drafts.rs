@@ -62,6 +62,7 @@ pub(crate) async fn create(
             Begun::New(once) => once,
         };
         let tx = &mut once.tx;
+        check::acting(&caller, fields.sender_user_id)?;
         if let Some(author) = check::author(&fields.from) {
             wall::sending_as(tx, &caller, author).await?;
         }
@@ -106,6 +107,9 @@ pub(crate) async fn update(
         }
         let names = changed.names();
         if !names.is_empty() {
+            if names.contains(&"sender_user_id") {
+                check::acting(&caller, fields.sender_user_id)?;
+            }
             let author = check::author(&fields.from).filter(|_| names.contains(&"from"));
             if let Some(author) = author {
                 wall::sending_as(&mut tx, &caller, author).await?;

@@ -28,6 +28,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
+    api::alerts,
     auth::Caller,
     extract::{Id, Params},
     idempotent::tagged,
@@ -123,7 +124,9 @@ async fn email_view(tx: &mut Tx, caller: &Caller, id: EmailId) -> Result<Shown, 
     let found_in = emails::found_in(tx, id, caller.user).await?;
     let veil = Veil::of(tx, caller, Kind::Email).await?;
     let version = record.version;
-    let email = Email::of(EmailSummary::of(record, content), bodies, parties, files, delivery, found_in, content);
+    let counts = alerts::counts(tx, caller, std::iter::once(id.0)).await?.remove(&id.0);
+    let mut email = Email::of(EmailSummary::of(record, content), bodies, parties, files, delivery, found_in, content);
+    email.alerts = counts.unwrap_or_default();
     Ok(Shown { version, email: veil.over(&email) })
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::alerts::AlertCounts;
+
 /// Who sends: a user or a queue, not both.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,6 +92,10 @@ pub(crate) struct EmailFields {
     /// Under which id that system knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) external_id: Option<String>,
+    /// The user who sends, where from is another user or a queue. For a user it is always itself; a program that leaves
+    /// it out answers for the email itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sender_user_id: Option<Uuid>,
     /// Only when the draft is made; later ones are uploaded.
     #[serde(default, skip_serializing)]
     pub(super) attachments: Vec<AttachmentFields>,
@@ -226,6 +232,8 @@ pub(crate) struct Email {
     attachments: Vec<Attachment>,
     delivery: Option<Delivery>,
     found_in: Vec<FoundIn>,
+    /// Its open alerts.
+    pub(super) alerts: AlertCounts,
 }
 
 impl EmailSummary {
@@ -297,6 +305,7 @@ impl Email {
             attachments: files.into_iter().map(file).collect(),
             delivery: delivery.map(|(status, recipients)| Delivery::of(status, recipients)),
             found_in: found_in.into_iter().map(FoundIn::from).collect(),
+            alerts: AlertCounts::default(),
         }
     }
 }

@@ -63,7 +63,7 @@ fn url(check: &mut Check, state: &AppState, written: &str) -> String {
     if url.port() == Some(0) {
         check.refuse("url", "range", "a port from 1 to 65535");
     }
-    if let Some(remedy) = host::refuse(url.host_str().unwrap_or_default()) {
+    if let Some(remedy) = host::refuse_receiver(url.host_str().unwrap_or_default(), state.receivers) {
         check.refuse("url", "host", remedy);
     }
     url.to_string()
