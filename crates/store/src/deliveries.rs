@@ -373,10 +373,11 @@ pub struct OutgoingAttachment {
 /// [`Error::Unavailable`].
 pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
     let row = sqlx::query!(
-        "/* deliveries::outgoing */ SELECT COALESCE(d.subject, e.subject) AS \"subject!\", e.in_reply_to, e.body_text,
-             e.body_html, e.auto_submitted, u.name AS \"sender_name?\", u.address AS \"sender_address?\"
+        "/* deliveries::outgoing */ SELECT COALESCE(d.subject, e.subject) AS \"subject!\", e.in_reply_to AS \"in_reply_to!\",
+             e.body_text, e.body_html, e.auto_submitted AS \"auto_submitted!\", u.name AS \"sender_name?\", u.address AS \"sender_address?\"
          FROM emails e LEFT JOIN deliveries d ON d.email_id = e.id
-         LEFT JOIN users u ON u.id = e.sender_user_id
+         LEFT JOIN users u ON u.id = e.sender_user_id AND EXISTS (
+             SELECT FROM email_parties p WHERE p.email_id = e.id AND p.role = 'from' AND p.record_kind = 'user')
          WHERE e.id = $1",
         email.0,
     )

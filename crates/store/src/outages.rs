@@ -184,6 +184,7 @@ pub async fn send_notice(
     let draft = Draft {
         origin: None,
         sender,
+        acting: None,
         answered: Answered::default(),
         recipients: vec![recipient],
         regarding: None,
@@ -196,7 +197,7 @@ pub async fn send_notice(
         .execute(tx.connection())
         .await?;
     let Some(email) = emails::get(tx, id).await? else { return Ok(None) };
-    let heading = Heading { sender_domain: from.domain(), subject: notice.subject, token: None };
+    let heading = Heading { sender_domain: from.domain(), subject: notice.subject, token: None, sender: None };
     sending::request(tx, &email, mailbox, &heading, &[notice.address.to_owned()], ACTOR).await?;
     Ok(Some(id))
 }

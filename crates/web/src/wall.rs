@@ -2,10 +2,12 @@
 //! theirs to read but not to write is refused (403), and fields that are withheld are left out. Only the database
 //! decides; callers that are no users were admitted by the role of their key, and pass.
 
-use lockstep_model::mailbox::Owner;
+use lockstep_engine::send_as::{self, Refusal};
+use lockstep_model::{id::UserId, mailbox::Owner};
 use lockstep_store::{
     Tx,
     rights::{self, Kind, Ownership, Privilege},
+    users,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -82,20 +84,47 @@ pub(crate) async fn organisation(tx: &mut Tx, caller: &Caller, privilege: Privil
     Err(Problem::forbidden(format!("This needs the privilege {}; it is not yours.", privilege.as_str())))
 }
 
-/// Lets a caller send as `from`: a user as itself, and as a queue that it may read.
+/// Lets a caller send as `from`: a user as itself, as a queue that it may read, and as another user by the privilege
+/// send-as-another together with that user's consent.
 ///
 /// # Errors
 /// 403 naming the field, whether or not there is such a user.
 pub(crate) async fn sending_as(tx: &mut Tx, caller: &Caller, from: Owner) -> Result<(), Problem> {
-    let Some(user) = caller.user else { return Ok(()) };
-    let (allowed, field) = match from {
-        Owner::User(other) => (other == user, "from.user_id"),
-        Owner::Queue(queue) => (readable(tx, caller, Kind::Queue, queue.0).await?, "from.queue_id"),
-    };
-    if allowed {
-        return Ok(());
+    match caller.user {
+        Some(user) => user_sends_as(tx, user, from).await,
+        None => Ok(()),
     }
-    Err(Problem::forbidden_fields([field], "yourself, or a queue that you may read: you may not send as another"))
+}
+
+/// Lets a user send as `from`, whoever asks for it: see [`sending_as`].
+///
+/// # Errors
+/// 403 naming the field, whether or not there is such a user or queue.
+pub(crate) async fn user_sends_as(tx: &mut Tx, user: UserId, from: Owner) -> Result<(), Problem> {
+    let (mut privileged, mut consents, mut reads_queue) = (false, false, false);
+    match from {
+        Owner::User(other) if other != user => {
+            privileged = rights::may_record(tx, user, Kind::User, other.0, Privilege::SendAsAnother).await?;
+            consents = users::get(tx, other).await?.is_some_and(|other| other.active && other.allow_send_on_behalf);
+        }
+        Owner::User(_) => {}
+        Owner::Queue(queue) => {
+            reads_queue = rights::may_record(tx, user, Kind::Queue, queue.0, Privilege::Read).await?;
+        }
+    }
+    let wish = send_as::Wish { sender: Some(Owner::User(user)), from, privileged, consents, reads_queue };
+    let Err(refusal) = send_as::decide(&wish) else { return Ok(()) };
+    let (field, remedy) = match refusal {
+        Refusal::NoPrivilege => (
+            "from.user_id",
+            "yourself, or a queue that may be read: sending as another needs the privilege send-as-another on that user",
+        ),
+        Refusal::NoConsent => {
+            ("from.user_id", "yourself, or a user who agrees: this one has not set allow_send_on_behalf")
+        }
+        Refusal::QueueNotReadable => ("from.queue_id", "yourself, or a queue that may be read"),
+    };
+    Err(Problem::forbidden_fields([field], remedy))
 }
 
 /// Fields that a caller does not read.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Done, Error, Result,
+    alerts::{self, Alert, DeactivateFailing},
     client::{Access, Api, Request},
     hasten, inventory,
 };
@@ -138,6 +139,8 @@ pub(super) enum Mailbox {
     Test(TestMailbox),
     /// Has it looked at now instead of at its next turn: an extension, for diagnosis. Throttles and pauses hold.
     SyncNow(hasten::Arguments),
+    /// Makes those inactive that a permanent error has stopped (`list --filter state=disabled`), each noted in the audit.
+    DeactivateFailing(DeactivateFailing),
 }
 
 #[derive(Debug, Args)]
@@ -184,14 +187,6 @@ pub(super) struct ResolveParty {
     access: Access,
     #[command(flatten)]
     fields: Fields,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Alert {
-    /// Lists the open ones; `--filter open=false` those that ended.
-    List(List),
-    /// Dismisses one.
-    Dismiss(One),
 }
 
 #[derive(Debug, Subcommand)]
@@ -351,8 +346,8 @@ pub(super) async fn run(resource: Resource) -> Result {
         }
         Resource::Mailbox(command) => mailbox(command).await,
         Resource::Email(command) => email(command).await,
-        Resource::Alerts(list) | Resource::Alert(Alert::List(list)) => self::list("alerts", &list).await,
-        Resource::Alert(Alert::Dismiss(one)) => act(&one, Method::DELETE, &format!("alerts/{}", one.id)).await,
+        Resource::Alerts(list) => alerts::run(Alert::List(list)).await,
+        Resource::Alert(command) => alerts::run(command).await,
         Resource::Change(Change::List(list)) => changes(&list).await,
         Resource::WebhookEndpoint(command) => webhook_endpoint(command).await,
     }
@@ -387,6 +382,7 @@ async fn mailbox(command: Mailbox) -> Result {
         Mailbox::Approve(one) => act(&one, Method::POST, &format!("mailboxes/{}/approve", one.id)).await,
         Mailbox::Reject(one) => act(&one, Method::POST, &format!("mailboxes/{}/reject", one.id)).await,
         Mailbox::SyncNow(arguments) => hasten::run(arguments).await,
+        Mailbox::DeactivateFailing(arguments) => alerts::deactivate_failing(arguments).await,
         Mailbox::Test(TestMailbox { one, process_email_from }) => {
             let body = process_email_from.map(|from| json!({ "process_email_from": from }));
             test(&one, &format!("mailboxes/{}/test-and-enable", one.id), body).await

@@ -73,7 +73,7 @@ fn of_message(stage: Stage, reply: &Reply, class: FaultClass, words: String) -> 
     if is_storage(reply) {
         return item("ServerStorageFull");
     }
-    if reply.enhanced.is_some_and(|code| code.subject == 7) {
+    if stage == Stage::Message && reply.enhanced.is_some_and(|code| code.subject == 7) {
         return item("RefusedByPolicy");
     }
     match (stage, class) {
@@ -122,7 +122,6 @@ pub(crate) fn of_recipient(reply: &Reply, accepted: bool) -> Result<Result<(), F
                 _ if limited => (FaultClass::Transient, "ErrorSubmissionQuotaExceeded"),
                 _ if about(2, 2) || (reply.code == 552 && reply.enhanced.is_none()) => (class, "RecipientMailboxFull"),
                 _ if is_storage(reply) => (class, "ServerStorageFull"),
-                _ if reply.enhanced.is_some_and(|e| e.subject == 7) => (class, "RefusedByPolicy"),
                 Kind::No => (FaultClass::Refused, "RecipientRefused"),
                 _ => (FaultClass::Transient, "RecipientDeferred"),
             };

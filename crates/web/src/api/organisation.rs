@@ -263,7 +263,7 @@ pub(crate) async fn update(
         let (fields, changed) = body.value.apply(&OrganisationFields::from(&before))?.split();
         let mut organisation = fields.checked(before)?;
         if let Some(queue) = organisation.notification_queue_id
-            && queues::get(&mut tx, QueueId(queue)).await?.is_none()
+            && queues::get(&mut tx, queue.into()).await?.is_none()
         {
             return Err(Problem::field("notification_queue_id", "exists", "the id of a queue that exists"));
         }

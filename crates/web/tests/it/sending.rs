@@ -201,7 +201,7 @@ async fn b25_a_test_of_the_servers_is_asked_for() {
 async fn b1_b2_b4_profiles_are_kept() {
     let world = World::new().await;
     let first = world.profile("a").await;
-    world.profile("b").await;
+    let second = world.profile("b").await;
     let kept = world.get(&format!("/email-server-profiles/{first}")).await.body;
     assert_eq!(
         (&kept["incoming"]["host"], &kept["outgoing"]["host"]),
@@ -218,7 +218,7 @@ async fn b1_b2_b4_profiles_are_kept() {
     let (_, mailbox) = world.user("ann").await;
     world.patch(&format!("/mailboxes/{mailbox}"), json!({ "profile_id": first })).await.expect(200);
     world.delete(&format!("/email-server-profiles/{first}")).await.expect(409);
-    world.patch(&format!("/mailboxes/{mailbox}"), json!({ "profile_id": null })).await.expect(200);
+    world.patch(&format!("/mailboxes/{mailbox}"), json!({ "profile_id": second })).await.expect(200);
     world.delete(&format!("/email-server-profiles/{first}")).await.expect(204);
 }
 

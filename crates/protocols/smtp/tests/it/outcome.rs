@@ -146,7 +146,7 @@ async fn several_messages_on_one_session() {
         let sent = session.send(&envelope(&["b@x.test"]), body(MESSAGE), &mut Gate::default(), &minute()).await;
         outcomes.push(sent.map_or_else(|fault| fault.code, |receipt| receipt.reply));
     }
-    assert_eq!(outcomes, ["250 first", "MessageRefused", "SenderRefused", "250 last"]);
+    assert_eq!(outcomes, ["250 first", "RefusedByPolicy", "SenderRefused", "250 last"]);
     session.close(&minute()).await.unwrap();
     script.end().await;
 }
