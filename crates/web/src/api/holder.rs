@@ -19,9 +19,11 @@ pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) 
     let constraint = conflict.constraint.as_str();
     let found = look_up(state, constraint, wanted).await;
     if let Ok(Some((what, holder))) = found {
-        let kind = if holder.owner_user_id.is_some() { "user" } else { "queue" };
+        let owner = holder.owner();
+        let whose =
+            owner.map_or_else(|| "forward mailbox".to_owned(), |owner| format!("mailbox of the {}", owner.kind()));
         let detail = format!(
-            "The {what} belongs to the mailbox {} of the {kind} {} ({}) already. One {what} belongs to one mailbox.",
+            "The {what} belongs to {} already, the {whose} {} ({}). One {what} belongs to one mailbox.",
             holder.id, holder.name, holder.address
         );
         return Problem::conflict("taken", detail).with(
@@ -29,7 +31,7 @@ pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) 
             json!({
                 "mailbox_id": holder.id,
                 "address": holder.address,
-                "owner": { "kind": kind, "id": holder.owner_user_id.or(holder.owner_queue_id) },
+                "owner": owner.map(|owner| json!({ "kind": owner.kind(), "id": owner.uuid() })),
             }),
         );
     }

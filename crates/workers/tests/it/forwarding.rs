@@ -273,7 +273,8 @@ async fn g1_a_forward_mailbox_is_tested_and_enabled() {
     stage.world.realign(&[office.collect]).await;
     let arguments = serde_json::json!({ "mailbox": office.collect });
     let mut tx = stage.world.store.begin().await.unwrap();
-    let test = lockstep_store::operations::create(&mut tx, "test-and-enable-mailbox", &arguments, "anna").await.unwrap();
+    let test =
+        lockstep_store::operations::create(&mut tx, "test-and-enable-mailbox", &arguments, "anna").await.unwrap();
     tx.commit().await.unwrap();
     stage.operate(test, 1).await;
     let tested = format!(
