@@ -33,7 +33,7 @@ pub struct Addressee {
     pub created_at: DateTime<Utc>,
     /// A user's or queue's own choice what becomes a record.
     pub track: Option<TrackOption>,
-    /// The user who owns it, where that user is active and so may own emails.
+    /// The user who owns it, where that user may change its own emails, and so own some: an inactive one may not.
     pub active_owner: Option<UserId>,
     /// A user's own choice what an unknown sender becomes.
     pub auto_create: AutoCreate,
@@ -55,7 +55,11 @@ pub async fn addressees(tx: &mut Tx, keys: &[String]) -> Result<Vec<Addressee>> 
                              ORDER BY a.created_at, a.record_id LIMIT 101) AS a
          LEFT JOIN users u ON a.kind = 'user' AND u.id = a.record_id
          LEFT JOIN queues q ON a.kind = 'queue' AND q.id = a.record_id
-         LEFT JOIN users o ON o.id = a.owner_user_id AND o.active",
+         -- Asked of the few who own what is addressed, never of every user.
+         LEFT JOIN LATERAL (SELECT owner.id FROM users owner WHERE owner.id = a.owner_user_id
+                            OFFSET 0) AS candidate ON true
+         LEFT JOIN LATERAL (SELECT candidate.id WHERE may(candidate.id, 'email', 'write', candidate.id, NULL)) AS o
+             ON true",
         keys,
     )
     .fetch_all(tx.connection())

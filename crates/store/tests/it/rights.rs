@@ -3,6 +3,7 @@
 use lockstep_model::id::{PersonId, UserId};
 use lockstep_store::{
     emails::{self, Filter},
+    incoming,
     people,
     rights::{self, Depth, Kind, Ownership, Privilege},
     security_roles::{self, Granted, GrantedField, Holder, SecurityRole},
@@ -585,4 +586,24 @@ fn the_predicate_agrees_with_a_model_of_it() {
     let config = Config { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(&model(), |model| runtime.block_on(agrees(&world, &model))).unwrap();
     runtime.block_on(async move { drop(world) });
+}
+
+/// F18: whom a received email may belong to is asked of the same predicate.
+#[tokio::test]
+async fn f18_owners_of_received_email_may_change_emails() {
+    let world = World::new().await;
+    let ann = user(&world, "ann").await;
+    let owner = async || {
+        let mut tx = world.store.begin().await.unwrap();
+        let found = incoming::addressees(&mut tx, &["ann@muster.example".to_owned()]).await.unwrap();
+        assert_eq!((found.len(), found[0].owner), (1, Some(ann)));
+        found[0].active_owner
+    };
+    assert_eq!(owner().await, Some(ann));
+    world.sql("UPDATE users SET active = false").await;
+    assert_eq!(owner().await, None);
+    world.sql("UPDATE users SET active = true").await;
+    assert_eq!(owner().await, Some(ann));
+    world.sql("DELETE FROM security_role_privileges WHERE record_kind = 'email' AND privilege = 'write'").await;
+    assert_eq!(owner().await, None, "who may not change emails owns none");
 }

@@ -244,6 +244,24 @@ impl World {
         .await
     }
 
+    /// An alert of this code is open, or one that names it as its cause (M8).
+    pub(crate) async fn assert_raised(&self, code: &str) {
+        let open = self.alerts_about(code, "resolved_at IS NULL").await;
+        assert!(open > 0, "no alert is open about {code}: {:?}", self.open_alerts().await);
+    }
+
+    /// There was an alert of this code, or one that named it as its cause, and it has ended (M8).
+    pub(crate) async fn assert_cleared(&self, code: &str) {
+        let (open, ended) =
+            (self.alerts_about(code, "resolved_at IS NULL").await, self.alerts_about(code, "true").await);
+        assert!(open == 0 && ended > 0, "{open} alerts about {code} are open, of {ended}");
+    }
+
+    async fn alerts_about(&self, code: &str, which: &str) -> i64 {
+        let about = format!("'{code}' IN (code, parameters->>'cause', parameters->>'reason')");
+        self.number(&format!("SELECT count(*) FROM alerts WHERE {which} AND {about}")).await
+    }
+
     /// Every row of every table with its physical place and its writer: any write at all changes it.
     pub(crate) async fn imprint(&self) -> Vec<String> {
         let tables = self.texts("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").await;
@@ -288,6 +306,14 @@ pub(crate) async fn user(pool: &PgPool, name: &str, track: TrackOption) -> UserI
     .bind(format!("{name}@muster.example"))
     .bind(track.as_str())
     .bind(morning())
+    .execute(pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO user_security_roles SELECT $1, default_security_role_id FROM organisations
+         WHERE default_security_role_id IS NOT NULL",
+    )
+    .bind(id.0)
     .execute(pool)
     .await
     .unwrap();
