@@ -15,5 +15,7 @@ mod paused_worker;
 mod postgres_restart;
 mod redis_lost;
 mod reply;
+mod test_message;
 mod tracing;
+mod webhooks;
 mod worker_killed;
