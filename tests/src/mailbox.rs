@@ -1,6 +1,6 @@
 //! Mailboxes of a deployment: an account on the mail server, a user or queue, a tested and enabled mailbox record.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use lockstep_test_support::{Service, mail::MailAccount};
 use serde_json::{Value, json};
@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::{Cluster, TrackOption, api};
 
 const ENABLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the Message-ID of a message of Test & Enable begins with.
+const TEST_MESSAGE: &[u8] = b"<test-";
 
 /// A mailbox that Lockstep synchronises.
 #[derive(Debug, Clone)]
@@ -124,7 +127,22 @@ impl Cluster {
         self.api().act(&format!("/mailboxes/{mailbox}/approve")).await;
         let operation = self.api().test_and_enable(mailbox, ENABLED_WITHIN).await;
         assert_eq!(operation["state"], "done", "{operation}");
+        self.forget_test_message(&account);
         TestMailbox { account, mailbox, owner }
+    }
+
+    /// Takes the message of Test & Enable away, so that a mailbox begins empty.
+    fn forget_test_message(&self, account: &MailAccount) {
+        let home = self.services(Service::Dovecot).mail_dir().join(account.address());
+        for folder in ["new", "cur"] {
+            let Ok(entries) = fs::read_dir(home.join(folder)) else { continue };
+            for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+                let is_it = |bytes: Vec<u8>| bytes.windows(TEST_MESSAGE.len()).any(|part| part == TEST_MESSAGE);
+                if fs::read(&path).is_ok_and(is_it) {
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
     }
 
     /// How the incoming lane of a mailbox stands.

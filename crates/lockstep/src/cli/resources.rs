@@ -230,9 +230,9 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct One {
     /// Its id.
-    id: Uuid,
+    pub(super) id: Uuid,
     #[command(flatten)]
-    access: Access,
+    pub(super) access: Access,
 }
 
 #[derive(Debug, Args)]

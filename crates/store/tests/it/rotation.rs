@@ -82,3 +82,28 @@ async fn one_secret_of_each_key_is_tried() {
     let other = Store::open(world.database.url(), &options(4), world.clock.clone(), vault).unwrap();
     assert_eq!(rotation::trial(&other).await.unwrap(), [trial("test", 3, Err(SealError::Damaged))]);
 }
+
+/// B14: the secret a profile's mailboxes send with is counted, rotated and opened like the others.
+#[tokio::test]
+async fn b14_the_account_that_sends_rotates_too() {
+    let world = World::new().await;
+    let profile = world.profile(2).await;
+    let mailbox = world.user_mailbox(profile, "anna").await;
+    let sealed = world.store.vault().seal(&lanes::outgoing_identity(profile), &"relay-secret".into()).unwrap();
+    sqlx::query(
+        "UPDATE email_server_profiles SET same_settings_for_outgoing = false, outgoing_login = 'relay',
+             sealed_outgoing_secret = $1",
+    )
+    .bind(sealed)
+    .execute(world.pool())
+    .await
+    .unwrap();
+    assert_eq!(usage(&world.store).await, [("test".to_owned(), 2)]);
+    assert_eq!(rotation::rotate(&with_keys(&world, &["new", "test"]), "test").await.unwrap().rotated, 2);
+    let new = with_keys(&world, &["new"]);
+    let mut tx = new.begin().await.unwrap();
+    let (_, access) = lanes::access(&mut tx, mailbox).await.unwrap().unwrap();
+    assert_eq!(access.credentials(&new).unwrap().unwrap().1.expose_secret(), "geheim");
+    let (login, secret) = access.for_outgoing().credentials(&new).unwrap().unwrap();
+    assert_eq!((login.as_str(), secret.expose_secret()), ("relay", "relay-secret"));
+}
