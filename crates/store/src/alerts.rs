@@ -1,6 +1,7 @@
-//! Alerts: one open row for each state that needs attention; texts are rendered when read.
+//! Alerts: one open row for each state that needs attention; texts are rendered when read. Who is shown what: [`wall`].
 
-use chrono::{DateTime, Utc};
+pub mod wall;
+
 use lockstep_model::{
     catalogue,
     id::{AlertId, EmailId, MailboxId, ProfileId, WebhookEndpointId},
@@ -227,106 +228,4 @@ pub(crate) async fn resolve_items<'k>(
     Ok(())
 }
 
-/// An alert as it is listed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Alert {
-    /// Identity.
-    pub id: Uuid,
-    /// Stable name.
-    pub code: String,
-    /// `error`, `warning` or `information`.
-    pub severity: String,
-    /// `item`, `mailbox`, `profile` or `organisation`.
-    pub scope: String,
-    /// The profile it is about.
-    pub profile_id: Option<Uuid>,
-    /// The mailbox it is about.
-    pub mailbox_id: Option<Uuid>,
-    /// The email it is about.
-    pub email_id: Option<Uuid>,
-    /// What the text is made of.
-    pub parameters: Value,
-    /// How often it was raised.
-    pub occurrences: i64,
-    /// When first.
-    pub first_at: DateTime<Utc>,
-    /// When last.
-    pub last_at: DateTime<Utc>,
-    /// When it ended.
-    pub resolved_at: Option<DateTime<Utc>>,
-}
-
-/// Which alerts to list.
-#[derive(Clone, Debug, Default)]
-pub struct Filter<'a> {
-    /// Of this severity.
-    pub severity: Option<&'a str>,
-    /// Of this scope.
-    pub scope: Option<&'a str>,
-    /// About this mailbox.
-    pub mailbox: Option<MailboxId>,
-    /// Only open ones, or only resolved ones.
-    pub open: Option<bool>,
-}
-
-/// Alerts in order of their first occurrence, after `after`, at most `limit`.
-///
-/// # Errors
-/// [`crate::Error::Unavailable`].
-pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<Alert>> {
-    Ok(sqlx::query_as!(
-        Alert,
-        "/* alerts::list */ SELECT id, code, severity, scope, profile_id, mailbox_id, email_id, parameters,
-             occurrences, first_at, last_at, resolved_at
-         FROM alerts
-         WHERE ($1::text IS NULL OR severity = $1) AND ($2::text IS NULL OR scope = $2)
-           AND ($3::uuid IS NULL OR mailbox_id = $3) AND ($4::boolean IS NULL OR (resolved_at IS NULL) = $4)
-           AND ($5::uuid IS NULL OR id > $5)
-         ORDER BY id LIMIT $6",
-        filter.severity,
-        filter.scope,
-        filter.mailbox.map(|id| id.0),
-        filter.open,
-        after,
-        limit,
-    )
-    .fetch_all(tx.connection())
-    .await?)
-}
-
-/// One alert.
-///
-/// # Errors
-/// [`crate::Error::Unavailable`].
-pub async fn get(tx: &mut Tx, id: AlertId) -> Result<Option<Alert>> {
-    Ok(sqlx::query_as!(
-        Alert,
-        "/* alerts::get */ SELECT id, code, severity, scope, profile_id, mailbox_id, email_id, parameters, occurrences,
-             first_at, last_at, resolved_at
-         FROM alerts WHERE id = $1",
-        id.0,
-    )
-    .fetch_optional(tx.connection())
-    .await?)
-}
-
-/// A person has seen the alert and wants it gone; should its cause last, it is raised again. Returns whether it was
-/// open.
-///
-/// # Errors
-/// [`crate::Error::Unavailable`].
-pub async fn dismiss(tx: &mut Tx, id: AlertId, actor: &str) -> Result<bool> {
-    let now = tx.now();
-    let done = sqlx::query!(
-        "/* alerts::dismiss */ UPDATE alerts SET resolved_at = $2 WHERE id = $1 AND resolved_at IS NULL",
-        id.0,
-        now,
-    )
-    .execute(tx.connection())
-    .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
-    crate::audit::note(tx, actor, "dismissed", "alert", Some(id.0), serde_json::json!({})).await?;
-    Ok(true)
-}
+pub use wall::{Alert, Filter, dismiss, get, list};

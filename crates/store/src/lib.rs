@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod alerts;
+mod approval;
 pub mod audit;
 pub mod capacity;
 pub mod contents;
@@ -25,6 +26,7 @@ pub mod mailboxes;
 pub mod nudges;
 pub mod operations;
 pub mod organisations;
+pub mod origins;
 pub mod outages;
 pub mod people;
 pub mod profiles;

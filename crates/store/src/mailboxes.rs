@@ -250,6 +250,8 @@ pub struct Filter<'a> {
     pub state: Option<&'a str>,
     /// Only forward mailboxes, or only others.
     pub forward: Option<bool>,
+    /// From which nothing was read at this instant or later.
+    pub idle_since: Option<DateTime<Utc>>,
     /// That this user may read.
     pub reader: Option<UserId>,
 }

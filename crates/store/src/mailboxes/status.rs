@@ -154,6 +154,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
            AND ($5::text IS NULL OR s.state = $5)
            AND ($9::uuid[] IS NULL OR m.id = ANY($9))
            AND ($8::boolean IS NULL OR m.is_forward_mailbox = $8)
+           AND ($10::timestamptz IS NULL OR NOT EXISTS (
+               SELECT FROM lane_schedules r WHERE r.mailbox_id = m.id AND r.last_succeeded_at >= $10))
            AND ($6::uuid IS NULL OR m.id > $6)
          ORDER BY m.id LIMIT $7",
         filter.id.map(|id| id.0),
@@ -165,6 +167,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
         limit,
         filter.forward,
         near.as_deref(),
+        filter.idle_since,
     )
     .fetch_all(tx.connection())
     .await?;

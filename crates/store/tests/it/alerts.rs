@@ -38,7 +38,7 @@ async fn an_alert_is_open_once_and_counts() {
     assert_eq!((open[0].last_at - open[0].first_at).num_seconds(), 60);
     assert_eq!(open[0].parameters, json!({ "message": "no", "at": open[0].last_at }), "the newest parameters");
     let id = AlertId(open[0].id);
-    assert_eq!(alerts::get(&mut tx, id).await.unwrap().as_ref(), Some(&open[0]));
+    assert_eq!(alerts::get(&mut tx, id, None).await.unwrap().as_ref(), Some(&open[0]));
     drop(tx);
 
     assert!(resolve(&world, "LoginRefused", mailbox).await);
@@ -99,8 +99,8 @@ async fn a_dismissed_alert_comes_back_with_its_cause() {
     raise(&world, "LoginRefused", Severity::Error, mailbox).await;
     let id: AlertId = world.text("SELECT id FROM alerts").await.parse().unwrap();
     let mut tx = world.store.begin().await.unwrap();
-    assert!(alerts::dismiss(&mut tx, id, "anna").await.unwrap());
-    assert!(!alerts::dismiss(&mut tx, id, "anna").await.unwrap());
+    assert!(alerts::dismiss(&mut tx, id, None, "anna").await.unwrap());
+    assert!(!alerts::dismiss(&mut tx, id, None, "anna").await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(
         world.number("SELECT count(*) FROM audit_entries WHERE action = 'dismissed' AND actor = 'anna'").await,

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod clock;
+mod codes;
 mod contents;
 mod deliveries;
 mod explain;

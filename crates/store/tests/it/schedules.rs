@@ -58,6 +58,7 @@ fn folded(claim: &LaneClaim, world: &World) -> Folded {
         run: Uuid::now_v7(),
         started_at: now,
         ended_at: now,
+        worker: None,
         outcome: "completed".to_owned(),
         seen: 3,
         tracked: 2,
@@ -216,16 +217,16 @@ async fn a_sign_of_life_extends_the_claim_of_its_own_occasion_only() {
     world.advance(50);
     let mut tx = world.store.begin().await.unwrap();
     let stale = (first.mailbox, first.lane, first.generation - 1);
-    schedules::extend_claims(&mut tx, &[stale], LIFETIME).await.unwrap();
+    schedules::extend_claims(&mut tx, &[(stale, None)], LIFETIME).await.unwrap();
     tx.commit().await.unwrap();
     world.advance(10);
     let again = claim(&world, &[(profile, 1)]).await;
     assert_eq!(again.len(), 1, "an old occasion's sign of life means nothing");
     let mut tx = world.store.begin().await.unwrap();
     let own = (first.mailbox, first.lane, first.generation);
-    schedules::extend_claims(&mut tx, &[own], Duration::from_secs(1)).await.unwrap();
-    schedules::extend_claims(&mut tx, &[own], Duration::from_secs(300)).await.unwrap();
-    schedules::extend_claims(&mut tx, &[own], Duration::from_secs(1)).await.unwrap();
+    schedules::extend_claims(&mut tx, &[(own, None)], Duration::from_secs(1)).await.unwrap();
+    schedules::extend_claims(&mut tx, &[(own, None)], Duration::from_secs(300)).await.unwrap();
+    schedules::extend_claims(&mut tx, &[(own, None)], Duration::from_secs(1)).await.unwrap();
     tx.commit().await.unwrap();
     world.advance(299);
     assert!(claim(&world, &[(profile, 1)]).await.is_empty(), "extended, and never shortened");
