@@ -3,6 +3,7 @@
 
 mod breaker;
 mod capacity;
+mod codes;
 mod fold;
 mod locks;
 mod outage;

@@ -4,6 +4,7 @@
 
 mod airlock;
 mod cautious;
+mod codes;
 mod deleting;
 mod erasing;
 mod faults;
