@@ -3,15 +3,20 @@
 //! Three kinds of commands: those on the installation itself (database, broker, settings), those that call the REST
 //! API with a key, and `all`, which plays every role. Commands return their text; only the binary prints.
 
+mod alerts;
 mod bootstrap;
 mod broker;
 mod client;
 mod doctor;
+mod erase;
 mod explain;
+mod hasten;
 mod inventory;
 mod items;
 mod keys;
 mod resources;
+mod rights;
+mod settings;
 mod table;
 
 use std::path::PathBuf;
@@ -68,9 +73,14 @@ enum Command {
     /// Where mail is: every decision, in the order in which to look.
     #[command(subcommand)]
     Explain(explain::Explain),
+    /// Looks for a person outside by address, and erases them with --confirm.
+    Erase(erase::Erase),
     /// Messages that became no record.
     #[command(subcommand, visible_alias = "items")]
     Item(items::Item),
+    /// Settings of the deployment, in three groups; they count without a restart.
+    #[command(subcommand, visible_alias = "settings")]
+    Setting(settings::Command),
     /// Any request to the REST API, such as `lockstep api GET /mailboxes`.
     Api(resources::Raw),
     #[command(flatten)]
@@ -171,7 +181,9 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::DeadLetters(arguments) => broker::dead_letters(&source, arguments).await,
         Command::Keys(command) => keys::run(&source, command).await,
         Command::Explain(arguments) => explain::run(arguments).await,
+        Command::Erase(arguments) => erase::run(arguments).await,
         Command::Item(arguments) => items::run(arguments).await,
+        Command::Setting(arguments) => settings::run(arguments).await,
         Command::Api(arguments) => resources::raw(arguments).await,
         Command::Resource(arguments) => resources::run(arguments).await,
         Command::All | Command::Config(_) => Ok(Done::ok("")),

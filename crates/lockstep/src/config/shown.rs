@@ -11,15 +11,9 @@ pub(super) struct Scheduler {
     poll_interval_ms: u64,
     claim_lifetime_ms: u64,
     profiles_per_round: u32,
-    sends_per_round: u32,
     operations_per_round: u32,
     reports_per_fold: u16,
     fold_wait_ms: u64,
-    normal_interval_s: u64,
-    busy_interval_s: u64,
-    quiet_interval_s: u64,
-    max_transient_faults: u32,
-    transient_backoff_s: u64,
     breaker_threshold: u32,
 }
 
@@ -45,7 +39,6 @@ pub(super) struct OutgoingWorker {
     permit_ttl_ms: u64,
     run_budget_s: u64,
     claim_lifetime_ms: u64,
-    max_send_attempts: u32,
     send_backoff_s: u64,
 }
 
@@ -65,8 +58,6 @@ pub(super) struct AsyncWorker {
 pub(super) struct Web {
     listen: SocketAddr,
     allow_plain_connections: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    process_emails_from_max_days: Option<u32>,
     #[serde(serialize_with = "Limits::serialize")]
     limits: lockstep_web::RequestLimits,
 }
@@ -109,8 +100,7 @@ mod tests {
             AsyncWorker::serialize(&worker, json()).unwrap(),
         ];
         assert_complete(&worker, &workers);
-        // What has no default is shown when it is set.
-        let web = lockstep_web::WebConfig { process_emails_from_max_days: Some(730), ..Default::default() };
+        let web = lockstep_web::WebConfig::default();
         assert_complete(&web, &[Web::serialize(&web, json()).unwrap()]);
     }
 }

@@ -13,10 +13,11 @@ use lockstep_coord::{Coord, RedisCoord, Resilient};
 use lockstep_model::{
     clock::SystemClock,
     id::{OrganisationId, ReplicaId},
+    settings::{Marks, Settings},
 };
 use lockstep_queue::{Broker as Connection, Stop};
 use lockstep_service::{Context, Failure, probes::ConditionHandle};
-use lockstep_store::{Store, Vault, replicas, shares};
+use lockstep_store::{Store, Vault, replicas, settings, shares};
 use lockstep_wire::Role;
 use prometheus::{
     IntGaugeVec, Opts, Registry,
@@ -245,6 +246,26 @@ impl Base {
             }
         });
         Ok(coord)
+    }
+
+    /// The marks that `of` finds in the settings, looked at now and then.
+    pub(super) fn marks(&self, of: fn(&Settings) -> Marks) -> watch::Receiver<Marks> {
+        let (moved, marks) = watch::channel(of(&Settings::default()));
+        let pulse = self.pulse.clone();
+        self.background(async move {
+            loop {
+                let read = async { settings::read(&mut pulse.begin().await?).await };
+                match timeout(ANSWER_WITHIN, read).await {
+                    Ok(Ok(settings)) => {
+                        moved.send_if_modified(|marks| std::mem::replace(marks, of(&settings)) != of(&settings));
+                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "the settings cannot be read; they stay as they were"),
+                    Err(_) => tracing::debug!("the settings cannot be read in time; they stay as they were"),
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        });
+        marks
     }
 
     /// How consumers of this role stop.

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use lockstep_connector::{AddressRules, TlsTrust};
-use lockstep_queue::{ConsumeOptions, Handler, consume};
+use lockstep_model::settings::{Marks, Settings};
+use lockstep_queue::{ConsumeOptions, Handler, consume_within};
 use lockstep_service::{Context, Failure};
-use lockstep_wire::{Message, Role};
+use lockstep_wire::{Message, Queue, Role};
 use lockstep_workers::{
     Config, Metrics,
     webhooks::{Limits, Webhooks},
@@ -62,16 +63,37 @@ impl Worker {
                 organisation,
                 webhooks: webhooks(&trust, &self.network, self.config.concurrency)?,
                 config: self.config,
+                host: host(),
                 scale: self.time.scale.get(),
                 metrics: Metrics::register(&base.registry).map_err(Failure::internal)?,
             });
             let source = Arc::new(link.connection.clone());
-            base.task("consume", consume::<M>(source, Arc::new(handler), options, base.stop()));
+            let marks = base.marks(marks_of(M::QUEUE));
+            base.task("consume", consume_within::<M>(source, Arc::new(handler), options, marks, base.stop()));
             base.finished().await;
         }
         link.close().await;
         base.close().await;
         Ok(())
+    }
+}
+
+/// How much a process may have in hand of a queue.
+fn marks_of(queue: Queue) -> fn(&Settings) -> Marks {
+    match queue {
+        Queue::MailboxSync => Settings::mailbox_marks,
+        Queue::OutgoingSend => Settings::activity_marks,
+        _ => |_| Marks::NONE,
+    }
+}
+
+/// The name of this host, as people are told it: in a container, the container's.
+fn host() -> Arc<str> {
+    let kernels = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = std::env::var("HOSTNAME").ok().or_else(kernels).unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".into(),
+        name => name.into(),
     }
 }
 

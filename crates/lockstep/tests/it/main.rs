@@ -10,5 +10,6 @@ mod mailbox;
 mod process;
 mod samples;
 mod schema;
+mod settings;
 mod start;
 mod world;

@@ -407,6 +407,28 @@ async fn three_days_of_failures_disable() {
     assert_eq!(hooks.stage.world.text(audit).await, r#"webhook delivery updated {"fields": ["state"]}"#);
 }
 
+/// N12: a receiver that fails holds up its own events and nothing else: mailboxes are read, and the others are told.
+#[tokio::test]
+async fn n12_a_failing_receiver_fails_alone() {
+    let hooks = Hooks::new().await;
+    let stage = &hooks.stage;
+    let other = Receiver::start().await;
+    register(stage, &other.url(), &["email"]).await;
+    number(stage).await;
+    hooks.receiver.stop().await;
+    let anna = stage.user("anna", lockstep_model::mailbox::TrackOption::All).await;
+    for number_of_mails in 1..=2 {
+        stage.server.put(stage::ANNA, &format!("k{number_of_mails}"), stage::plain(&format!("m{number_of_mails}")));
+        assert_eq!(stage.run(anna).await.counts.tracked, 1);
+        number(stage).await;
+        hooks.settle().await;
+        assert_eq!(other.got().len(), number_of_mails, "the other receiver is up to date");
+    }
+    let failing = format!("SELECT failures FROM webhook_endpoints WHERE id = '{}'", hooks.endpoint);
+    assert!(stage.world.number(&failing).await >= 1);
+    assert!(hooks.receiver.got().is_empty());
+}
+
 /// After a restored backup positions mean something else: it stops and says so.
 #[tokio::test]
 async fn a_place_that_has_lost_its_meaning_stops_the_endpoint() {
