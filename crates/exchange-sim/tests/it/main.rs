@@ -1,0 +1,6 @@
+//! The program, judged by clients nobody here wrote. Each test starts a server of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod exchangelib;
+mod program;
