@@ -33,8 +33,15 @@ impl Changed {
 
 impl Patch {
     /// Names of the members it holds.
-    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    pub(crate) fn members(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The members that have a value, as a new record is made of them.
+    pub(crate) fn given(&self) -> Map<String, Value> {
+        let mut given = Map::new();
+        merge(&mut given, self.0.clone());
+        given
     }
 
     /// The record with this patch. Write-only members count as changed when they are there.

@@ -183,15 +183,14 @@ fn written_through(member: &str) -> &str {
 ///
 /// # Errors
 /// 403 naming every field that is withheld.
-pub(crate) async fn fields(
-    tx: &mut Tx,
-    caller: &Caller,
-    kind: Kind,
-    members: impl Iterator<Item = &str>,
-) -> Result<(), Problem> {
+pub(crate) async fn fields(tx: &mut Tx, caller: &Caller, kind: Kind, members: &[String]) -> Result<(), Problem> {
     let Some(user) = caller.user else { return Ok(()) };
     let withheld = rights::withheld_fields(tx, user, kind, true).await?;
-    let refused: Vec<&str> = members.filter(|member| withheld.iter().any(|w| w == written_through(member))).collect();
+    let refused: Vec<&str> = members
+        .iter()
+        .map(String::as_str)
+        .filter(|member| withheld.iter().any(|w| w == written_through(member)))
+        .collect();
     if refused.is_empty() {
         return Ok(());
     }
@@ -206,7 +205,8 @@ pub(crate) fn only(caller: &Caller, patch: &Patch, open: &[&str]) -> Result<(), 
     if caller.user.is_none() {
         return Ok(());
     }
-    let refused: Vec<&str> = patch.members().filter(|member| !open.contains(member)).collect();
+    let members = patch.members();
+    let refused: Vec<&str> = members.iter().map(String::as_str).filter(|member| !open.contains(member)).collect();
     if refused.is_empty() {
         return Ok(());
     }

@@ -14,10 +14,15 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("email-server-profiles", &["id", "name", "incoming.protocol", "incoming.host", "outgoing.host", "version"]),
     ("mailboxes", &["id", "name", "address", "state", "address_status", "incoming_test", "outgoing_test"]),
     ("emails", &["id", "direction", "status", "subject", "created_at"]),
+    ("mailboxes/actions", &["mailbox_id", "outcome", "detail"]),
     ("alerts", &["id", "severity", "scope", "title", "occurrences", "last_at"]),
     ("changes", &["position", "record_kind", "record_id", "change", "record_version", "changed_at"]),
     ("webhook-endpoints", &["id", "name", "url", "state", "position", "failures", "last_status"]),
-    ("api-keys", &["id", "name", "role", "created_at", "expires_at", "revoked_at"]),
+    ("security-roles", &["id", "name", "description", "version"]),
+    ("teams", &["id", "name", "description", "security_role_ids", "version"]),
+    ("members", &["user_id", "name", "address", "active"]),
+    ("secured-fields", &["record_kind", "field"]),
+    ("api-keys", &["id", "name", "role", "user_id", "created_at", "expires_at", "revoked_at"]),
 ];
 
 /// Columns when none are known.

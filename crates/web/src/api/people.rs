@@ -183,7 +183,7 @@ async fn create(
             Begun::New(once) => once,
         };
         wall::owning(&mut once.tx, caller, kind, Privilege::Create, ownership(&person)).await?;
-        wall::fields(&mut once.tx, caller, kind, said.iter().map(String::as_str)).await?;
+        wall::fields(&mut once.tx, caller, kind, &said).await?;
         let person = match people::create(&mut once.tx, person.clone(), &caller.actor()).await {
             Ok(person) => person,
             Err(error) => {
@@ -226,7 +226,7 @@ async fn update(
     again(|| async {
         let mut tx = app.store.begin().await?;
         let before = locked(&mut tx, caller, kind, id, Privilege::Write, expected).await?;
-        wall::fields(&mut tx, caller, kind, patch.members()).await?;
+        wall::fields(&mut tx, caller, kind, &patch.members()).await?;
         let owner = ownership(&before);
         let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
         let mut person = fields.checked(before)?;
@@ -288,7 +288,7 @@ async fn locked(
 
 /// The handlers of one kind.
 macro_rules! resource {
-    ($(#[$doc:meta])* $module:ident, $kind:expr, $plural:tt, $path:tt, $one:tt) => {
+    ($(#[$doc:meta])* $module:ident, $kind:expr, $plural:tt, $path:tt, $one:tt, $by_origin:tt) => {
         $(#[$doc])*
         pub(crate) mod $module {
             use axum::{extract::State, http::StatusCode, response::Response};
@@ -297,6 +297,7 @@ macro_rules! resource {
             use utoipa_axum::{router::OpenApiRouter, routes};
 
             use super::{ListPeople, Person, PersonFields};
+            use crate::upsert::{Origin, upsert};
             use crate::{
                 auth::Caller,
                 extract::{Id, IfMatch, Params, Received},
@@ -308,7 +309,7 @@ macro_rules! resource {
             };
 
             pub(crate) fn routes() -> OpenApiRouter<App> {
-                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete))
+                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete)).routes(routes!(put))
             }
 
             /// Lists the records.
@@ -355,6 +356,28 @@ macro_rules! resource {
                 super::update(&app, &caller, $kind, PersonId(id), expected, &body.value).await
             }
 
+            /// Changes the record that another system knows by this id, or makes it.
+            #[utoipa::path(patch, path = $by_origin, tag = $plural, request_body = PersonFields,
+                params(("source" = String, Path), ("external_id" = String, Path),
+                    ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
+                responses((status = 200, description = "The record as it is now", body = Person),
+                    (status = 201, description = "The new record", body = Person),
+                    (status = 412, description = "There is, or is no, such record, against If-None-Match or If-Match")))]
+            async fn put(
+                State(app): State<App>,
+                caller: Caller,
+                origin: Origin,
+                IfMatch(expected): IfMatch,
+                body: Received<Patch>,
+            ) -> Result<Response, Problem> {
+                let (app, caller) = (&app, &caller);
+                let create = |body| super::create(app, caller, $kind, $plural, body);
+                let update = |id, patch: Patch| async move {
+                    super::update(app, caller, $kind, PersonId(id), expected, &patch).await
+                };
+                upsert(app, $kind, origin, body.value, create, update).await
+            }
+
             /// Removes a record; emails keep the address.
             #[utoipa::path(delete, path = $one, tag = $plural,
                 params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
@@ -373,13 +396,13 @@ macro_rules! resource {
 
 resource!(
     /// Customers' persons.
-    contacts, Kind::Contact, "contacts", "/contacts", "/contacts/{id}"
+    contacts, Kind::Contact, "contacts", "/contacts", "/contacts/{id}", "/contacts/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Customers' companies.
-    accounts, Kind::Account, "accounts", "/accounts", "/accounts/{id}"
+    accounts, Kind::Account, "accounts", "/accounts", "/accounts/{id}", "/accounts/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Prospective customers.
-    leads, Kind::Lead, "leads", "/leads", "/leads/{id}"
+    leads, Kind::Lead, "leads", "/leads", "/leads/{id}", "/leads/by-external-id/{source}/{external_id}"
 );

@@ -17,6 +17,7 @@ mod settings;
 mod shape;
 mod takeover;
 mod tokens;
+mod upserts;
 mod users;
 mod walls;
 mod webhooks;

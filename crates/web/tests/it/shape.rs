@@ -44,7 +44,14 @@ fn every_route_has_a_rule_and_every_rule_a_route() {
 #[tokio::test]
 async fn the_matrix_of_roles() {
     let world = World::new().await;
-    world.sign_in("ann").await;
+    // Where the role is let in, her security roles let her further: the table alone is asked.
+    let (ann, _) = world.sign_in("ann").await;
+    let approver = json!({ "name": "Approver", "privileges": [
+        { "record_kind": "organisation", "privilege": "approve-email-addresses", "depth": "all" },
+    ] });
+    let approver = world.post("/security-roles", approver).await.expect(201).id();
+    let given = format!("/users/{ann}/security-roles/{approver}");
+    world.call(Some(Role::Administrator), "PUT", &given, None, &[]).await.expect(204);
     for rule in RULES {
         let path = fill(rule.path);
         let anonymous = world.call(None, rule.method, &path, None, &[]).await;

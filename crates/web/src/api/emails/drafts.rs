@@ -28,6 +28,7 @@ use crate::{
     merge::Patch,
     problem::Problem,
     state::App,
+    upsert::{Origin, upsert},
     wall,
 };
 
@@ -66,7 +67,7 @@ pub(crate) async fn create(
         if let Some(author) = check::author(&fields.from) {
             wall::sending_as(tx, &caller, author).await?;
         }
-        wall::fields(tx, &caller, Kind::Email, said.iter().map(String::as_str)).await?;
+        wall::fields(tx, &caller, Kind::Email, &said).await?;
         let draft = check::draft(tx, &caller, fields.clone(), &limits).await?;
         wall::owning(tx, &caller, Kind::Email, Privilege::Create, draft.sender.owner()).await?;
         let id = match drafts::create(&mut once.tx, &draft, &files, &caller.actor()).await {
@@ -97,7 +98,7 @@ pub(crate) async fn update(
     again(|| async {
         let mut tx = app.store.begin().await?;
         let email = locked_editable(&mut tx, &caller, id, expected).await?;
-        wall::fields(&mut tx, &caller, Kind::Email, body.value.members()).await?;
+        wall::fields(&mut tx, &caller, Kind::Email, &body.value.members()).await?;
         let limits = check::organisation(&mut tx).await?;
         let current = check::writable(&mut tx, &email).await?;
         let (fields, changed) = body.value.apply(&current)?.split();
@@ -128,6 +129,28 @@ pub(crate) async fn update(
         Ok(tagged(email.version(), email))
     })
     .await
+}
+
+/// Changes the draft that another system knows by this id, or makes it.
+#[utoipa::path(patch, path = "/emails/by-external-id/{source}/{external_id}", tag = "emails", request_body = EmailFields,
+    params(("source" = String, Path), ("external_id" = String, Path),
+        ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The email as it is now", body = Email),
+        (status = 201, description = "The new draft", body = Email),
+        (status = 412, description = "There is, or is no, such email, against If-None-Match or If-Match")))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    origin: Origin,
+    IfMatch(expected): IfMatch,
+    ReceivedEmail(body): ReceivedEmail<Patch>,
+) -> Result<Response, Problem> {
+    let make = |body| create(State(app.clone()), caller.clone(), ReceivedEmail(body));
+    let change = |id, patch| {
+        let body = Received { value: patch, once: None };
+        update(State(app.clone()), caller.clone(), Id(id), IfMatch(expected), body)
+    };
+    upsert(&app, Kind::Email, origin, body.value, make, change).await
 }
 
 /// Removes a draft.

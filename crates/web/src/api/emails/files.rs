@@ -58,7 +58,7 @@ pub(crate) async fn upload(
     let id = EmailId(id);
     let mut tx = app.store.begin().await?;
     locked_editable(&mut tx, &caller, id, expected).await?;
-    wall::fields(&mut tx, &caller, Kind::Email, ["attachments"].into_iter()).await?;
+    wall::fields(&mut tx, &caller, Kind::Email, &["attachments".to_owned()]).await?;
     let limits = check::organisation(&mut tx).await?;
     drop(tx);
     let given = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -114,7 +114,7 @@ pub(crate) async fn remove(
     again(|| async {
         let mut tx = app.store.begin().await?;
         locked_editable(&mut tx, &caller, EmailId(id), expected).await?;
-        wall::fields(&mut tx, &caller, Kind::Email, ["attachments"].into_iter()).await?;
+        wall::fields(&mut tx, &caller, Kind::Email, &["attachments".to_owned()]).await?;
         if !drafts::detach(&mut tx, EmailId(id), AttachmentId(attachment), &caller.actor()).await? {
             return Err(Problem::not_found("attachment"));
         }
