@@ -211,9 +211,9 @@ impl Api {
         eventually(within, ended, "the operation ends").await
     }
 
-    /// The open alerts.
+    /// The open alerts, whether or not the organisation shows their levels.
     pub async fn alerts(&self) -> Vec<Value> {
-        self.list("/alerts").await
+        self.list("/alerts?switched_off=true").await
     }
 
     /// The open alerts' codes, sorted.

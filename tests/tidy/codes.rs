@@ -20,6 +20,7 @@ const NO_ALERTS: &[&str] = &[
     "NoCorrelationMatch",
     "NoRecipientMatch",
     "OwnMessage",
+    "ProfileGone",
     "TooLarge",
     "TooOld",
     "UnknownOperation",

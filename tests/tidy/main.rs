@@ -6,6 +6,7 @@ mod features;
 mod files;
 mod layering;
 mod migrations;
+mod proofs;
 
 use std::path::{Path, PathBuf};
 

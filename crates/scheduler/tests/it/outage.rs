@@ -95,6 +95,7 @@ async fn b24_six_of_ten_write_one_email() {
     mend(&stage).await;
     outage::look(&stage.context).await.unwrap();
     assert!(stage.world.open_alerts().await.is_empty());
+    stage.world.assert_cleared("MailboxesFailing").await;
     fail(&stage, &mailboxes).await;
     outage::look(&stage.context).await.unwrap();
     assert_eq!(written(&stage).await.len(), 2);
