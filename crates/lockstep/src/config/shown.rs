@@ -15,6 +15,9 @@ pub(super) struct Scheduler {
     reports_per_fold: u16,
     fold_wait_ms: u64,
     breaker_threshold: u32,
+    keep_changes_days: u32,
+    keep_audit_days: u32,
+    keep_ended_days: u32,
 }
 
 /// `[mailbox_worker]`: of the keys all workers know, those it uses.
