@@ -17,6 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
+    upsert::{Origin, upsert},
     validate::Check,
     words::TrackOption,
 };
@@ -205,4 +206,25 @@ pub(crate) async fn update(
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
     owners::update::<queues::Queue>(&app, &caller, id, expected, &body.value).await
+}
+
+/// Changes the queue that another system knows by this id, or makes it and its mailbox.
+#[utoipa::path(patch, path = "/queues/by-external-id/{source}/{external_id}", tag = "queues", request_body = QueueFields,
+    params(("source" = String, Path), ("external_id" = String, Path),
+        ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The queue as it is now", body = Queue),
+        (status = 201, description = "The new queue", body = Queue),
+        (status = 412, description = "There is, or is no, such queue, against If-None-Match or If-Match")))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    origin: Origin,
+    IfMatch(expected): IfMatch,
+    body: Received<Patch>,
+) -> Result<Response, Problem> {
+    let (app, caller) = (&app, &caller);
+    let create = |body| owners::create::<queues::Queue>(app, caller, body);
+    let update =
+        |id, patch: Patch| async move { owners::update::<queues::Queue>(app, caller, id, expected, &patch).await };
+    upsert(app, Kind::Queue, origin, body.value, create, update).await
 }

@@ -17,6 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
+    upsert::{Origin, upsert},
     words::{AutoCreate, TrackOption},
 };
 
@@ -198,4 +199,25 @@ pub(crate) async fn update(
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
     owners::update::<users::User>(&app, &caller, id, expected, &body.value).await
+}
+
+/// Changes the user that another system knows by this id, or makes it and its mailbox.
+#[utoipa::path(patch, path = "/users/by-external-id/{source}/{external_id}", tag = "users", request_body = UserFields,
+    params(("source" = String, Path), ("external_id" = String, Path),
+        ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, description = "The user as it is now", body = User),
+        (status = 201, description = "The new user", body = User),
+        (status = 412, description = "There is, or is no, such user, against If-None-Match or If-Match")))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    origin: Origin,
+    IfMatch(expected): IfMatch,
+    body: Received<Patch>,
+) -> Result<Response, Problem> {
+    let (app, caller) = (&app, &caller);
+    let create = |body| owners::create::<users::User>(app, caller, body);
+    let update =
+        |id, patch: Patch| async move { owners::update::<users::User>(app, caller, id, expected, &patch).await };
+    upsert(app, Kind::User, origin, body.value, create, update).await
 }

@@ -44,6 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, drafts::create))
         .routes(routes!(read, drafts::update, drafts::delete))
+        .routes(routes!(drafts::put))
         .routes(routes!(files::upload))
         .routes(routes!(files::remove))
         .routes(routes!(files::content))
