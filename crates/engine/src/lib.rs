@@ -25,6 +25,7 @@ pub mod outgoing;
 pub mod ownership;
 pub mod quarantine;
 pub mod queue_items;
+pub mod recurrence;
 pub mod resolution;
 pub mod retry;
 pub mod send_as;

@@ -31,7 +31,13 @@ pub const fn decide(flow: Flow, crm: bool, server: bool, equal: bool, later: Sid
     let Flow { to_crm, to_server, put_back } = flow;
     match (crm, server) {
         (false, false) => Outcome::Unchanged,
-        _ if !to_crm && !to_server => if equal { Outcome::Unchanged } else { Outcome::Stays },
+        _ if !to_crm && !to_server => {
+            if equal {
+                Outcome::Unchanged
+            } else {
+                Outcome::Stays
+            }
+        }
         _ if equal => Outcome::Agreed,
         // Only the CRM.
         (true, false) if to_server => wins(Side::Crm, false),

@@ -126,9 +126,7 @@ pub const fn judge(event: Event, facts: Facts, choices: Choices) -> Verdict {
         (ItemDeleted, Appointment) if past => Unlink(Why::Past),
         (ItemDeleted, Appointment | RecurringAppointment) => Delete,
         (ItemDeleted, ServiceActivity) => Unlink(Why::OneWay),
-        (ItemDeleted, Task | PhoneCall | Letter | Fax) if !choices.tasks_are_deleted_in_crm => {
-            Unlink(Why::SwitchedOff)
-        }
+        (ItemDeleted, Task | PhoneCall | Letter | Fax) if !choices.tasks_are_deleted_in_crm => Unlink(Why::SwitchedOff),
         (ItemDeleted, Task | PhoneCall | Letter | Fax) => Delete,
     }
 }

@@ -14,9 +14,9 @@ const ATTENDEES: &[Field] = &[Field::RequiredAttendees, Field::OptionalAttendees
 /// The units of a kind, each with its fields.
 pub fn units(kind: Kind) -> impl Iterator<Item = Vec<Field>> {
     let fields = schema::fields(kind).iter().map(|row| row.field);
-    fields.filter(|field| *field != Field::OptionalAttendees).map(|field| {
-        if field == Field::RequiredAttendees { ATTENDEES.to_vec() } else { vec![field] }
-    })
+    fields
+        .filter(|field| *field != Field::OptionalAttendees)
+        .map(|field| if field == Field::RequiredAttendees { ATTENDEES.to_vec() } else { vec![field] })
 }
 
 /// A value that gave way to the other side's. It is kept in the record's history.
@@ -71,10 +71,14 @@ pub fn merge(base: &Base, crm: &Seen<RecordVersion>, server: &Seen<RemoteVersion
     let later = if server.modified > crm.modified { Side::Server } else { Side::Crm };
     for unit in units(rules.directions.kind()) {
         let differ = |a: &Fields, b: &Fields| unit.iter().any(|field| a.get(*field) != b.get(*field));
-        let crm_changed = !same_crm && differ(&crm.fields, &base.crm);
-        let server_changed = !same_server && differ(&server.fields, &base.server);
+        let flow = rules.flow_of(&unit);
+        let unclear = unit.iter().any(|field| base.unclear.contains(field));
+        // What may flow to the server only, and was perhaps not written, is written again.
+        let again = unclear && !flow.to_crm;
+        let crm_changed = !same_crm && (again || differ(&crm.fields, &base.crm));
+        let server_changed = !same_server && (unclear || differ(&server.fields, &base.server));
         let equal = !differ(&crm.fields, &server.fields);
-        match decide(rules.flow_of(&unit), crm_changed, server_changed, equal, later) {
+        match decide(flow, crm_changed, server_changed, equal, later) {
             Outcome::Unchanged => {}
             Outcome::Agreed => result.agreed.extend(&unit),
             Outcome::Stays => result.stays.extend(&unit),
@@ -85,8 +89,18 @@ pub fn merge(base: &Base, crm: &Seen<RecordVersion>, server: &Seen<RemoteVersion
                 };
                 let loser_side = if side == Side::Crm { Side::Server } else { Side::Crm };
                 for field in unit {
+                    // Only what differs: that it is there afterwards proves that it was written.
+                    if winner.get(field) == loser.get(field) {
+                        result.agreed.push(field);
+                        continue;
+                    }
                     patch.take(field, winner);
-                    if loses && winner.get(field) != loser.get(field) {
+                    // A server may hold a poorer form of a value (a body without its links). Who changes that one
+                    // has never seen what the CRM has.
+                    let unseen = side == Side::Server
+                        && crm.fields.get(field).is_some()
+                        && (crm.fields.get(field) != base.server.get(field) || base.unclear.contains(&field));
+                    if loses || unseen {
                         let value = loser.get(field).cloned();
                         result.lost.push(Lost { field, side: loser_side, value });
                     }

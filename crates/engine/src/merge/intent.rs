@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_model::{
     id::RunId,
-    record::{LinkId, RecordId, RemoteVersion},
+    record::{Field, Fields, LinkId, RecordId, RemoteVersion},
     remote::RemoteKey,
 };
 
@@ -85,12 +85,8 @@ pub fn settle(intent: &Intent, found: &[Item], base: &Base, rules: &Rules) -> Se
             let twin = |(other, seen): &&Item| other != remote && seen.fields == now.fields;
             let twins = found.iter().filter(twin).map(|(other, seen)| (other.clone(), seen.version.clone())).collect();
             let mut base = Base::default();
-            for (field, value) in values.iter() {
-                if rules.flow(field).to_server && now.fields.get(field) == Some(value) {
-                    base.crm.copy(field, values);
-                    base.server.copy(field, values);
-                }
-            }
+            let sent = values.iter().map(|(field, _)| field).filter(|field| rules.flow(*field).to_server);
+            base.confirm(sent, values, &Written { now: now.clone(), sure: false });
             Settled::Created { remote: remote.clone(), base: Box::new(base), twins }
         }
         Step::UpdateItem { remote, expected, patch, .. } => {
@@ -98,12 +94,20 @@ pub fn settle(intent: &Intent, found: &[Item], base: &Base, rules: &Rules) -> Se
             if now.version == *expected {
                 return Settled::Undone;
             }
-            let mut base = Base { settled: None, ..base.clone() };
-            if base.confirm_server(patch, &Written { now: now.clone(), sure: false }) {
-                Settled::Updated { base: Box::new(base) }
-            } else {
-                Settled::Overtaken
+            let mut planned = Fields::default();
+            planned.apply(patch);
+            // One field that is as planned speaks for the write having been done; without any, nothing does.
+            if patch.iter().all(|(field, value)| now.fields.get(field) != value) {
+                return Settled::Overtaken;
             }
+            // A field that is as it was before speaks against it: somebody may have written the other one.
+            let as_before = |field: &Field| now.fields.get(*field) == base.server.get(*field);
+            let as_planned = |field: &Field| now.fields.get(*field) == planned.get(*field);
+            let written = patch.fields().filter(|field| as_planned(field) || !as_before(field));
+            let mut after = Base { settled: None, ..base.clone() };
+            after.confirm(written, &planned, &Written { now: now.clone(), sure: false });
+            let base = after;
+            Settled::Updated { base: Box::new(base) }
         }
         Step::DeleteItem { remote, .. } if found.iter().all(|(other, _)| other != remote) => Settled::Deleted,
         _ => Settled::Undone,

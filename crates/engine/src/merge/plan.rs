@@ -272,9 +272,7 @@ fn delete_item(pair: &Pair, server: &Seen<RemoteVersion>) -> ItemPlan {
 fn plan_unlinked(pair: &Pair, why: Why, rules: &Rules, facts: Facts, choices: Choices) -> ItemPlan {
     match (&pair.crm, &pair.server) {
         (Crm::Deleted, Server::Deleted) => Step::Forget.into(),
-        (Crm::Here(_) | Crm::Left | Crm::Reassigned, Server::Deleted) if why == Why::LeftFilters => {
-            Step::Forget.into()
-        }
+        (Crm::Here(_) | Crm::Left | Crm::Reassigned, Server::Deleted) if why == Why::LeftFilters => Step::Forget.into(),
         (Crm::Here(_), Server::Here(_)) if why == Why::LeftFilters => {
             let mut plan = plan_linked(pair, rules, facts, choices);
             plan.steps.insert(0, Step::Relink);

@@ -87,11 +87,7 @@ impl Rules {
         let start = Flow { to_crm: true, to_server: true, put_back: false };
         unit.iter().map(|field| self.flow(*field)).fold(start, |all, one| {
             let to_server = all.to_server && one.to_server;
-            Flow {
-                to_crm: all.to_crm && one.to_crm,
-                to_server,
-                put_back: to_server && (all.put_back || one.put_back),
-            }
+            Flow { to_crm: all.to_crm && one.to_crm, to_server, put_back: to_server && (all.put_back || one.put_back) }
         })
     }
 }
