@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use chrono::{Datelike, Days as Span, Months, NaiveDate, NaiveDateTime};
 use lockstep_model::record::series::{Days, End, Nth, OnDay, Pattern, Series, ShortMonth};
 
-use super::MAX_PERIODS;
+use super::{MAX_PERIODS, YEARS};
 
 /// The days of a rule, from its first one or from a later day on.
 pub(super) struct Dates<'a> {
@@ -24,7 +24,7 @@ impl<'a> Dates<'a> {
     /// counted from its first day.
     pub(super) fn from(series: &'a Series, from: NaiveDate) -> Self {
         let start = series.start.date();
-        let mut period = Some(first_day(&series.rule.pattern, start));
+        let mut period = YEARS.contains(&start.year()).then(|| first_day(&series.rule.pattern, start));
         if let (Some(first), false) = (period, matches!(series.end, End::Count(_))) {
             period = ahead(&series.rule.pattern, every(series), first, from.max(start));
         }
@@ -102,7 +102,7 @@ fn step(pattern: &Pattern, first: NaiveDate, periods: u32) -> Option<NaiveDate> 
         Pattern::Monthly(_) => first.checked_add_months(Months::new(periods)),
         Pattern::Yearly { .. } => first.checked_add_months(Months::new(periods.checked_mul(12)?)),
     };
-    later.filter(|day| day.year() <= 9999)
+    later.filter(|day| YEARS.contains(&day.year()))
 }
 
 /// The last period of the rule that begins no later than `from`, found by arithmetic.

@@ -7,6 +7,8 @@ mod dates;
 mod edit;
 mod zone;
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use lockstep_model::record::{
@@ -16,6 +18,9 @@ use lockstep_model::record::{
 
 pub use edit::{Shift, cancel, change, clean, shift, shorten};
 pub use zone::instant;
+
+/// The years in which a series may start and come.
+pub const YEARS: RangeInclusive<i32> = 1..=9_999;
 
 /// Most days, weeks, months or years of a rule that are looked at in one go.
 pub const MAX_PERIODS: usize = 20_000;
@@ -41,7 +46,9 @@ impl Occurrence {
     pub fn instants(&self, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
         let starts = instant(self.start, zone);
         let ends = match self.length {
-            Length::Minutes(minutes) => starts + TimeDelta::minutes(i64::from(minutes)),
+            Length::Minutes(minutes) => {
+                starts.checked_add_signed(TimeDelta::minutes(i64::from(minutes))).unwrap_or(DateTime::<Utc>::MAX_UTC)
+            }
             Length::Days(days) => {
                 let end = self.start.date().checked_add_days(Days::new(u64::from(days))).unwrap_or(NaiveDate::MAX);
                 instant(end.and_time(NaiveTime::MIN), zone)

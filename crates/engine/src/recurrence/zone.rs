@@ -17,7 +17,7 @@ pub fn instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
                 zone.from_local_datetime(&earlier).latest()
             });
             let offset = before.map_or(0, |at| at.offset().fix().local_minus_utc());
-            (local - TimeDelta::seconds(i64::from(offset))).and_utc()
+            local.checked_sub_signed(TimeDelta::seconds(i64::from(offset))).unwrap_or(local).and_utc()
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Weekday};
-use lockstep_engine::recurrence::{self, MAX_PERIODS, Shift, between, cancel, change, clean, comes_on, shift, shorten};
+use lockstep_engine::recurrence::{
+    self, MAX_PERIODS, Shift, between, cancel, change, clean, comes_on, instant, shift, shorten,
+};
 use lockstep_model::record::{
-    Patch, When,
+    Field, Fields, Patch, Value, When,
     series::{Changed, Days, End, Exception, Length, Nth, OnDay, Pattern, Rule, Series, ShortMonth},
 };
 use proptest::prelude::*;
@@ -180,6 +182,47 @@ fn j7_single_occurrences_are_moved_edited_and_cancelled() {
     assert!(change(&mut weekly, at("2026-05-18T09:00"), back));
     assert_eq!(weekly.exceptions.len(), 1);
     assert_eq!(starts(&weekly), ["05-04T09:00", "05-18T09:00", "05-25T09:00"]);
+}
+
+#[test]
+fn j7_an_edited_occurrence_has_values_of_its_own() {
+    let (mut master, mut own) = (Fields::default(), Fields::default());
+    let text = |text: &str| Value::Text(text.to_owned());
+    master.set(Field::Subject, text("weekly")).unwrap();
+    master.set(Field::Location, text("room 1")).unwrap();
+    own.set(Field::Subject, text("with guests")).unwrap();
+    let mut fields = Patch::default();
+    fields.take(Field::Subject, &own);
+    fields.take(Field::Location, &own);
+    let original = at("2026-05-11T09:00");
+    let mut weekly = series("2026-05-04T09:00", "FREQ=WEEKLY;BYDAY=MO;COUNT=4");
+    assert!(change(&mut weekly, original, Changed { start: original, length: Length::Minutes(60), fields }));
+    assert_eq!(starts(&weekly).len(), 4);
+    let Some(Exception::Changed(changed)) = weekly.exceptions.get(&original) else { panic!("it was edited") };
+    assert_eq!(changed.fields(&master), own, "another subject, and no place");
+}
+
+/// J15: a day that a zone skipped, an hour that comes twice, and the ends of the calendar.
+#[test]
+fn j15_local_times_that_are_not_there() {
+    let utc = |text: &str, zone| instant(at(text), zone).format("%Y-%m-%dT%H:%MZ").to_string();
+    assert_eq!(utc("2011-12-30T10:00", chrono_tz::Pacific::Apia), "2011-12-30T20:00Z");
+    assert_eq!(utc("2026-10-25T02:30", chrono_tz::Europe::Berlin), "2026-10-25T00:30Z");
+    for zone in [chrono_tz::Pacific::Apia, chrono_tz::Pacific::Kiritimati, chrono_tz::UTC] {
+        for extreme in [NaiveDateTime::MIN, NaiveDateTime::MAX] {
+            let mut far = series("2026-01-01T00:00", "FREQ=DAILY");
+            (far.zone, far.start, far.length) = (zone, extreme, Length::Minutes(u32::MAX));
+            assert_eq!(between(&far, NaiveDate::MIN, NaiveDate::MAX).occurrences, [], "{extreme}");
+            let changed = Changed { start: extreme, length: far.length, fields: Patch::default() };
+            let last = at("9999-12-31T23:59");
+            far.start = last;
+            assert!(change(&mut far, last, changed));
+            let found = between(&far, NaiveDate::MIN, NaiveDate::MAX).occurrences;
+            assert_eq!(found.len(), 1);
+            let (starts, ends) = found[0].instants(zone);
+            assert!(starts <= ends, "{starts} {ends}");
+        }
+    }
 }
 
 #[test]
