@@ -58,6 +58,14 @@ async fn an_administrator_does_everything_from_the_command_line() {
     let (code, out, err) = call(&["user", "create", "--set", "name=Bob", "--set", "address=nonsense"]).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("422") && err.contains("- address (") && err.contains("expected"), "{err}");
+    let (code, out, err) = call(&["alert", "list", "--filter", "switched_off=true"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "Nothing.\n"), "{err}");
+    let (code, out, err) = call(&["alert", "dismiss", "--all", "--filter", "severity=warning"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "0 dismissed.\n"), "{err}");
+    assert_eq!(call(&["alert", "dismiss"]).await.0, Some(2), "one, or --all");
+    let (code, out, err) = call(&["mailbox", "deactivate-failing", "--idle-since", "2026-01-01T00:00:00Z"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "Nothing.\n"), "{err}");
+
     let (code, _, err) = run("lockstep", &["users", "list"], &[("LOCKSTEP_API_URL", &url)]).await;
     assert_eq!(code, Some(1));
     assert!(err.contains("no key"), "{err}");

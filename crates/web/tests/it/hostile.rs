@@ -89,6 +89,23 @@ fn names(document: &Value) -> Vec<String> {
     names
 }
 
+/// A path whose placeholders other than ids are filled with what can stand there.
+fn with_words(path: &str) -> String {
+    let mut path = path.to_owned();
+    for (placeholder, word) in [
+        ("{key}", "00"),
+        ("{source}", "s"),
+        ("{external_id}", "e"),
+        ("{group}", "email"),
+        ("{position}", "0"),
+        ("{record_kind}", "contact"),
+        ("{field}", "address"),
+    ] {
+        path = path.replace(placeholder, word);
+    }
+    path
+}
+
 /// A valid body with one member replaced: gets deeper than noise does.
 fn valid(path: &str, ids: &[String]) -> Value {
     match path {
@@ -228,7 +245,7 @@ async fn objects_are_objects_on_every_route() {
     assert!(routes.len() > 15, "{routes:?}");
     let mut nested = 0;
     for (method, path) in routes {
-        let short = path.trim_start_matches("/api/v1").replace("{key}", "00");
+        let short = with_words(path.trim_start_matches("/api/v1"));
         let call = async |id: &str, sent: &Value| {
             world.call(Some(Role::Administrator), &method, &short.replace("{id}", id), Some(sent), &[]).await
         };
@@ -355,6 +372,7 @@ async fn no_answer_to_an_operator_holds_content() {
         json!({ "message": "no header field", "subject": "hush-subject", "file": { "name": "hush-file" } });
     alerts::raise(&mut tx, "EmailUnparsable", Severity::Warning, subject, parameters).await.unwrap();
     tx.commit().await.unwrap();
+    world.patch("/organisation", json!({ "alert_warnings": true })).await.expect(200);
     let alert = world.get("/alerts").await.expect(200).body["items"][0]["id"].as_str().unwrap().to_owned();
     let received = received.to_string();
 
