@@ -3,10 +3,13 @@
 //! shares no codec with them, so that a mistake made on both sides cannot hide.
 
 pub mod auth;
+pub mod autodiscover;
 pub mod clock;
 pub mod ews;
 pub mod http;
+pub mod icalendar;
 pub mod mime;
 pub mod moods;
 pub mod server;
+pub mod tls;
 pub mod world;

@@ -3,14 +3,16 @@
 use std::{
     io::{Write, stdout},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
 };
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use exchange_sim::{
-    auth::{Account, Accounts},
+    auth::{Account, Accounts, Schemes},
     server::Server,
+    tls::Tls,
 };
 use tokio::net::TcpListener;
 
@@ -30,6 +32,22 @@ struct Arguments {
     /// The domain of names that have none
     #[arg(long, default_value = "example.test")]
     domain: String,
+    /// How one may log in
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ntlm,basic")]
+    auth: Vec<Scheme>,
+    /// Speak TLS, with a certificate made at the start
+    #[arg(long)]
+    tls: bool,
+    /// Write the authority that signed the certificate there (PEM), for clients to trust
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_authority: Option<PathBuf>,
+}
+
+/// How one may log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scheme {
+    Basic,
+    Ntlm,
 }
 
 fn accounts(arguments: &Arguments) -> anyhow::Result<Accounts> {
@@ -47,10 +65,17 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let accounts = accounts(&arguments)?;
     let listener = TcpListener::bind(arguments.listen).await.context("cannot listen")?;
-    let origin = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let tls = arguments.tls.then(|| Tls::new(address.ip())).transpose()?;
+    if let (Some(tls), Some(path)) = (&tls, &arguments.tls_authority) {
+        std::fs::write(path, &tls.authority_pem).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let origin = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+    let has = |scheme| arguments.auth.contains(&scheme);
+    let schemes = Schemes { basic: has(Scheme::Basic), ntlm: has(Scheme::Ntlm) };
     let mut out = stdout().lock();
     writeln!(out, "{origin}/EWS/Exchange.asmx")?;
     out.flush()?;
     drop(out);
-    Arc::new(Server::new(accounts, origin)).run(listener).await.context("the listener failed")
+    Arc::new(Server::new(accounts, schemes, origin, tls)).run(listener).await.context("the listener failed")
 }

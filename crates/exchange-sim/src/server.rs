@@ -16,11 +16,12 @@ use tokio::{
 };
 
 use crate::{
-    auth::Accounts,
+    auth::{Accounts, Schemes},
     clock,
     ews::subscriptions::Subscriptions,
     http::{self, Connection},
     moods::Moods,
+    tls::Tls,
     world::World,
 };
 
@@ -47,6 +48,9 @@ pub struct Server {
     pub accounts: Accounts,
     /// Where clients reach it, without a path.
     pub origin: String,
+    /// How they may log in.
+    pub schemes: Schemes,
+    tls: Option<Tls>,
     state: Mutex<State>,
     /// Goes up whenever something may have happened that listeners want to hear.
     pub changed: watch::Sender<u64>,
@@ -54,12 +58,12 @@ pub struct Server {
 
 impl Server {
     /// A world with a mailbox for each account.
-    pub fn new(accounts: Accounts, origin: String) -> Self {
+    pub fn new(accounts: Accounts, schemes: Schemes, origin: String, tls: Option<Tls>) -> Self {
         let mut state = State::default();
         for account in accounts.all() {
             state.world.join(account.person.clone(), clock::now());
         }
-        Self { accounts, origin, state: Mutex::new(state), changed: watch::Sender::new(0) }
+        Self { accounts, origin, schemes, tls, state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
     /// The state, for a moment.
@@ -94,14 +98,22 @@ impl Server {
             let server = Arc::clone(&self);
             tokio::spawn(async move {
                 let _place = place;
-                serve(server, stream).await;
+                let Some(tls) = server.tls.clone() else { return serve(server, stream, None).await };
+                // One that cannot agree with us on TLS has nothing to ask.
+                if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, tls.acceptor.accept(stream)).await {
+                    serve(server, stream, Some(tls.binding)).await;
+                }
             });
         }
     }
 }
 
-async fn serve(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-    let connection = Arc::new(Connection::default());
+async fn serve(
+    server: Arc<Server>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    binding: Option<[u8; 16]>,
+) {
+    let connection = Arc::new(Connection::new(binding));
     let service = service_fn(move |request| http::answer(Arc::clone(&server), Arc::clone(&connection), request));
     // A connection that breaks concerns only the one at its other end.
     let _ = http1::Builder::new()

@@ -1,10 +1,20 @@
 //! Who somebody is.
 
 pub mod basic;
+pub mod ntlm;
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::world::value::Person;
+
+/// How one may log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schemes {
+    /// With name and password in each request.
+    pub basic: bool,
+    /// With NTLM, once for each connection.
+    pub ntlm: bool,
+}
 
 /// Somebody who may log in.
 #[derive(Clone)]

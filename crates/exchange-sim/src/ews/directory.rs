@@ -97,7 +97,7 @@ pub fn zones(call: &mut Call<'_>, request: &Element, w: &mut Writer) -> Result<(
                             w.element("t:TransitionsGroups", &[], |w| {
                                 w.element("t:TransitionsGroup", &[("Id", "0")], |w| {
                                     w.element("t:Transition", &[], |w| {
-                                        w.leaf_with("t:To", &[("Kind", "Period")], "Standard")
+                                        w.leaf_with("t:To", &[("Kind", "Period")], "Standard");
                                     });
                                 });
                             });
@@ -148,19 +148,17 @@ const WINDOWS: &[&str] = &[
     "South Africa Standard Time",
 ];
 
-/// `ConvertId`: all ids are of one format here, so it is checked and given back.
+/// `ConvertId`: all ids are of one format here, so it is checked and given back with its mailbox's address.
 pub fn convert(call: &mut Call<'_>, request: &Element, w: &mut Writer) -> Result<(), Fault> {
     let format = request.attribute("DestinationFormat").unwrap_or("EwsId");
     answer::response(w, "ConvertId", |w| {
         for element in request.list("SourceIds") {
             let id = element.attribute("Id").unwrap_or_default();
-            let address = element.attribute("Mailbox").unwrap_or_default();
-            let known = super::ids::read_item(id).map(|_| ()).or_else(|_| super::ids::read_folder(id).map(|_| ()));
-            let known = known.and_then(|()| match call.world.find(address) {
-                Some(_) => Ok(()),
-                None => Err(Fault::new(code::NO_MAILBOX, "No mailbox with such an address.")),
-            });
-            answer::message(w, "ConvertId", &known, |w, ()| {
+            // The id says whose mailbox it is of, whatever address came with it.
+            let mailbox = super::ids::read_item(id).map(|id| id.mailbox);
+            let mailbox = mailbox.or_else(|_| super::ids::read_folder(id).map(|(mailbox, _)| mailbox));
+            let owner = mailbox.and_then(|number| Ok(call.mailbox(number)?.owner.address.clone()));
+            answer::message(w, "ConvertId", &owner, |w, address| {
                 let kind = "t:AlternateIdType";
                 let attributes = [("xsi:type", kind), ("Format", format), ("Id", id), ("Mailbox", address)];
                 w.empty("m:AlternateId", &attributes);

@@ -36,7 +36,9 @@ const FOLDER: u64 = 1;
 const ITEM: u64 = 2;
 const OCCURRENCE: u64 = 3;
 const ATTACHMENT: u64 = 4;
-const MARK: &[u8] = b"\x00\x03$sim";
+/// Every id begins so. It is as long as it is because clients know ids by their length.
+const MARK: &[u8; 90] =
+    b"\x00\x03$exchange-sim-0b9d7c52-6a4e-4d0f-9a53-2f7a1c8e6d40--------------------------------------";
 
 fn encode(numbers: &[u64]) -> String {
     let mut octets = MARK.to_vec();
@@ -48,7 +50,7 @@ fn encode(numbers: &[u64]) -> String {
 
 fn decode(text: &str) -> Option<Vec<u64>> {
     let octets = STANDARD.decode(text).ok()?;
-    let numbers = octets.strip_prefix(MARK)?;
+    let numbers = octets.strip_prefix(MARK.as_slice())?;
     let whole = numbers.len() % 8 == 0;
     whole.then(|| {
         numbers.chunks_exact(8).map(|chunk| chunk.iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet))).collect()

@@ -129,6 +129,35 @@ fn tag(view: &View<'_>, tag: u16) -> Option<Extended> {
     }
 }
 
+/// The sets of appointments and of addresses.
+const APPOINTMENT: &str = "00062002-0000-0000-c000-000000000046";
+const ADDRESS: &str = "00062004-0000-0000-c000-000000000046";
+
+/// A number's value in one of the sets.
+fn numbered(view: &View<'_>, set: &str, number: u32) -> Option<Extended> {
+    let content = &view.content;
+    let at = |name: &str| content.instant(name).map(|at| text("SystemTime", time::write(at)));
+    match (set, number) {
+        (APPOINTMENT, 0x820d) => at("Start"),
+        (APPOINTMENT, 0x820e) => at("End"),
+        (APPOINTMENT, 0x8208) => Some(text("String", content.text("Location"))),
+        (APPOINTMENT, 0x8215) => Some(text("Boolean", content.is("IsAllDayEvent").to_string())),
+        (APPOINTMENT, 0x8223) => Some(text("Boolean", content.recurrence().is_some().to_string())),
+        (APPOINTMENT, 0x8205) => Some(integer(match content.text("LegacyFreeBusyStatus") {
+            "Free" => 0,
+            "Tentative" => 1,
+            "OOF" => 3,
+            _ => 2,
+        })),
+        (ADDRESS, 0x8083 | 0x8093 | 0x80a3) => {
+            let Some(Value::Entries(entries)) = content.values.get("EmailAddresses") else { return None };
+            let key = format!("EmailAddress{}", (number - 0x8083) / 0x10 + 1);
+            entries.get(&key).map(|address| text("String", address.clone()))
+        }
+        _ => None,
+    }
+}
+
 /// What a path finds in an item: what was set, or what a tag mirrors.
 pub fn get(view: &View<'_>, name: &PropertyName) -> Option<Extended> {
     view.content.extended.get(name).cloned().or_else(|| match name {
@@ -140,7 +169,8 @@ pub fn get(view: &View<'_>, name: &PropertyName) -> Option<Extended> {
                 .find(|(name, _)| name.eq_ignore_ascii_case(header))
                 .map(|(_, value)| text("String", value))
         }
-        _ => None,
+        PropertyName::Numbered(set, number) => numbered(view, set, *number),
+        PropertyName::Named(..) => None,
     })
 }
 

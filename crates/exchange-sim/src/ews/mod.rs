@@ -9,7 +9,6 @@ pub mod directory;
 pub mod extended;
 pub mod find;
 pub mod folders;
-pub mod foreign;
 pub mod ids;
 pub mod mapi;
 pub mod path;

@@ -13,7 +13,7 @@ use super::{
     xml::Element,
 };
 use crate::{
-    mime,
+    icalendar, mime,
     world::{
         item::{AttachmentId, Class, Content},
         mailbox::Mailbox,
@@ -185,8 +185,8 @@ pub fn item(element: &Element, mailbox: &mut Mailbox, now: DateTime<Utc>) -> Res
             content = mime::read(&octets, now);
             content.class = class;
             content.attachments.iter_mut().for_each(|one| one.id = mailbox.fresh_attachment());
-        } else {
-            super::foreign::read(&mut content, &octets)?;
+        } else if class != Class::CalendarItem || !icalendar::read(&mut content, &octets) {
+            return Err(Fault::new("ErrorUnsupportedMimeConversion", "The content cannot be converted."));
         }
     }
     for child in &element.children {

@@ -6,7 +6,7 @@ use super::{
     answer::Fault,
     attachments, body,
     body::Form,
-    extended, foreign, ids, mapi,
+    extended, ids, mapi,
     path::{self, Path},
     schema::{self, FIELDS, Field, Kind},
     special, time,
@@ -15,7 +15,7 @@ use super::{
     xml::{self, Element, Writer},
 };
 use crate::{
-    mime,
+    icalendar, mime,
     world::{
         item::Class,
         series::Occurrence,
@@ -88,7 +88,7 @@ impl Shape {
 fn travelling(view: &View<'_>) -> Vec<u8> {
     match (&view.content.mime, view.content.class) {
         (Some(mime), _) => mime.clone(),
-        (None, Class::CalendarItem | Class::Contact | Class::Task) => foreign::write(view).into_bytes(),
+        (None, Class::CalendarItem) => icalendar::write(view.item, &view.content, view.original).into_bytes(),
         (None, _) => mime::write(&view.content, view.item.created_at),
     }
 }

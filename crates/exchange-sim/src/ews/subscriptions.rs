@@ -224,7 +224,7 @@ pub fn piece(call: &mut Call<'_>, ids: &[String]) -> (Option<String>, bool) {
                 w.leaf("m:ResponseCode", code::SUBSCRIPTION_NOT_FOUND);
                 w.leaf("m:DescriptiveLinkKey", "0");
                 w.element("m:ErrorSubscriptionIds", &[], |w| {
-                    missing.iter().for_each(|id| w.leaf("m:SubscriptionId", id))
+                    missing.iter().for_each(|id| w.leaf("m:SubscriptionId", id));
                 });
                 w.leaf("m:ConnectionStatus", "Closed");
             });

@@ -2,42 +2,30 @@
 
 mod control;
 mod ews;
+mod login;
 mod reply;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 
 use crate::{
-    auth::{Account, basic},
+    autodiscover::{self, Place},
+    moods::Mood,
     server::Server,
 };
-use reply::{Body, empty, text};
+pub use login::Connection;
+use reply::{Body, empty, text, xml};
 
 /// The largest request: a message of 150 MB and its encoding.
 const LARGEST: usize = 256 << 20;
 /// How long a client may take to send it.
 const BODY: Duration = Duration::from_secs(300);
-
-/// What is remembered of a connection between its requests.
-#[derive(Debug, Default)]
-pub struct Connection {}
-
-/// Who asks, or the answer that asks who it is.
-#[expect(clippy::result_large_err, reason = "an answer is what it is for")]
-fn who(server: &Server, _connection: &Connection, authorization: Option<&str>) -> Result<Account, Response<Body>> {
-    let known = match authorization.and_then(|value| value.split_once(' ')) {
-        Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => basic::check(&server.accounts, value).cloned(),
-        _ => None,
-    };
-    known.ok_or_else(|| {
-        let mut response = empty(StatusCode::UNAUTHORIZED);
-        let basic = header::HeaderValue::from_static("Basic realm=\"exchange-sim\"");
-        response.headers_mut().append(header::WWW_AUTHENTICATE, basic);
-        response
-    })
-}
 
 /// Reads a request's body.
 async fn body(request: Request<Incoming>) -> Result<Vec<u8>, Response<Body>> {
@@ -60,12 +48,18 @@ async fn route(
         let body = body(request).await?;
         return Ok(control::answer(server, &method, &path, &query, &body));
     }
-    if path != "/ews/exchange.asmx" && path != "/ews/services.wsdl" {
+    const PATHS: &[&str] = &[
+        "/ews/exchange.asmx",
+        "/ews/services.wsdl",
+        "/autodiscover/autodiscover.xml",
+        "/autodiscover/autodiscover.svc",
+    ];
+    if !PATHS.contains(&path.as_str()) {
         return Err(empty(StatusCode::NOT_FOUND));
     }
     let authorization =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let account = match who(server, connection, authorization.as_deref()) {
+    let account = match login::who(server, connection, authorization.as_deref()) {
         Ok(account) => account,
         Err(response) => {
             // Clients go on sending while they are refused; the connection stays usable when that is read.
@@ -76,13 +70,30 @@ async fn route(
     match *request.method() {
         Method::POST => {
             let body = body(request).await?;
-            ews::answer(server, &account, body).await
+            if path.starts_with("/autodiscover/") {
+                discover(server, &path, &body)
+            } else {
+                ews::answer(server, &account, body).await
+            }
         }
         Method::GET | Method::HEAD => {
             Ok(text(StatusCode::OK, "text/html; charset=utf-8", "<html><body>EWS</body></html>".to_owned()))
         }
         _ => Err(empty(StatusCode::METHOD_NOT_ALLOWED)),
     }
+}
+
+#[expect(clippy::result_large_err, reason = "an answer is what it is for")]
+fn discover(server: &Server, path: &str, body: &[u8]) -> Result<Response<Body>, Response<Body>> {
+    let mut state = server.state();
+    let struck = state.moods.strike("Autodiscover", "", Instant::now());
+    let place = Place { origin: &server.origin, circle: struck == Some(Mood::RedirectLoop) };
+    let request = String::from_utf8_lossy(body);
+    if path.ends_with(".xml") {
+        return Ok(xml(StatusCode::OK, autodiscover::plain(&state.world, &place, &request)));
+    }
+    let answer = autodiscover::soap(&state.world, &place, &request);
+    answer.map(|body| xml(StatusCode::OK, body)).ok_or_else(|| empty(StatusCode::BAD_REQUEST))
 }
 
 /// Answers a request.

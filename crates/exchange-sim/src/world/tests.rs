@@ -190,6 +190,7 @@ fn occurrences_move_and_go_and_the_clock_on_the_wall_stays() {
 
 #[test]
 fn pages_count_from_either_end() {
+    #[allow(clippy::type_complexity)]
     let cases: [(usize, usize, bool, &[u8], usize, bool); 5] = [
         (0, 2, false, &[1, 2], 2, false),
         (3, 9, false, &[4, 5], 5, true),

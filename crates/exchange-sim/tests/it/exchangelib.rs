@@ -1,6 +1,6 @@
 //! What exchangelib, a client written by others, makes of the server.
 
-use crate::program::script;
+use crate::program::{script, script_with};
 
 #[test]
 fn mail_is_made_found_sent_received_and_moved() {
@@ -25,4 +25,27 @@ fn contacts_and_tasks_come_back_as_they_went() {
 #[test]
 fn series_have_exceptions_and_meetings_have_answers() {
     script("appointments.py", &[]);
+}
+
+#[test]
+fn others_act_for_people_and_subscribers_hear_what_happens() {
+    script("access.py", &[]);
+}
+
+#[test]
+fn faults_are_seen_as_what_they_are() {
+    script("faults.py", &[]);
+}
+
+#[test]
+fn ntlm_and_autodiscover_work_without_tls() {
+    script("login.py", &[]);
+}
+
+#[test]
+fn ntlm_is_bound_to_the_channel_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    let authority = authority.to_str().unwrap();
+    script_with("login.py", &["--tls", "--tls-authority", authority], &[("EWS_AUTHORITY", authority)]);
 }

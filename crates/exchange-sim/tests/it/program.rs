@@ -77,8 +77,15 @@ pub(crate) fn finish(command: &mut Command, what: &str) {
 
 /// Runs one of the scripts under `tests/clients` against a server.
 pub(crate) fn script(name: &str, more: &[&str]) {
+    script_with(name, more, &[]);
+}
+
+/// The same with more in its environment.
+pub(crate) fn script_with(name: &str, more: &[&str], environment: &[(&str, &str)]) {
     let python = python();
     let sim = Sim::start(more);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
-    finish(Command::new(python).arg("-B").arg(path).env("EWS_URL", &sim.url), name);
+    let mut command = Command::new(python);
+    command.arg("-B").arg(path).env("EWS_URL", &sim.url).envs(environment.iter().copied());
+    finish(&mut command, name);
 }
