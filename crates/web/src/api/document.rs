@@ -40,7 +40,15 @@ const WRITE_REFUSALS: &[(&str, &str)] = &[
 
 /// Completes what was generated.
 pub(crate) fn complete(described: OpenApi) -> OpenApi {
-    let Ok(mut document) = serde_json::to_value(&described) else { return described };
+    completed(&described).unwrap_or(described)
+}
+
+fn completed(described: &OpenApi) -> serde_json::Result<OpenApi> {
+    serde_json::from_value(document(described)?)
+}
+
+fn document(described: &OpenApi) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(described)?;
     document["openapi"] = json!("3.1.0");
     document["info"] = json!({
         "title": "Lockstep",
@@ -59,7 +67,7 @@ pub(crate) fn complete(described: OpenApi) -> OpenApi {
     complete_operations(&mut document);
     add_patches(&mut document);
     inline_all_of(&mut document);
-    serde_json::from_value(document).unwrap_or(described)
+    Ok(document)
 }
 
 fn add_problem(document: &mut Value) {
@@ -119,15 +127,11 @@ fn add_patches(document: &mut Value) {
     let mut patches = Map::new();
     let Some(Value::Object(paths)) = document.get_mut("paths") else { return };
     for item in paths.values_mut() {
-        let content = &mut item["patch"]["requestBody"]["content"];
-        let Some(reference) = content["application/json"]["schema"]["$ref"].as_str().map(str::to_owned) else {
-            if let Value::Object(item) = item
-                && item.get("patch").is_some_and(|patch| patch.get("responses").is_none())
-            {
-                item.remove("patch");
-            }
+        let Some(content) = item.pointer_mut("/patch/requestBody/content") else { continue };
+        let Some(reference) = content.pointer("/application~1json/schema/$ref").and_then(Value::as_str) else {
             continue;
         };
+        let reference = reference.to_owned();
         let Some(name) = reference.rsplit('/').next() else { continue };
         let patch = format!("{name}Patch");
         let schema = json!({ "schema": { "$ref": format!("#/components/schemas/{patch}") } });
@@ -184,4 +188,24 @@ fn inlined(schema: &Value, schemas: &Map<String, Value>) -> Value {
     members.insert("properties".into(), Value::Object(properties));
     members.insert("required".into(), Value::Array(required));
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa_axum::router::OpenApiRouter;
+
+    use super::*;
+    use crate::api::routes;
+
+    /// What was generated is never served as it came for want of a completion.
+    #[test]
+    fn it_can_be_completed() {
+        let (_, described) = OpenApiRouter::new().nest(PREFIX, routes()).split_for_parts();
+        let document = document(&described).unwrap();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            let read = serde_json::from_value::<utoipa::openapi::RefOr<utoipa::openapi::Schema>>(schema.clone());
+            assert!(read.is_ok(), "{name}: {schema}");
+        }
+        completed(&described).unwrap();
+    }
 }

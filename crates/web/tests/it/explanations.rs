@@ -294,7 +294,7 @@ async fn c21_status_figures() {
     }
     let ended = "UPDATE lane_schedules SET last_started_at = '2026-11-23 08:00:00+00', last_ended_at = \
          '2026-11-23 08:00:02.5+00', last_outcome = 'completed', last_succeeded_at = '2026-11-23 08:00:02.5+00', \
-         cycles = 1, seen = 3, failed = 1, empty_cycles = 2";
+         cycles = 1, seen = 3, failed = 1, empty_cycles = 2, last_duration_seconds = 2.5";
     sql(&world, ended.to_owned()).await;
     let after = lane().await;
     assert_eq!((&after["last_duration_seconds"], &after["last_outcome"]), (&json!(2.5), &json!("completed")));

@@ -126,6 +126,7 @@ pub(crate) struct EmailServerProfile {
     /// Whether a password is stored for sending.
     outgoing_password_set: bool,
     /// What the last test of its servers came to.
+    #[schema(value_type = Option<Object>)]
     last_test: Option<Value>,
     /// The server is left alone until then, after failures of many mailboxes.
     paused_until: Option<DateTime<Utc>>,
