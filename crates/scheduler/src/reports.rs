@@ -10,12 +10,7 @@ use lockstep_engine::{
     cadence::{self, Activity, Cycle},
     health::{self, Health, Verdict},
 };
-use lockstep_model::{
-    crashpoint::CrashPoint,
-    fault::FaultScope,
-    id::ProfileId,
-    settings::Settings,
-};
+use lockstep_model::{crashpoint::CrashPoint, fault::FaultScope, id::ProfileId, settings::Settings};
 use lockstep_queue::{BatchHandler, DeliveryInfo, Outcome as Settled};
 use lockstep_store::{
     alerts::{self, Part, Severity, Subject},

@@ -350,9 +350,13 @@ pub async fn set_outgoing_secret(tx: &mut Tx, id: ProfileId, secret: &SecretChan
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn note_test(tx: &mut Tx, id: ProfileId, result: &Value) -> Result<()> {
-    sqlx::query!("/* profiles::note_test */ UPDATE email_server_profiles SET last_test = $2 WHERE id = $1", id.0, result)
-        .execute(tx.connection())
-        .await?;
+    sqlx::query!(
+        "/* profiles::note_test */ UPDATE email_server_profiles SET last_test = $2 WHERE id = $1",
+        id.0,
+        result
+    )
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 

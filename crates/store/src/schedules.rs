@@ -368,11 +368,7 @@ pub async fn write_folded(tx: &mut Tx, folded: &[Folded]) -> Result<()> {
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn extend_claims(
-    tx: &mut Tx,
-    running: &[(Occasion, Option<String>)],
-    lifetime: Duration,
-) -> Result<()> {
+pub async fn extend_claims(tx: &mut Tx, running: &[(Occasion, Option<String>)], lifetime: Duration) -> Result<()> {
     let (running, workers): (Vec<_>, Vec<_>) =
         running.iter().map(|(key, worker)| (*key, worker.clone().unwrap_or_default())).unzip();
     let (mailboxes, lanes, generations) = columns(&running);

@@ -51,12 +51,10 @@ pub async fn group(tx: &mut Tx, group: Group) -> Result<Written> {
     )
     .fetch_one(tx.connection())
     .await?;
-    let rows = sqlx::query!(
-        "/* settings::group */ SELECT key, value FROM settings WHERE group_name = $1",
-        group.as_str(),
-    )
-    .fetch_all(tx.connection())
-    .await?;
+    let rows =
+        sqlx::query!("/* settings::group */ SELECT key, value FROM settings WHERE group_name = $1", group.as_str(),)
+            .fetch_all(tx.connection())
+            .await?;
     Ok(Written {
         group: word("setting_groups", "name", group, &head.name)?,
         values: rows.into_iter().map(|row| (row.key, row.value)).collect(),

@@ -128,6 +128,11 @@ pub struct Writer {
 }
 
 fn escape(out: &mut String, text: &str) {
+    // Most of what is long is base64.
+    if text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=')) {
+        out.push_str(text);
+        return;
+    }
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

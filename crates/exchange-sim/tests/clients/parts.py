@@ -31,7 +31,7 @@ for name, kind in (("link", Link), ("numbers", Numbers), ("flags", Flags)):
     Message.register(name, kind)
 
 # Files, large ones too, given with the item and after it.
-large = bytes(range(256)) * 4096 * 5
+large = bytes(range(256)) * 4096
 message = Message(account=ann, folder=ann.drafts, subject="parts", body="see", to_recipients=["bob@example.test"])
 message.attach(FileAttachment(name="first.txt", content=b"first"))
 message.save()

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod davmail;
+mod endpoint;
 mod exchangelib;
 mod program;

@@ -4,7 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use lockstep_queue::{BatchOptions, consume_batches};
-use lockstep_scheduler::{Context as Scheduler, Metrics, capacity, outage, reports::Fold, sequencer, sweep, tick, wake};
+use lockstep_scheduler::{
+    Context as Scheduler, Metrics, capacity, outage, reports::Fold, sequencer, sweep, tick, wake,
+};
 use lockstep_service::{CommonConfig, Context, Failure};
 use lockstep_wire::{CycleReport, Role};
 use tokio::sync::Notify;

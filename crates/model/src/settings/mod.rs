@@ -293,7 +293,11 @@ mod tests {
             let fits = |value: u32| (setting.minimum..=setting.maximum).contains(&value);
             assert!(setting.default.is_none_or(fits), "{}", setting.key);
             assert!(setting.about.ends_with('.') && setting.about.len() > 20, "{}", setting.key);
-            assert!(!SETTINGS[..at].iter().any(|s| (s.group, s.key) == (setting.group, setting.key)), "{}", setting.key);
+            assert!(
+                !SETTINGS[..at].iter().any(|s| (s.group, s.key) == (setting.group, setting.key)),
+                "{}",
+                setting.key
+            );
         }
         for order in ORDERS {
             assert!(find(order.group, order.low).is_some() && find(order.group, order.high).is_some(), "{order:?}");

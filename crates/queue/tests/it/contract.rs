@@ -2,8 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use lockstep_queue::{ConsumeOptions, PublishError, PublisherExt, RawMessage, topology::DELIVERY_LIMIT};
 use lockstep_model::settings::Marks;
+use lockstep_queue::{ConsumeOptions, PublishError, PublisherExt, RawMessage, topology::DELIVERY_LIMIT};
 use lockstep_wire::Queue;
 use tokio::sync::watch;
 

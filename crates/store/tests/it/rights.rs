@@ -3,8 +3,7 @@
 use lockstep_model::id::{PersonId, UserId};
 use lockstep_store::{
     emails::{self, Filter},
-    incoming,
-    people,
+    incoming, people,
     rights::{self, Depth, Kind, Ownership, Privilege},
     security_roles::{self, Granted, GrantedField, Holder, SecurityRole},
     teams::{self, Team},

@@ -19,9 +19,9 @@ mod queues;
 mod secured_fields;
 mod security_roles;
 mod sessions;
+mod settings;
 mod teams;
 mod user_rights;
-mod settings;
 mod users;
 mod webhook_endpoints;
 

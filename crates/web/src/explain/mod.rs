@@ -119,7 +119,10 @@ fn configuration(chain: &mut Chain, facts: &MailboxFacts, direction: &Direction<
     if facts.router {
         chain.stops(
             "engine",
-            format!("The organisation has its email processed by the Email Router: nothing is {} from here.", direction.done),
+            format!(
+                "The organisation has its email processed by the Email Router: nothing is {} from here.",
+                direction.done
+            ),
             "Where the router is stopped: lockstep organisation update --set \
              process_email_using=server-side-synchronization",
         );

@@ -156,9 +156,7 @@ async fn executed(mut session: Box<dyn Session>, direction: Direction, deadline:
 }
 
 fn located(probe: &Probe, took: Duration) -> Value {
-    let step = |step: &ProbeStep| {
-        json!({ "name": step.name, "asked": step.asked, "said": step.said, "took_ms": milliseconds(step.took) })
-    };
+    let step = |step: &ProbeStep| json!({ "name": step.name, "asked": step.asked, "said": step.said, "took_ms": milliseconds(step.took) });
     let steps: Vec<_> = probe.steps.iter().map(step).collect();
     let mut told = match &probe.fault {
         None => success(took, "reached"),

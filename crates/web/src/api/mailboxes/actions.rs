@@ -154,12 +154,7 @@ pub(crate) async fn test_and_enable(
 }
 
 /// From now on email is processed that was received after `start`, and everything in the mailbox is judged again.
-async fn begin_at(
-    tx: &mut Tx,
-    caller: &Caller,
-    id: MailboxId,
-    start: DateTime<Utc>,
-) -> Result<(), Problem> {
+async fn begin_at(tx: &mut Tx, caller: &Caller, id: MailboxId, start: DateTime<Utc>) -> Result<(), Problem> {
     let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
     let of_profile = match before.profile_id {
         Some(profile) => profiles::get(tx, ProfileId(profile)).await?.and_then(|profile| profile.process_emails_from),

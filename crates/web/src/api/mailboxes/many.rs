@@ -154,9 +154,7 @@ async fn chosen(app: &App, fields: &ManyFields) -> Result<(Vec<Uuid>, Option<Uui
         (None, named @ [_, ..]) if named.len() > most => {
             Err(Problem::field("mailbox_ids", "length", format!("at most {most} ids")))
         }
-        (None, [_, ..]) if fields.after.is_some() => {
-            Err(Problem::field("after", "one-of", "only without mailbox_ids"))
-        }
+        (None, [_, ..]) if fields.after.is_some() => Err(Problem::field("after", "one-of", "only without mailbox_ids")),
         (None, named @ [_, ..]) => {
             let mut ids: Vec<Uuid> = Vec::with_capacity(named.len());
             for id in named {

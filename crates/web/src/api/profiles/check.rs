@@ -135,7 +135,8 @@ fn outgoing_account(check: &mut Check, fields: &ProfileFields, password_was_set:
     secret_in(check, "outgoing_password", fields.outgoing_password.as_ref());
     if fields.same_settings_for_outgoing {
         if fields.outgoing_password.is_some() {
-            let remedy = "no password here: mailboxes send with the account they read with (same_settings_for_outgoing)";
+            let remedy =
+                "no password here: mailboxes send with the account they read with (same_settings_for_outgoing)";
             check.refuse("outgoing_password", "not-used", remedy);
         }
         return;

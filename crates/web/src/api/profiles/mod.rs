@@ -170,7 +170,8 @@ pub(crate) async fn test_connection(
         profiles::get(&mut once.tx, ProfileId(id)).await?.ok_or_else(missing)?;
         let arguments = json!({ "profile": id });
         let operation = operations::create(&mut once.tx, TEST_CONNECTION, &arguments, &caller.actor()).await?;
-        audit::note(&mut once.tx, &caller.actor(), "test-requested", "email-server-profile", Some(id), json!({})).await?;
+        audit::note(&mut once.tx, &caller.actor(), "test-requested", "email-server-profile", Some(id), json!({}))
+            .await?;
         nudge(&mut once.tx).await?;
         let operation = operations::get(&mut once.tx, operation).await?.ok_or_else(Problem::internal)?;
         let location = format!("{PREFIX}/operations/{}", operation.id);
