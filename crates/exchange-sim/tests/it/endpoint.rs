@@ -17,7 +17,9 @@ fn ask(sim: &Sim, method: &str, path: &str, headers: &str, body: &[u8]) -> Strin
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body).unwrap();
     let mut answer = Vec::new();
@@ -51,7 +53,10 @@ fn answers_have_the_type_that_clients_insist_on() {
     let request = r#"<GetFolder><FolderShape><BaseShape>Default</BaseShape></FolderShape><FolderIds>
         <DistinguishedFolderId Id="inbox"/><DistinguishedFolderId Id="nowhere"/></FolderIds></GetFolder>"#;
     let answer = ask(&sim, "POST", EWS, ANN, envelope(request).as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("content-type: text/xml; charset=utf-8\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("content-type: text/xml; charset=utf-8\r\n"),
+        "{answer}"
+    );
     assert!(answer.contains("<t:DisplayName>Inbox</t:DisplayName>"), "{answer}");
     assert!(answer.contains("<m:ResponseCode>ErrorFolderNotFound</m:ResponseCode>"), "{answer}");
 }

@@ -17,21 +17,21 @@ pub(super) const CHANNEL_BINDINGS: u16 = 10;
 const NAMES: &[(u16, &str)] = &[(2, "EXAMPLE"), (1, "SIM"), (4, "example.test"), (3, "sim.example.test")];
 const TIMESTAMP: u16 = 7;
 
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+fn short_at(octets: &[u8], at: usize) -> Option<u16> {
     octets.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes)
 }
 
-fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+fn long_at(octets: &[u8], at: usize) -> Option<u32> {
     octets.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 fn is(octets: &[u8], kind: u32) -> bool {
-    octets.starts_with(SIGNATURE) && u32_at(octets, 8) == Some(kind)
+    octets.starts_with(SIGNATURE) && long_at(octets, 8) == Some(kind)
 }
 
 /// The flags of a client's first message.
 pub(super) fn read_negotiate(octets: &[u8]) -> Option<u32> {
-    is(octets, 1).then(|| u32_at(octets, 12)).flatten()
+    is(octets, 1).then(|| long_at(octets, 12)).flatten()
 }
 
 /// The server's message. The time makes clients add an integrity code.
@@ -87,7 +87,8 @@ impl AuthenticateMessage {
             return None;
         }
         let place = |at: usize| {
-            let (length, offset) = (usize::from(u16_at(octets, at)?), usize::try_from(u32_at(octets, at + 4)?).ok()?);
+            let (length, offset) =
+                (usize::from(short_at(octets, at)?), usize::try_from(long_at(octets, at + 4)?).ok()?);
             Some((length, offset))
         };
         let field = |at: usize| {
@@ -104,7 +105,7 @@ impl AuthenticateMessage {
             user: text(36)?,
             response: field(20)?,
             session_key: field(52)?,
-            flags: u32_at(octets, 60)?,
+            flags: long_at(octets, 60)?,
             payload: used.map(|(_, offset)| offset).min()?,
         })
     }
@@ -123,7 +124,7 @@ impl AuthenticateMessage {
 /// The attribute pairs, up to the last.
 pub(super) fn values(mut octets: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let mut found = Vec::new();
-    while let (Some(id), Some(length)) = (u16_at(octets, 0), u16_at(octets, 2)) {
+    while let (Some(id), Some(length)) = (short_at(octets, 0), short_at(octets, 2)) {
         let end = 4 + usize::from(length);
         let Some(value) = octets.get(4..end).filter(|_| id != 0) else { break };
         found.push((id, value.to_vec()));
