@@ -47,6 +47,12 @@ lint: ## Format, clippy, documentation, and licences where cargo-deny is install
 test: ## Run every test against real servers, which it starts; T=filter for some
 	@.ci/test $(T)
 
+.PHONY: test-clients
+test-clients: ## Let clients of others (exchangelib, DavMail) judge the simulated Exchange; fetches them
+	@deploy/dev/exchangelib >/dev/null
+	@deploy/dev/davmail >/dev/null
+	@$(CARGO) nextest run -p lockstep-exchange-sim --run-ignored all
+
 .PHONY: bench
 bench: services-up ## Measure two ratios against simpler programs (release build); docs/benchmarks.md
 	@$(SERVICES) install mpop

@@ -68,7 +68,9 @@ async fn h10_hints_delivered_three_times_do_no_more_than_once() {
     cluster.assert_each_once(&ids).await;
     assert_eq!(cluster.number("SELECT max(version) FROM emails WHERE direction = 'incoming'").await, 1);
     assert_eq!(cluster.number("SELECT max(attempt)::bigint FROM deliveries").await, 1, "one attempt each");
-    assert_eq!(cluster.number("SELECT sum(seen)::bigint FROM lane_schedules").await, i64::try_from(ids.len()).unwrap());
+    let seen = cluster.number("SELECT sum(seen)::bigint FROM lane_schedules").await;
+    let more = seen - i64::try_from(ids.len()).unwrap();
+    assert!((0..=2).contains(&more), "{seen} seen: each once, and of each mailbox at most the message of its test");
     let arrived = || lockstep_test_support::mail::maildir_messages(cluster.services(Service::Dovecot), &outsider).len();
     cluster.wait_until(20, "every email arrives", async || arrived() >= EMAILS).await;
     assert_eq!(arrived(), EMAILS);

@@ -8,7 +8,7 @@ use lockstep_test_support::mail::deliver_smtp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// A1, A3, F6, F25: over POP3 every message becomes a record in the first cycle, or is refused for a reason that can be read.
+/// A1, A3, F1, F6, F25: over POP3 every message becomes a record in the first cycle, or is refused for a reason that can be read.
 #[tokio::test]
 async fn a1_a3_f6_f25_every_message_is_one_record_or_refused_for_a_reason() {
     let cluster = Cluster::up().await;

@@ -11,7 +11,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// C12: the test really sends a message to the mailbox and finds it there, and it becomes no record. B25: the profile's
 /// servers are reached step by step. B6: a server that speaks no TLS where TLS is wanted fails with the alert for that.
 #[tokio::test]
-async fn c12_b25_tests_reach_the_servers() {
+async fn c12_b25_b6_tests_reach_the_servers() {
     let cluster = Cluster::up().await;
     let mailbox = cluster.mailbox_for_new_user(TrackOption::All).await;
     let dovecot = cluster.services(Service::Dovecot);

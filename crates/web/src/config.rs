@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// Where to listen, and what to allow.
@@ -12,6 +13,10 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// Email server profiles may use connections without TLS.
     pub allow_plain_connections: bool,
+    /// Networks of proxies that speak TLS with clients and say so in `X-Forwarded-Proto`. This machine is always trusted.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Passwords are taken also from requests that came over plain HTTP.
+    pub allow_credentials_over_plain_http: bool,
     /// Bounds of one request, and of all together.
     pub limits: RequestLimits,
 }
@@ -21,6 +26,8 @@ impl Default for WebConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             allow_plain_connections: false,
+            trusted_proxies: Vec::new(),
+            allow_credentials_over_plain_http: false,
             limits: RequestLimits::default(),
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     problem::Problem,
     query,
     state::App,
+    validate::Check,
 };
 
 /// A JSON body. With an `Idempotency-Key`, a hash of what was asked comes along.
@@ -40,7 +41,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Received<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
-        read(request, state.limits.max_body_bytes).await
+        read(request, state, state.limits.max_body_bytes).await
     }
 }
 
@@ -48,7 +49,7 @@ impl<T: DeserializeOwned> FromRequest<App> for ReceivedEmail<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &App) -> Result<Self, Problem> {
-        Ok(Self(read(request, state.limits.max_email_body_bytes).await?))
+        Ok(Self(read(request, state, state.limits.max_email_body_bytes).await?))
     }
 }
 
@@ -66,7 +67,7 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeBody<T> {
             let once = once_key(&parts.headers, &target, &Value::Null)?;
             return Ok(Self(Received { value: T::default(), once }));
         }
-        Ok(Self(read(Request::from_parts(parts, Body::from(bytes)), state.limits.max_body_bytes).await?))
+        Ok(Self(read(Request::from_parts(parts, Body::from(bytes)), state, state.limits.max_body_bytes).await?))
     }
 }
 
@@ -80,14 +81,18 @@ impl FromRequest<App> for NoBody {
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<Received<T>, Problem> {
+async fn read<T: DeserializeOwned>(request: Request, state: &App, limit: usize) -> Result<Received<T>, Problem> {
     require_json(request.headers())?;
     let target = format!("{} {}", request.method(), request.uri().path());
     let headers = request.headers().clone();
+    let protected = state.transport.protect(request.extensions(), &headers);
     let bytes = read_bytes(request.into_body(), limit).await?;
     let value = json::parse(&bytes)?;
     drop(bytes);
     refuse_nul(&value, &mut String::new())?;
+    if !protected {
+        refuse_passwords(&value)?;
+    }
     let once = once_key(&headers, &target, &value)?;
     Ok(Received { value: json::from_value(value)?, once })
 }
@@ -123,6 +128,18 @@ pub(crate) fn too_large(limit: u64) -> Problem {
         format!("The body may have at most {limit} bytes here."),
     )
     .with("limit_bytes", limit.into())
+}
+
+/// Passwords that others could have read on the way are not taken.
+fn refuse_passwords(value: &Value) -> Result<(), Problem> {
+    let Value::Object(members) = value else { return Ok(()) };
+    let mut check = Check::default();
+    for (name, _) in members.iter().filter(|(name, member)| name.ends_with("password") && !member.is_null()) {
+        let remedy = "send it over HTTPS. Where a proxy speaks HTTPS for this service, name its network in \
+                      web.trusted_proxies; web.allow_credentials_over_plain_http takes passwords anyway";
+        check.refuse(&clip(name, 64), "plain-http", remedy);
+    }
+    check.finish()
 }
 
 /// PostgreSQL keeps no NUL in text, and nothing else needs one.

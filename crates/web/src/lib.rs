@@ -23,6 +23,7 @@ mod query;
 mod serve;
 mod sign_in;
 mod state;
+mod transport;
 mod upsert;
 mod validate;
 mod wall;

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, serve::Listener};
-use hyper::server::conn::http1;
+use axum::serve::Listener;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -11,7 +15,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{api, config::WebConfig, state::AppState};
+use crate::{api, config::WebConfig, state::AppState, transport::Peer};
 
 /// How long answers in progress may take once a stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
@@ -40,18 +44,23 @@ pub async fn listen(config: &WebConfig) -> Result<TcpListener, ServeError> {
 /// Answers until `shutdown`, and then for as long as answers in progress need, but not above 20 seconds. HTTP/1.1 only:
 /// the proxy before it may speak what it likes. The listener bounds how many connections there are; each of them has
 /// [`crate::RequestLimits::head_timeout_seconds`] for every request's head, the first one and the next ones.
-pub async fn serve(mut listener: impl Listener, state: Arc<AppState>, shutdown: CancellationToken) {
+pub async fn serve(mut listener: impl Listener<Addr = SocketAddr>, state: Arc<AppState>, shutdown: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(state.limits.head_timeout());
     let service = TowerToHyperService::new(api::router(state));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let _cut_at_the_end = cut.clone().drop_guard();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
-            (stream, _) = listener.accept() => stream,
+            accepted = listener.accept() => accepted,
         };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let service = service.clone();
+        let with_peer = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            service.call(request)
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), with_peer);
         let (shutdown, cut) = (shutdown.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
@@ -69,9 +78,11 @@ pub async fn serve(mut listener: impl Listener, state: Arc<AppState>, shutdown: 
 }
 
 /// One connection to its end; the answer in progress is its last one once `shutdown` is asked for.
-async fn answer<S>(connection: http1::Connection<TokioIo<S>, TowerToHyperService<Router>>, shutdown: CancellationToken)
+async fn answer<S, A>(connection: http1::Connection<TokioIo<S>, A>, shutdown: CancellationToken)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    A: HttpService<Incoming, ResBody = axum::body::Body>,
+    A::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

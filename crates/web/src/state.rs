@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{RequestLimits, WebConfig},
     sign_in::SignIn,
+    transport,
 };
 
 /// What every handler shares.
@@ -19,6 +20,7 @@ pub struct AppState {
     pub(crate) knows_charset: fn(&str) -> bool,
     pub(crate) receivers: AddressRules,
     pub(crate) allow_plain_connections: bool,
+    pub(crate) transport: transport::Rules,
     pub(crate) limits: RequestLimits,
     pub(crate) room: Semaphore,
     pub(crate) sign_in: SignIn,
@@ -48,6 +50,7 @@ impl AppState {
             knows_charset,
             receivers,
             allow_plain_connections: config.allow_plain_connections,
+            transport: transport::Rules::of(config),
             limits: config.limits.clone(),
             room: Semaphore::new(config.limits.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)),
             sign_in: SignIn::new(),

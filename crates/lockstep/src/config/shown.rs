@@ -61,6 +61,8 @@ pub(super) struct AsyncWorker {
 pub(super) struct Web {
     listen: SocketAddr,
     allow_plain_connections: bool,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    allow_credentials_over_plain_http: bool,
     #[serde(serialize_with = "Limits::serialize")]
     limits: lockstep_web::RequestLimits,
 }

@@ -1,6 +1,7 @@
 //! The statements of the store against a real PostgreSQL, each test in a database of its own.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod accounts;
 mod alerts;
 mod clock;
 mod codes;
@@ -18,6 +19,7 @@ mod nudges;
 mod operations;
 mod replicas;
 mod rights;
+mod rights_model;
 mod rotation;
 mod schedules;
 mod schema;

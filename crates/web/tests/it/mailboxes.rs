@@ -249,9 +249,49 @@ async fn c8_c11_c17_many_mailboxes_at_once() {
         (json!({ "action": "approve", "profile_id": nobody }), "profile_id"),
         (json!({ "action": "approve", "mailbox_ids": [ann], "after": ann }), "after"),
         (json!({ "action": "explode", "mailbox_ids": [ann] }), "action"),
+        (json!({ "action": "edit", "mailbox_ids": [ann] }), "changes"),
+        (json!({ "action": "edit", "mailbox_ids": [ann], "changes": {} }), "changes"),
+        (json!({ "action": "approve", "mailbox_ids": [ann], "changes": { "outgoing_method": "none" } }), "changes"),
+        (json!({ "action": "edit", "mailbox_ids": [ann], "changes": { "password": "x" } }), "changes.password"),
     ] {
         assert_eq!(act(body).await.expect(422).complaints()[0].0, field);
     }
     let operator = world.call(Some(Role::Operator), "POST", "/mailboxes/actions", Some(&json!({})), &[]).await;
     operator.expect(403);
+}
+
+/// C18: profile and methods of several mailboxes in one action, each by itself and with its own result; nothing is tested.
+#[tokio::test]
+async fn c18_many_are_edited_in_one_action() {
+    let world = World::new().await;
+    let profile = world.profile("new").await;
+    let mut mailboxes = Vec::new();
+    for name in ["ann", "bert", "carl"] {
+        mailboxes.push(world.user(name).await.1);
+    }
+    let act =
+        async |body: Value| world.call(Some(Role::Administrator), "POST", "/mailboxes/actions", Some(&body), &[]).await;
+    let changes = json!({ "profile_id": profile, "outgoing_method": "none" });
+    let mut named = mailboxes[..2].to_vec();
+    named.push(uuid::Uuid::now_v7().to_string());
+    let done = act(json!({ "action": "edit", "mailbox_ids": named, "changes": changes })).await.expect(200).body;
+    assert_eq!(outcomes(&done), ["done", "done", "refused"]);
+    for (mailbox, changed) in mailboxes.iter().zip([true, true, false]) {
+        let now = world.get(&format!("/mailboxes/{mailbox}")).await.body;
+        assert_eq!(
+            (now["profile_id"] == json!(profile), now["outgoing_method"] == "none"),
+            (changed, changed),
+            "{now}"
+        );
+        assert_eq!(now["incoming_method"], "server-side", "what is not said stays");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM operations").await, 0, "nothing is tested");
+    let noted = "SELECT count(*) FROM audit_entries WHERE object_kind = 'mailbox' AND action = 'updated'
+         AND detail->'fields' ? 'outgoing_method'";
+    assert_eq!(world.count(noted).await, 2);
+    let bad = json!({ "action": "edit", "mailbox_ids": [mailboxes[0]], "changes": { "act_method": "server-side" } });
+    let refused = act(bad).await.expect(200).body;
+    assert_eq!(outcomes(&refused), ["refused"], "POP3 has email only: {refused}");
+    let again = json!({ "action": "edit", "profile_id": profile, "changes": { "outgoing_method": "server-side" } });
+    assert_eq!(outcomes(&act(again).await.expect(200).body), ["done", "done"], "of a whole profile");
 }

@@ -29,3 +29,41 @@ async fn serves_until_it_is_told_to_stop() {
     timeout(Duration::from_secs(25), serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
+
+/// B16: passwords are refused, with the field's name, when the proxy before us says that they came over plain HTTP; a
+/// request without one passes.
+#[tokio::test]
+async fn b16_passwords_come_over_https_only() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(lockstep_web::serve(listener, Arc::clone(&world.state), stop.clone()));
+    let ask = async |header: &str, body: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             {header}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let body = r#"{"name":"nobody","password":"geheim"}"#;
+    let plain = ask("X-Forwarded-Proto: http\r\n", body).await;
+    assert!(plain.starts_with("HTTP/1.1 422 ") && plain.contains("plain-http"), "{plain}");
+    assert!(plain.contains(r#""field":"password""#) && !plain.contains("geheim"), "{plain}");
+    for header in ["", "X-Forwarded-Proto: https\r\n"] {
+        let protected = ask(header, body).await;
+        assert!(protected.starts_with("HTTP/1.1 401 "), "nobody is not known: {protected}");
+    }
+    let without = ask("X-Forwarded-Proto: http\r\n", r#"{"name":"nobody"}"#).await;
+    assert!(
+        without.contains(r#""field":"password""#) && !without.contains("plain-http"),
+        "missing, not refused: {without}"
+    );
+    stop.cancel();
+    timeout(Duration::from_secs(25), serving).await.unwrap().unwrap();
+}

@@ -233,7 +233,7 @@ async fn after_the_greeting_it_concerns_the_mailbox() {
     }
 }
 
-/// N2: a request that a server does not answer ends at the time that is set for it, and the fault says so.
+/// B22, N2: a request that a server does not answer ends at the time that is set for it, and the fault says so.
 #[tokio::test]
 async fn n2_a_hung_request_ends_at_its_time() {
     let hang = |line: &str| line.starts_with("AUTH").then(|| Act::SayAndStall(Vec::new()));

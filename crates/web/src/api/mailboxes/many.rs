@@ -23,9 +23,12 @@ use crate::{
     again::again,
     auth::Caller,
     extract::Received,
+    json::clip,
+    merge::Patch,
     page::{Limit, MAX_LIMIT},
     problem::Problem,
     state::App,
+    validate::Check,
     wall,
     words::{IncomingMethod, Method},
 };
@@ -42,6 +45,8 @@ pub(crate) enum Action {
     TestAndEnable,
     /// It gets the default profile and the organisation's default methods, and is tested unless `test` is false.
     ApplyDefaults,
+    /// It gets the members of `changes`.
+    Edit,
     /// It is made inactive, where a permanent error has stopped it (state `disabled`).
     DeactivateFailing,
 }
@@ -61,6 +66,9 @@ pub(crate) struct ManyFields {
     after: Option<Uuid>,
     /// With `deactivate-failing`, without `mailbox_ids`: only those from which nothing was read at this instant or later.
     idle_since: Option<DateTime<Utc>>,
+    /// With `edit`: a merge patch of `profile_id`, `incoming_method`, `outgoing_method` and `act_method`. Nothing is tested.
+    #[schema(value_type = Option<Object>)]
+    changes: Option<Patch>,
     /// With `apply-defaults`: whether each is tested afterwards. Default: true.
     #[serde(default = "yes")]
     test: bool,
@@ -106,6 +114,7 @@ pub(crate) async fn act(
     if caller.user.is_some() {
         approving(&app, &caller, &fields).await?;
     }
+    check_changes(&fields)?;
     let (ids, next) = chosen(&app, &fields).await?;
     let mut results = Vec::with_capacity(ids.len());
     for id in ids {
@@ -127,6 +136,32 @@ pub(crate) async fn act(
         });
     }
     Ok(Json(ManyResults { results, next }).into_response())
+}
+
+/// What many mailboxes can have in common.
+const EDITABLE: [&str; 4] = ["profile_id", "incoming_method", "outgoing_method", "act_method"];
+
+/// `changes` belongs to `edit`, and holds something that many can have in common.
+fn check_changes(fields: &ManyFields) -> Result<(), Problem> {
+    let mut check = Check::default();
+    match (&fields.changes, fields.action) {
+        (Some(changes), Action::Edit) => {
+            for name in changes.members().iter().filter(|name| !EDITABLE.contains(&name.as_str())) {
+                check.refuse(
+                    &format!("changes.{}", clip(name, 64)),
+                    "unknown",
+                    format!("one of {}", EDITABLE.join(", ")),
+                );
+            }
+            if changes.members().is_empty() {
+                check.refuse("changes", "required", format!("one or more of {}", EDITABLE.join(", ")));
+            }
+        }
+        (None, Action::Edit) => check.refuse("changes", "required", format!("one or more of {}", EDITABLE.join(", "))),
+        (Some(_), _) => check.refuse("changes", "one-of", "only with the action edit"),
+        (None, _) => {}
+    }
+    check.finish()
 }
 
 /// Users approve and reject, if they may, mailboxes that they name.
@@ -190,6 +225,10 @@ async fn one(app: &App, caller: &Caller, id: MailboxId, fields: &ManyFields) -> 
             None
         }
         Action::TestAndEnable => Some(actions::ask_for_test(&mut tx, caller, id).await?),
+        Action::Edit => {
+            edit(app, &mut tx, caller, id, fields).await?;
+            None
+        }
         Action::DeactivateFailing => {
             deactivate(&mut tx, caller, id).await?;
             None
@@ -220,6 +259,19 @@ async fn deactivate(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<(), P
     }
     let mailbox = MailboxRecord { active: false, ..mailbox };
     mailboxes::save(tx, &mailbox, &SecretChange::Keep, &["active"], &caller.actor()).await?;
+    Ok(())
+}
+
+/// Changes what the request changes in each (C18).
+async fn edit(app: &App, tx: &mut Tx, caller: &Caller, id: MailboxId, asked: &ManyFields) -> Result<(), Problem> {
+    let Some(changes) = &asked.changes else { return Ok(()) };
+    let before = mailboxes::lock(tx, id, None).await?.ok_or_else(missing)?;
+    let (fields, changed) = changes.apply(&MailboxFields::from(&before))?.split();
+    if changed.names().is_empty() {
+        return Ok(());
+    }
+    let (mailbox, secret) = check::mailbox(app, tx, fields, before).await?;
+    mailboxes::save(tx, &mailbox, &secret, &changed.names(), &caller.actor()).await?;
     Ok(())
 }
 
