@@ -33,8 +33,9 @@ async fn c12_b25_b6_tests_reach_the_servers() {
 
     let record = cluster.api().get(&format!("/mailboxes/{}", mailbox.mailbox)).await;
     let profile = record["profile_id"].as_str().unwrap().to_owned();
-    let shown = cluster.lockstep_ok(&["profile", "test-connection", &profile, "--json"]).await;
-    let result = serde_json::from_str::<serde_json::Value>(&shown).unwrap()["result"].clone();
+    let asked = cluster.api().act(&format!("/email-server-profiles/{profile}/test-connection")).await;
+    let asked = asked["id"].as_str().unwrap().parse().unwrap();
+    let result = cluster.api().operation_ended(asked, WITHIN).await["result"].clone();
     for direction in ["incoming", "outgoing"] {
         let location = &result[direction]["location"];
         assert_eq!(location["status"], "success", "{result}");

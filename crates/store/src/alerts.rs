@@ -193,13 +193,23 @@ pub async fn is_open(tx: &mut Tx, code: &str, subject: Subject<'_>) -> Result<bo
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn resolve_part(tx: &mut Tx, mailbox: MailboxId, part: Part) -> Result<u64> {
+    resolve_part_but(tx, mailbox, part, None).await
+}
+
+/// As [`resolve_part`], but for the alert of one code: its cause is what was found now, and the others' are not.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn resolve_part_but(tx: &mut Tx, mailbox: MailboxId, part: Part, code: Option<&str>) -> Result<u64> {
     let now = tx.now();
     let done = sqlx::query!(
         "/* alerts::resolve_part */ UPDATE alerts SET resolved_at = $3
-         WHERE mailbox_id = $1 AND resolved_at IS NULL AND key = code || '/mailbox/' || $1::uuid || '/' || $2::text",
+         WHERE mailbox_id = $1 AND resolved_at IS NULL AND key = code || '/mailbox/' || $1::uuid || '/' || $2::text
+           AND ($4::text IS NULL OR code <> $4)",
         mailbox.0,
         part.as_str(),
         now,
+        code,
     )
     .execute(tx.connection())
     .await?;

@@ -237,6 +237,8 @@ pub struct NewEmail {
     pub in_reply_to: Vec<String>,
     /// Its Date header.
     pub sent_at: Option<DateTime<Utc>>,
+    /// When the server took it over.
+    pub received_at: DateTime<Utc>,
     /// Text body.
     pub body_text: Option<String>,
     /// HTML body.
@@ -310,6 +312,7 @@ struct EmailRow<'a> {
     message_id: &'a str,
     in_reply_to: &'a [String],
     sent_at: Option<DateTime<Utc>>,
+    received_at: DateTime<Utc>,
     body_text: Option<&'a str>,
     body_html: Option<&'a str>,
     body_truncated: bool,
@@ -374,7 +377,7 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
              identity_ordinal, owner_user_id, accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id,
              parent_email_id, correlation_method, regarding_kind, regarding_id, raw_digest, unparsable, created_at,
              updated_at, owner_team_id)
-         SELECT r.id, 'incoming', 'received', r.subject, r.message_id, r.in_reply_to, r.sent_at, $2, r.body_text,
+         SELECT r.id, 'incoming', 'received', r.subject, r.message_id, r.in_reply_to, r.sent_at, r.received_at, r.body_text,
              r.body_html, r.body_truncated, r.attachments_left_out, r.size_bytes, decode(r.identity, 'hex'),
              r.identity_ordinal, r.owner_user_id, r.accepting_kind, r.accepting_id, r.receiving_mailbox_id,
              r.correlated_email_id, CASE WHEN r.correlation_method = 'in-reply-to' THEN r.correlated_email_id END,
@@ -383,7 +386,7 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
              CASE WHEN r.owner_user_id IS NULL AND r.accepting_kind = 'queue'
                  THEN (SELECT q.owner_team_id FROM queues q WHERE q.id = r.accepting_id) END
          FROM jsonb_to_recordset($1) AS r(id uuid, subject text, message_id text, in_reply_to text[],
-             sent_at timestamptz, body_text text, body_html text, body_truncated boolean,
+             sent_at timestamptz, received_at timestamptz, body_text text, body_html text, body_truncated boolean,
              attachments_left_out boolean, size_bytes bigint, identity text, identity_ordinal int, owner_user_id uuid,
              accepting_kind text, accepting_id uuid, receiving_mailbox_id uuid, correlated_email_id uuid,
              correlation_method text, regarding_kind text, regarding_id text, raw_digest text, unparsable text)
@@ -410,6 +413,7 @@ fn email_row(email: &NewEmail) -> EmailRow<'_> {
         message_id: &email.message_id,
         in_reply_to: &email.in_reply_to,
         sent_at: email.sent_at,
+        received_at: email.received_at,
         body_text: email.body_text.as_deref(),
         body_html: email.body_html.as_deref(),
         body_truncated: email.body_truncated,

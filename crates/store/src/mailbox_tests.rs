@@ -99,6 +99,7 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing
     feed::tell(tx, "mailbox", mailbox.0, Change::Updated, &fields, version).await?;
     for (part, tested) in [(Part::Incoming, incoming), (Part::Outgoing, outgoing)] {
         if let Tested::Fails(fault) = tested {
+            alerts::resolve_part_but(tx, mailbox, part, Some(&fault.code)).await?;
             let parameters = json!({ "message": fault.message });
             alerts::raise(tx, &fault.code, Severity::Error, Subject::Part(mailbox, part), parameters).await?;
         } else {
@@ -129,13 +130,7 @@ async fn tell_profile(
     incoming: &Tested,
     outgoing: &Tested,
 ) -> Result<()> {
-    let failing = sqlx::query_scalar!(
-        "/* mailbox_tests::tell_profile */ SELECT count(*) AS \"count!\" FROM mailboxes
-         WHERE profile_id = $1 AND active AND 'failure' IN (incoming_test, outgoing_test)",
-        profile.0,
-    )
-    .fetch_one(tx.connection())
-    .await?;
+    let failing = failing(tx, profile).await?;
     let fault = [incoming, outgoing].into_iter().find_map(|tested| match tested {
         Tested::Fails(fault) => Some(fault),
         _ => None,
@@ -146,6 +141,30 @@ async fn tell_profile(
     } else if let Some(fault) = fault {
         let parameters = json!({ "mailboxes": failing, "address": address, "message": fault.message });
         alerts::raise(tx, TEST_FAILED, Severity::Error, subject, parameters).await?;
+    }
+    Ok(())
+}
+
+/// Active mailboxes of a profile whose last test has failed.
+async fn failing(tx: &mut Tx, profile: ProfileId) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        "/* mailbox_tests::failing */ SELECT count(*) AS \"count!\" FROM mailboxes
+         WHERE profile_id = $1 AND active AND 'failure' IN (incoming_test, outgoing_test)",
+        profile.0,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// A mailbox has left a profile, or is tested no more: what its last test came to is over, here and for the profile.
+pub(crate) async fn forget(tx: &mut Tx, mailbox: MailboxId, profile: Option<ProfileId>) -> Result<()> {
+    for part in [Part::Incoming, Part::Outgoing] {
+        alerts::resolve_part(tx, mailbox, part).await?;
+    }
+    if let Some(profile) = profile
+        && failing(tx, profile).await? == 0
+    {
+        alerts::resolve(tx, TEST_FAILED, Subject::Profile(profile)).await?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
-    forwarding, lanes,
+    forwarding, lanes, mailbox_tests,
     profiles::SecretChange,
     queues, users,
 };
@@ -321,6 +321,10 @@ pub async fn save(
     let retest = fields.iter().any(|f| matches!(*f, "profile_id" | "login" | "password" | "allow_credentials"));
     let now = tx.now();
     let (keep, sealed) = secret.parts();
+    let profile =
+        sqlx::query_scalar!("/* mailboxes::save */ SELECT profile_id FROM mailboxes WHERE id = $1", mailbox.id)
+            .fetch_one(tx.connection())
+            .await?;
     let version = sqlx::query_scalar!(
         "/* mailboxes::save */ UPDATE mailboxes SET profile_id = $2, address = $3,
              address_status = CASE WHEN address_key = $4 THEN $5 ELSE 'pending' END,
@@ -360,6 +364,9 @@ pub async fn save(
     .fetch_one(tx.connection())
     .await?;
     write_login_keys(tx, &[mailbox.id]).await?;
+    if retest || !mailbox.active {
+        mailbox_tests::forget(tx, MailboxId(mailbox.id), profile.map(ProfileId)).await?;
+    }
     let written = Written { kind: "mailbox", id: mailbox.id, change: Change::Updated, fields, version };
     audit::record(tx, actor, written).await?;
     if fields.contains(&"address") {

@@ -223,6 +223,20 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Id<T> {
     }
 }
 
+/// The words of a path.
+pub(crate) struct Words<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Words<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
+        let Path(words) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::bad_request("The path holds something that is no percent-encoded UTF-8."))?;
+        Ok(Self(words))
+    }
+}
+
 /// The version that `If-Match` asks for; `None` without the header or with `*`.
 pub(crate) struct IfMatch(pub(crate) Option<i64>);
 

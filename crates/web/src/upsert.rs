@@ -1,7 +1,7 @@
 //! Records by the caller's own id: one request makes the record that another system knows, or changes it.
 
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::FromRequestParts,
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -10,7 +10,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{extract::Received, idempotent::Reply, json, merge::Patch, problem::Problem, state::App, validate::Check};
+use crate::{
+    extract::{Received, Words},
+    idempotent::Reply,
+    json,
+    merge::Patch,
+    problem::Problem,
+    state::App,
+    validate::Check,
+};
 
 /// How often a record that somebody else makes or removes at the same moment is looked for again.
 const LOOKS: usize = 3;
@@ -34,9 +42,7 @@ impl FromRequestParts<App> for Origin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
-        let Path((source, external_id)) = Path::<(String, String)>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::bad_request("The path must end in a source and an external id, percent-encoded."))?;
+        let Words((source, external_id)) = Words::<(String, String)>::from_request_parts(parts, state).await?;
         let mut check = Check::default();
         let (source, external_id) = check.origin(Some(&source), Some(&external_id));
         check.finish()?;

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::{
     Done, Error, Result,
     client::{Access, Request},
+    fields::pair,
     inventory,
-    resources::{self, List, pair},
+    resources::{self, List},
 };
 
 /// The parameters of the list, and what they are called when alerts are dismissed by them.

@@ -33,7 +33,7 @@ pub(super) struct List {
     /// The mailbox: address or id.
     mailbox: String,
     /// `disposition=refused` or `disposition=quarantined`.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = super::resources::pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::fields::pair)]
     filter: Vec<(String, String)>,
     /// Most items.
     #[arg(long, default_value_t = LISTED)]

@@ -10,6 +10,7 @@ mod client;
 mod doctor;
 mod erase;
 mod explain;
+mod fields;
 mod hasten;
 mod inventory;
 mod items;

@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "PartlyRefused",
         scopes: &[FaultScope::Item],
-        level: Level::Warning,
+        level: Level::Error,
         title: "An email was sent to some of its recipients only",
         text: "The server refused {refused} of {recipients} recipients; the others have the email.",
         remedy: "Make a draft to those who were refused (copy-to-refused), correct the addresses and send it.",

@@ -34,7 +34,7 @@ pub async fn tell(tx: &mut Tx, email: EmailId, mailbox: MailboxId) -> Result<()>
         "recipients": row.recipients,
         "addresses": row.refused,
     });
-    alerts::raise(tx, PARTLY_REFUSED, Severity::Warning, Subject::Email(email, mailbox), parameters).await
+    alerts::raise(tx, PARTLY_REFUSED, Severity::Error, Subject::Email(email, mailbox), parameters).await
 }
 
 /// Makes a draft like an email that was sent, with its files, to those of its recipients who were refused and to nobody

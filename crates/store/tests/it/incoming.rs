@@ -24,6 +24,7 @@ fn email(mailbox: MailboxId, user: UserId, identity: [u8; 32]) -> NewEmail {
         message_id: "a1@kunde.example".to_owned(),
         in_reply_to: Vec::new(),
         sent_at: None,
+        received_at: crate::seed::morning(),
         body_text: Some("Guten Tag".to_owned()),
         body_html: None,
         body_truncated: false,

@@ -4,7 +4,11 @@ use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
     id::MailboxId,
 };
-use lockstep_store::mailbox_tests::{self, Tested};
+use lockstep_store::{
+    mailbox_tests::{self, Tested},
+    mailboxes,
+    profiles::SecretChange,
+};
 
 use crate::seed::World;
 
@@ -132,4 +136,40 @@ async fn b17_b18_processing_starts_when_the_mailbox_is_enabled() {
     record(Tested::Works).await;
     assert_eq!(start(old).await, ["2026-01-01 00:00:00+00"]);
     assert_eq!(start(new).await, ["2026-11-23 09:00:00+00"]);
+}
+
+/// M7: an alert is open as long as its cause: another fault takes the place of the one before, and a mailbox that is made
+/// inactive, or moves to another profile, leaves none behind, neither with itself nor with the profile.
+#[tokio::test]
+async fn m7_alerts_end_with_their_cause() {
+    let world = World::new().await;
+    let profile = world.profile(1).await;
+    let mailbox = world.user_mailbox(profile, "anna").await;
+    let fails = |code: &str| Tested::Fails(Fault::new(FaultScope::Mailbox, FaultClass::Auth, code, "no"));
+    record(&world, mailbox, &fails("Unauthorized"), &Tested::NotConfigured).await;
+    assert_eq!(world.open_alerts().await, ["MailboxTestFailed error ×1", "Unauthorized error ×1"]);
+    record(&world, mailbox, &fails("ConnectFailure"), &Tested::NotConfigured).await;
+    assert_eq!(world.open_alerts().await, ["ConnectFailure error ×1", "MailboxTestFailed error ×2"]);
+    record(&world, mailbox, &fails("ConnectFailure"), &Tested::NotConfigured).await;
+    assert_eq!(
+        world.open_alerts().await,
+        ["ConnectFailure error ×2", "MailboxTestFailed error ×3"],
+        "the same goes on"
+    );
+
+    let other = world.profile(1).await;
+    for moved in [false, true] {
+        record(&world, mailbox, &fails("ConnectFailure"), &Tested::NotConfigured).await;
+        let mut tx = world.store.begin().await.unwrap();
+        let before = mailboxes::lock(&mut tx, mailbox, None).await.unwrap().unwrap();
+        let (after, fields) = if moved {
+            (mailboxes::MailboxRecord { profile_id: Some(other.0), ..before }, ["profile_id"])
+        } else {
+            (mailboxes::MailboxRecord { active: false, ..before }, ["active"])
+        };
+        mailboxes::save(&mut tx, &after, &SecretChange::Keep, &fields, "anna").await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(world.open_alerts().await.is_empty(), "moved: {moved}, {:?}", world.open_alerts().await);
+        world.sql("UPDATE mailboxes SET active = true").await;
+    }
 }

@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{AlertId, EmailId, MailboxId, ProfileId};
+use lockstep_model::{
+    catalogue,
+    id::{AlertId, EmailId, MailboxId, ProfileId},
+};
 use lockstep_store::{
     Tx,
     alerts::{self, Filter},
@@ -48,6 +51,8 @@ pub(crate) struct Alert {
     text: String,
     /// What to do.
     remedy: String,
+    /// The part of the documentation that tells more, relative to its beginning; absent of codes it does not know.
+    link: Option<String>,
     profile_id: Option<Uuid>,
     mailbox_id: Option<Uuid>,
     email_id: Option<Uuid>,
@@ -95,6 +100,7 @@ impl Alert {
             alert.parameters = Value::Object(Map::new());
         }
         let words = alert_texts::of(&alert.code, &alert.parameters);
+        let link = catalogue::find(&alert.code).map(catalogue::Entry::link);
         Self {
             id: alert.id,
             code: alert.code,
@@ -102,6 +108,7 @@ impl Alert {
             scope: alert.scope,
             title: words.title,
             text: words.text,
+            link,
             remedy: if alert.action_asked { words.remedy } else { NO_ACTION.to_owned() },
             profile_id: alert.profile_id,
             mailbox_id: alert.mailbox_id,

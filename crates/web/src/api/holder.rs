@@ -6,6 +6,9 @@ use serde_json::json;
 
 use crate::{problem::Problem, state::AppState};
 
+/// What can be done about an account that another mailbox has (D3).
+const TAKEOVER: &str = " POST /mailboxes/{id}/takeover takes it over; the mailbox that has it then stops.";
+
 /// What a write wanted for itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted<'a> {
@@ -23,8 +26,11 @@ pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) 
         let whose =
             owner.map_or_else(|| "forward mailbox".to_owned(), |owner| format!("mailbox of the {}", owner.kind()));
         let detail = format!(
-            "The {what} belongs to {} already, the {whose} {} ({}). One {what} belongs to one mailbox.",
-            holder.id, holder.name, holder.address
+            "The {what} belongs to {} already, the {whose} {} ({}). One {what} belongs to one mailbox.{}",
+            holder.id,
+            holder.name,
+            holder.address,
+            if what == "account" { TAKEOVER } else { "" },
         );
         return Problem::conflict("taken", detail).with(
             "holder",

@@ -1,16 +1,12 @@
 //! Secured fields: those that only whom a security role lets reads and writes.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use lockstep_store::{rights::Kind, security_roles};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{auth::Caller, problem::Problem, state::App};
+use crate::{auth::Caller, extract::Words, problem::Problem, state::App};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(secure, open))
@@ -46,7 +42,7 @@ async fn list(State(app): State<App>) -> Result<Json<SecuredFields>, Problem> {
 async fn secure(
     State(app): State<App>,
     caller: Caller,
-    Path((kind, field)): Path<(String, String)>,
+    Words((kind, field)): Words<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     securable("record_kind", "field", &kind, &field)
         .map_err(|(field, remedy)| Problem::field(&field, "choice", remedy))?;
@@ -63,7 +59,7 @@ async fn secure(
 async fn open(
     State(app): State<App>,
     caller: Caller,
-    Path((kind, field)): Path<(String, String)>,
+    Words((kind, field)): Words<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     securable("record_kind", "field", &kind, &field)
         .map_err(|(field, remedy)| Problem::field(&field, "choice", remedy))?;

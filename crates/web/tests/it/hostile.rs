@@ -126,6 +126,23 @@ fn valid(path: &str, ids: &[String]) -> Value {
         "/api/v1/organisation" => json!({ "name": "o", "max_body_bytes": 2048, "blocked_extensions": ["exe"] }),
         "/api/v1/api-keys" => json!({ "name": "k", "role": "service", "expires_at": "2999-01-01T00:00:00Z" }),
         "/api/v1/sessions" => json!({ "name": "k", "password": "p" }),
+        "/api/v1/mailboxes" => {
+            json!({ "is_forward_mailbox": true, "name": "f", "address": "f@x.test", "profile_id": ids[2], "login": "l", "password": "p", "delete_after_processing": true })
+        }
+        "/api/v1/mailboxes/actions" => {
+            json!({ "action": "edit", "mailbox_ids": [ids[1]], "changes": { "outgoing_method": "none" } })
+        }
+        "/api/v1/mailboxes/{id}/judge-again" => json!({ "reason": "TooOld", "seen_since": "2026-01-01T00:00:00Z" }),
+        "/api/v1/mailboxes/{id}/test-and-enable" => json!({ "process_email_from": "2026-11-01T00:00:00Z" }),
+        "/api/v1/security-roles" | "/api/v1/security-roles/{id}" => {
+            json!({ "name": "r", "description": "d", "privileges": [{ "record_kind": "email", "privilege": "read", "depth": "own" }], "fields": [{ "record_kind": "contact", "field": "address", "read": true }] })
+        }
+        "/api/v1/teams" | "/api/v1/teams/{id}" => json!({ "name": "t", "description": "d" }),
+        "/api/v1/settings/{group}" => json!({ "incoming_maximum_emails_per_cycle": 7 }),
+        "/api/v1/erasures" => json!({ "address": "e@x.test", "emails": "anonymise" }),
+        "/api/v1/erasures/preview" => json!({ "address": "e@x.test" }),
+        "/api/v1/emails/{id}/parties/{position}/resolve" => json!({ "record_kind": "user", "record_id": ids[0] }),
+        "/api/v1/alerts/dismiss" => json!({ "severity": "warning", "switched_off": true }),
         _ => {
             json!({ "name": "c", "address": "c@x.test", "owner_user_id": ids[0], "source": "s", "external_id": "e", "active": true, "decision": "sent" })
         }
@@ -140,7 +157,9 @@ async fn nothing_that_is_sent_is_an_error_of_ours() {
     let email = world.post("/emails", json!({ "from": { "user_id": user } })).await.expect(201).id();
     let hook = json!({ "name": "hook", "url": "https://x.test/h" });
     let hook = world.post("/webhook-endpoints", hook).await.expect(201).id();
-    let ids = [user, mailbox, profile, email, hook];
+    let team = world.post("/teams", json!({ "name": "team" })).await.expect(201).id();
+    let role = world.post("/security-roles", json!({ "name": "role" })).await.expect(201).id();
+    let ids = [user, mailbox, profile, email, hook, team, role];
     let document = serde_json::to_value(lockstep_web::openapi()).unwrap();
     let names = names(&document);
     let bodies = body(names.clone());
@@ -160,6 +179,16 @@ async fn nothing_that_is_sent_is_an_error_of_ours() {
             }
             let id = &ids[round % ids.len()];
             let mut path = rule.path.trim_start_matches("/api/v1").replace("{id}", id).replace("{attachment_id}", id);
+            path = path.replace("{user_id}", &ids[0]).replace("{role_id}", &ids[6]);
+            if round % 4 == 3 {
+                let odd = ["%00", "%FF", "..", "%2e%2e%2f", "-1", "99999999999", "%F0%9F%92%A9", "'"];
+                for placeholder in
+                    ["{key}", "{source}", "{external_id}", "{group}", "{position}", "{record_kind}", "{field}"]
+                {
+                    path = path.replace(placeholder, odd[round / 4 % odd.len()]);
+                }
+            }
+            path = with_words(&path);
             if round % 3 == 0 && rule.method == "GET" {
                 let value = leaves.new_tree(&mut runner).unwrap().current().to_string();
                 let value: String = value.bytes().take(60).map(|b| format!("%{b:02X}")).collect();

@@ -126,7 +126,9 @@ pub(crate) fn received(
     let headers = &received.message.headers;
     let received_at = received.received.or(headers.date).unwrap_or(now);
     match judge(run, facts, headers, received.size, received_at) {
-        (Decision::Accept { accepting }, correlated) => record(run, facts, head, received, accepting, correlated),
+        (Decision::Accept { accepting }, correlated) => {
+            record(run, facts, head, received, received_at, accepting, correlated)
+        }
         (Decision::Refuse(reason), _) => {
             let message_id = message_id(headers);
             refused(run, head, Some(received.fingerprint), message_id, reason.code())
@@ -164,6 +166,7 @@ pub(crate) fn record(
     facts: &mut Facts,
     head: &RemoteHead,
     received: &Received,
+    received_at: DateTime<Utc>,
     accepting: Owner,
     correlated: Option<Correlated>,
 ) -> Planned {
@@ -199,7 +202,8 @@ pub(crate) fn record(
             let owner = owner(run, facts, headers, accepting, correlated);
             stranger = auto_created(run, facts, headers, accepting, owner);
             facts.addressees.extend(stranger.as_ref().map(addressee));
-            let new = new_email(run, facts, received, (&identity, ordinal), (accepting, owner), correlated);
+            let at = (received, received_at);
+            let new = new_email(run, facts, at, (&identity, ordinal), (accepting, owner), correlated);
             facts.emails.push(incoming::Correlated {
                 message_id: identity.message_id,
                 email: new.id,
@@ -441,7 +445,7 @@ fn addressee(stranger: &Stranger) -> Addressee {
 fn new_email(
     run: &Run,
     facts: &Facts,
-    received: &Received,
+    (received, received_at): (&Received, DateTime<Utc>),
     (identity, identity_ordinal): (&identity::Identity, i32),
     (accepting, owner): (Owner, Option<UserId>),
     correlated: Option<Correlated>,
@@ -454,6 +458,7 @@ fn new_email(
         message_id: identity.message_id.clone(),
         in_reply_to: correlation::lookup_keys(&ids(headers)),
         sent_at: headers.date,
+        received_at,
         body_text: message.body_text.clone(),
         body_html: message.body_html.clone(),
         body_truncated: message.body_truncated,

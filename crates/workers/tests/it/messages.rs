@@ -35,7 +35,9 @@ async fn one_message_in_three_mailboxes_is_one_record() {
         running.push(stage.handle(stage.hint(*mailbox).await));
     }
     futures::future::join_all(running).await;
-    let reports = stage.reports();
+    // A run that takes long gives signs of life first.
+    let mut reports = stage.reports();
+    reports.retain(|report| report.outcome != Outcome::Running);
     assert!(reports.iter().all(|r| r.outcome == Outcome::Completed && r.counts.tracked == 60), "{reports:?}");
     assert_eq!(stage.emails().await, 60);
     assert_eq!(stage.world.number("SELECT count(*) FROM email_mailboxes").await, 180);

@@ -130,7 +130,7 @@ async fn recipients_are_answered_one_by_one() {
     let text = String::from_utf8(stage.server.given()[0].bytes.clone()).unwrap();
     assert!(!text.to_lowercase().contains("dora") && !text.to_lowercase().contains("bcc"));
     // It is sent, and yet somebody has to look at it.
-    assert_eq!(stage.world.open_alerts().await, ["PartlyRefused warning ×1"]);
+    assert_eq!(stage.world.open_alerts().await, ["PartlyRefused error ×1"]);
     let told = "SELECT concat_ws(' ', scope, email_id, parameters->>'refused', parameters->>'recipients',
          parameters->'addresses'->>0) FROM alerts";
     assert_eq!(stage.world.text(told).await, format!("item {email} 1 2 {CARLA}"));
@@ -148,7 +148,7 @@ async fn an_early_refusal_is_told_of_in_the_end() {
     stage.server.answer(DORA, None);
     stage.send(email, 2).await;
     assert_eq!(state(&stage, email).await, "sent 2 sent");
-    assert_eq!(stage.world.open_alerts().await, ["PartlyRefused warning ×1"]);
+    assert_eq!(stage.world.open_alerts().await, ["PartlyRefused error ×1"]);
 }
 
 /// Who was put off is tried again alone; who has accepted is never in an envelope again.

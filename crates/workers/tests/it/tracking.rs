@@ -3,7 +3,7 @@
 use lockstep_model::mailbox::{Owner, TrackOption};
 use lockstep_wire::Outcome;
 
-use crate::stage::{ANNA, Stage, mail};
+use crate::stage::{ANNA, Stage, mail, plain};
 
 /// A reply to an email we know, and mail from a contact, from a colleague and from a stranger; then the same, with Anna
 /// not among those addressed.
@@ -146,4 +146,14 @@ async fn own_mail_that_comes_back_is_refused() {
     stage.server.put(ANNA, "colleague", mail("colleague", "bert@muster.example", ANNA, &header, "x"));
     stage.run(anna).await;
     assert_eq!(stage.items(anna).await, ["colleague tracked", "own refused OwnMessage"]);
+}
+
+/// B17, F3: a record says when the server took the message over, however late it is read.
+#[tokio::test]
+async fn b17_f3_a_record_says_when_it_was_received() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.server.put(ANNA, "k0", plain("m"));
+    stage.run(anna).await;
+    let received = "SELECT concat_ws('|', received_at AT TIME ZONE 'UTC', sent_at AT TIME ZONE 'UTC') FROM emails";
+    assert_eq!(stage.world.text(received).await, "2026-11-23 08:00:00|2026-11-23 07:59:00");
 }
