@@ -52,6 +52,7 @@ async fn c12_b25_b6_tests_reach_the_servers() {
     let id = asked["id"].as_str().unwrap().parse().unwrap();
     let failed = cluster.api().operation_ended(id, WITHIN).await;
     assert_eq!(failed["result"]["incoming"]["location"]["code"], "SecureConnectionFailed", "{failed}");
-    let alerted = async || cluster.api().alert_codes().await.contains(&"SecureConnectionFailed".to_owned());
-    cluster.wait_until(60, "the alert is raised", alerted).await;
+    let tested = cluster.api().test_and_enable(mailbox.mailbox, WITHIN).await;
+    assert_eq!(tested["result"]["incoming"]["code"], "SecureConnectionFailed", "{tested}");
+    assert!(cluster.api().alert_codes().await.contains(&"SecureConnectionFailed".to_owned()));
 }
