@@ -19,8 +19,9 @@ async fn n10_a_worker_killed_mid_mailbox_loses_and_doubles_nothing() {
     }
     ids.extend(cluster.drop_many(&mailbox, 5));
     cluster.start(Role::MailboxWorker).await;
-    cluster.wait_received(ids.len(), 90).await;
-    cluster.wait_cycles(&mailbox, 2, 30).await;
+    // Each claim that ends without a word is waited for longer than the last, and then one item is read at a time.
+    cluster.wait_received(ids.len(), 240).await;
+    cluster.wait_cycles(&mailbox, 2, 60).await;
     cluster.assert_each_once(&ids).await;
     assert_eq!(cluster.tracked(&mailbox).await, ids.len());
     assert_eq!(cluster.maildir(&mailbox).len(), ids.len());

@@ -137,6 +137,24 @@ pub async fn progress(tx: &mut Tx, id: OperationId, version: i64, position: &Val
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes, in an operation that stands at its beginning, that a run is about to do what must not be done twice. `true`
+/// for the first alone.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn cross(tx: &mut Tx, id: OperationId, version: i64, position: &Value) -> Result<bool> {
+    let done = sqlx::query!(
+        "/* operations::cross */ UPDATE operations SET position = $3
+         WHERE id = $1 AND version = $2 AND state = 'pending' AND position = '{}'",
+        id.0,
+        version,
+        position,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Writes what a run came to, if nobody else has written since it read `version`. Returns whether it was written.
 ///
 /// # Errors

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     Context,
     airlock::{self, Entry, Request},
+    operations::test_mailbox::message::Once,
     target,
 };
 
@@ -112,21 +113,28 @@ impl Test<'_> {
             Entry::Deferred(wait) => return Ok(Looked::Later(wait, None)),
             Entry::Busy => return Ok(Looked::Later(PAUSE, None)),
         };
-        let message = message::compose(self.context, self.operation.id, &self.mailbox, now(self.context).await?);
-        let sent = self.send(&access, &message, &airlock.deadline).await;
+        let now = now(self.context).await?;
+        let message = message::compose(self.context, self.operation.id, &self.mailbox, now);
+        let position = Position { message_id: message.message_id.clone(), sent_at: now, looks: 0 };
+        let mut once =
+            Once { context: self.context, operation: self.operation, position: json!(position), overtaken: false };
+        let sent = self.send(&access, &message, &mut once, &airlock.deadline).await;
         airlock.leave().await;
         Ok(match sent {
-            Err(fault) => Looked::Tested(Tested::Fails(fault)),
-            Ok(()) => {
-                let sent_at = now(self.context).await?;
-                Looked::Sent(Position { message_id: message.message_id, sent_at, looks: 0 })
-            }
+            Err(fault) if !once.overtaken => Looked::Tested(Tested::Fails(fault)),
+            _ => Looked::Sent(position),
         })
     }
 
-    async fn send(&self, access: &Access, message: &message::Message, deadline: &Deadline) -> Result<(), Fault> {
+    async fn send(
+        &self,
+        access: &Access,
+        message: &message::Message,
+        once: &mut Once<'_>,
+        deadline: &Deadline,
+    ) -> Result<(), Fault> {
         let mut session = self.open(access, &access.profile.outgoing, deadline).await?;
-        let sent = message::send(&mut *session, &self.mailbox, message, deadline).await;
+        let sent = message::send(&mut *session, &self.mailbox, message, once, deadline).await;
         let _ = session.close(deadline).await;
         sent
     }

@@ -9,10 +9,12 @@ use lockstep_mime::{
 };
 use lockstep_model::{
     address::AddressKey,
-    fault::{Fault, FaultScope},
+    fault::{Fault, FaultClass, FaultScope},
     id::OperationId,
     mailbox::Mailbox,
 };
+use lockstep_store::operations::{self, Operation};
+use serde_json::Value;
 
 use crate::{Context, operations::listing};
 
@@ -63,11 +65,12 @@ pub(super) fn compose(context: &Context, operation: OperationId, mailbox: &Mailb
     Message { message_id, bytes }
 }
 
-/// Hands the message over.
+/// Hands the message over, once the point of no return lets it.
 pub(super) async fn send(
     session: &mut dyn Session,
     mailbox: &Mailbox,
     message: &Message,
+    point: &mut dyn PointOfNoReturn,
     deadline: &Deadline,
 ) -> Result<(), Fault> {
     let envelope = Envelope {
@@ -75,18 +78,43 @@ pub(super) async fn send(
         to: vec![mailbox.address.clone()],
         size: Some(message.bytes.len() as u64),
     };
-    let receipt = session.send(&envelope, Box::pin(&message.bytes[..]), &mut Open, deadline).await?;
+    let receipt = session.send(&envelope, Box::pin(&message.bytes[..]), point, deadline).await?;
     let refused = receipt.recipients.into_iter().find_map(|recipient| recipient.result.err());
     refused.map_or(Ok(()), |fault| Err(Fault { scope: FaultScope::Mailbox, ..fault }))
 }
 
-/// A test message that is sent twice does no harm, so nothing is recorded before it goes.
-struct Open;
+/// Notes in the operation that the message is on its way, before it is: of runs at the same moment, one sends it.
+pub(super) struct Once<'a> {
+    pub(super) context: &'a Context,
+    pub(super) operation: &'a Operation,
+    /// The note.
+    pub(super) position: Value,
+    /// Whether another run was first.
+    pub(super) overtaken: bool,
+}
 
 #[async_trait]
-impl PointOfNoReturn for Open {
+impl PointOfNoReturn for Once<'_> {
     async fn cross(&mut self, _recipients: &[RecipientReply]) -> Result<(), Fault> {
-        Ok(())
+        let noted = async {
+            let mut tx = self.context.store.begin().await?;
+            let first = operations::cross(&mut tx, self.operation.id, self.operation.version, &self.position).await?;
+            tx.commit().await?;
+            Ok::<bool, lockstep_store::Error>(first)
+        };
+        let stop = |code: &'static str, words: String| -> Result<(), Fault> {
+            let mut fault = Fault::new(FaultScope::Mailbox, FaultClass::Transient, code, words);
+            fault.local = true;
+            Err(fault)
+        };
+        match noted.await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.overtaken = true;
+                stop("AttemptTakenOver", "another run of the same test sends its message".to_owned())
+            }
+            Err(error) => stop("DatabaseUnavailable", error.to_string()),
+        }
     }
 }
 
