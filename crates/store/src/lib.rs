@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod error;
 pub mod explain;
 pub mod feed;
+pub mod fields;
 pub mod forwarding;
 pub mod idempotency;
 pub mod incoming;

@@ -1,0 +1,213 @@
+//! Values of records as JSON: the form in which they are stored, and in which programs write and read them.
+//!
+//! One form for both, so that what is read back can be sent back. What comes from outside is judged here, member by
+//! member, in words that a person can act on; every text, list and number has a bound.
+
+mod read;
+mod series;
+
+use chrono::SecondsFormat;
+use lockstep_model::{
+    address::AddressKey,
+    record::{
+        Field, Fields, Importance, Invited, Patch, PersonName, PostalAddress, Shape, ShowAs, TaskStatus, Value, When,
+    },
+};
+use serde_json::{Map, Value as Json, json};
+
+use read::{At, Read};
+
+/// Longest text of one line, in characters.
+pub const MAX_LINE: usize = 400;
+
+/// Longest description, in characters.
+pub const MAX_BLOCK: usize = 100_000;
+
+/// Most people in one field.
+pub const MAX_PEOPLE: usize = 500;
+
+/// Most files of one record.
+pub const MAX_FILES: usize = 100;
+
+/// A member that cannot be taken as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which member, from the field down: `time.start`, `required_attendees[3].address`.
+    pub path: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+/// Fields as members of an object.
+pub fn write(fields: &Fields) -> Map<String, Json> {
+    fields.iter().map(|(field, value)| (field.name().to_owned(), write_value(value))).collect()
+}
+
+/// The fields of an object whose members are names of fields; `null` is a field without a value.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
+    let (mut fields, mut wrong) = (Fields::default(), Vec::new());
+    for (name, json) in members {
+        let Some(field) = Field::ALL.iter().copied().find(|field| field.name() == name) else {
+            wrong.push(Wrong { path: name.clone(), expected: "no such member".to_owned() });
+            continue;
+        };
+        if json.is_null() {
+            continue;
+        }
+        match read_value(field, json) {
+            Ok(value) => {
+                // The shape is the field's: it was read as such.
+                let _ = fields.set(field, value);
+            }
+            Err(error) => wrong.push(error),
+        }
+    }
+    if wrong.is_empty() { Ok(fields) } else { Err(wrong) }
+}
+
+/// A patch as members of an object; a field that is cleared is `null`.
+fn write_patch(patch: &Patch) -> Map<String, Json> {
+    patch.iter().map(|(field, value)| (field.name().to_owned(), value.map_or(Json::Null, write_value))).collect()
+}
+
+/// One value.
+pub fn write_value(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => json!(text),
+        Value::Percent(percent) => json!(percent),
+        Value::Date(date) => json!(date),
+        Value::Instant(at) => json!(at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        Value::When(When::Timed { start, end, zone }) => json!({ "start": start, "end": end, "zone": zone.name() }),
+        Value::When(When::AllDay { first, days }) => json!({ "first": first, "days": days }),
+        Value::Importance(importance) => json!(word(IMPORTANCE, *importance)),
+        Value::ShowAs(show_as) => json!(word(SHOW_AS, *show_as)),
+        Value::TaskStatus(status) => json!(word(STATUS, *status)),
+        Value::Name(PersonName { first, middle, last }) => {
+            parts([("first", first), ("middle", middle), ("last", last)])
+        }
+        Value::Place(PostalAddress { street, city, region, postal_code, country }) => parts([
+            ("street", street),
+            ("city", city),
+            ("region", region),
+            ("postal_code", postal_code),
+            ("country", country),
+        ]),
+        Value::People(people) => people.iter().map(person).collect(),
+        Value::Files(files) => json!(files),
+        Value::Series(series) => series::write(series),
+    }
+}
+
+fn person((address, name): (&AddressKey, &str)) -> Json {
+    if name.is_empty() {
+        return json!({ "address": address.as_str() });
+    }
+    json!({ "address": address.as_str(), "name": name })
+}
+
+fn parts<const N: usize>(parts: [(&str, &String); N]) -> Json {
+    let filled = parts.into_iter().filter(|(_, text)| !text.is_empty());
+    Json::Object(filled.map(|(name, text)| (name.to_owned(), json!(text))).collect())
+}
+
+/// The value of a field.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn read_value(field: Field, json: &Json) -> Read<Value> {
+    let at = At::new(field.name(), json);
+    Ok(match field.shape() {
+        Shape::Text if field == Field::Body => Value::Text(at.block(MAX_BLOCK)?),
+        Shape::Text => Value::Text(at.line(MAX_LINE)?),
+        Shape::Percent => Value::Percent(u8::try_from(at.number(0, 100)?).unwrap_or(100)),
+        Shape::Date => Value::Date(at.date()?),
+        Shape::Instant => Value::Instant(at.instant()?),
+        Shape::When => Value::When(when(&at)?),
+        Shape::Importance => Value::Importance(at.word(IMPORTANCE)?),
+        Shape::ShowAs => Value::ShowAs(at.word(SHOW_AS)?),
+        Shape::TaskStatus => Value::TaskStatus(at.word(STATUS)?),
+        Shape::Name => Value::Name(name(&at)?),
+        Shape::Place => Value::Place(place(&at)?),
+        Shape::People => Value::People(people(&at)?),
+        Shape::Files => {
+            Value::Files(at.list(MAX_FILES)?.into_iter().map(|file| file.line(MAX_LINE)).collect::<Result<_, _>>()?)
+        }
+        Shape::Series => Value::Series(Box::new(series::read(&at)?)),
+    })
+}
+
+/// Stored words, one list a type: writing and reading cannot differ.
+type Words<T> = &'static [(&'static str, T)];
+
+const IMPORTANCE: Words<Importance> =
+    &[("low", Importance::Low), ("normal", Importance::Normal), ("high", Importance::High)];
+
+const SHOW_AS: Words<ShowAs> = &[
+    ("free", ShowAs::Free),
+    ("tentative", ShowAs::Tentative),
+    ("busy", ShowAs::Busy),
+    ("out-of-office", ShowAs::OutOfOffice),
+    ("working-elsewhere", ShowAs::WorkingElsewhere),
+];
+
+const STATUS: Words<TaskStatus> = &[
+    ("not-started", TaskStatus::NotStarted),
+    ("in-progress", TaskStatus::InProgress),
+    ("waiting", TaskStatus::Waiting),
+    ("deferred", TaskStatus::Deferred),
+    ("completed", TaskStatus::Completed),
+];
+
+fn word<T: PartialEq + Copy>(words: Words<T>, value: T) -> &'static str {
+    words.iter().find(|(_, meant)| *meant == value).map_or("", |(word, _)| word)
+}
+
+fn when(at: &At<'_>) -> Read<When> {
+    if at.has("first")? || at.has("days")? {
+        at.only(&["first", "days"])?;
+        let days = at.optional("days")?.map_or(Ok(1), |days| days.number(1, 3650))?;
+        return Ok(When::AllDay { first: at.member("first")?.date()?, days });
+    }
+    at.only(&["start", "end", "zone"])?;
+    let (start, end) = (at.member("start")?.local()?, at.member("end")?);
+    let until = end.local()?;
+    if until < start {
+        return Err(end.wrong("a local time that is not before start"));
+    }
+    Ok(When::Timed { start, end: until, zone: at.member("zone")?.zone()? })
+}
+
+fn name(at: &At<'_>) -> Read<PersonName> {
+    at.only(&["first", "middle", "last"])?;
+    let part = |name| at.optional(name)?.map_or(Ok(String::new()), |part| part.line(100));
+    Ok(PersonName { first: part("first")?, middle: part("middle")?, last: part("last")? })
+}
+
+fn place(at: &At<'_>) -> Read<PostalAddress> {
+    at.only(&["street", "city", "region", "postal_code", "country"])?;
+    let part = |name| at.optional(name)?.map_or(Ok(String::new()), |part| part.line(MAX_LINE));
+    Ok(PostalAddress {
+        street: at.optional("street")?.map_or(Ok(String::new()), |street| street.block(MAX_LINE))?,
+        city: part("city")?,
+        region: part("region")?,
+        postal_code: part("postal_code")?,
+        country: part("country")?,
+    })
+}
+
+fn people(at: &At<'_>) -> Read<Invited> {
+    let mut invited = Invited::default();
+    for person in at.list(MAX_PEOPLE)? {
+        person.only(&["address", "name"])?;
+        let address = person.member("address")?.address()?;
+        let name = person.optional("name")?.map_or(Ok(String::new()), |name| name.line(MAX_LINE))?;
+        invited.add(address, &name);
+    }
+    Ok(invited)
+}
+
+#[cfg(test)]
+mod tests;
