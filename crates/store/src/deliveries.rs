@@ -122,8 +122,8 @@ pub async fn recipients(tx: &mut Tx, email: EmailId) -> Result<Vec<Recipient>> {
     .await?)
 }
 
-/// Begins attempt `attempt`: Pending Send becomes Sending. `false`: somebody else has begun it, or it is no longer
-/// to be sent.
+/// Begins attempt `attempt`: Pending Send becomes Sending. `false`: somebody else has begun it, or it is not to be sent,
+/// or not now, because its mailbox or the mailbox's profile is inactive (B1).
 ///
 /// # Errors
 /// [`Error::Unavailable`].
@@ -133,7 +133,9 @@ pub async fn begin(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifeti
         "/* deliveries::begin */ UPDATE deliveries SET state = 'sending', attempt = $2, run_id = $3, in_flight_at = NULL,
              claimed_until = $5, updated_at = $4
          WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')
-           AND EXISTS (SELECT 1 FROM organisations WHERE process_email_using = 'server-side-synchronization')",
+           AND EXISTS (SELECT 1 FROM organisations WHERE process_email_using = 'server-side-synchronization')
+           AND EXISTS (SELECT 1 FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
+               WHERE m.id = deliveries.mailbox_id AND m.active AND p.active)",
         email.0,
         attempt,
         run.0,

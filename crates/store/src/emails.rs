@@ -1,6 +1,7 @@
 //! Emails, as people and programs see them. Writing them is in [`drafts`], asking for them to be sent in [`sending`].
 
 pub mod drafts;
+pub mod on_behalf;
 pub mod parties;
 pub mod refused;
 pub mod sending;

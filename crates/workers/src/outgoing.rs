@@ -1,5 +1,6 @@
 //! Sending: one attempt at one email, with the point of no return committed before it is crossed.
 
+mod authority;
 mod compose;
 mod gate;
 mod handler;

@@ -165,6 +165,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Grant the account the right to send as this address, and send the email again.",
     },
     Entry {
+        code: "SendAsWithdrawn",
+        scopes: &[FaultScope::Item],
+        level: Level::Error,
+        title: "The sender may no longer send as somebody else",
+        text: "When the email was about to leave, its sender was no longer allowed to use the address in From: {message}",
+        remedy: "Let the user in From agree to it again, or give the sender the privilege, and send the email again; or send it from another address.",
+    },
+    Entry {
         code: "InvalidSenderAddress",
         scopes: &[FaultScope::Item],
         level: Level::Error,
@@ -195,22 +203,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "An email's content could not be read",
         text: "The content could not be read while it was sent: {message}",
         remedy: "Nothing needs doing; it is tried again by itself.",
-    },
-    Entry {
-        code: "Deferred",
-        scopes: &[FaultScope::Item],
-        level: Level::Warning,
-        title: "An email waits",
-        text: "The attempt was not begun: {message}",
-        remedy: "Nothing needs doing; it is tried again by itself.",
-    },
-    Entry {
-        code: "AttemptTakenOver",
-        scopes: &[FaultScope::Item],
-        level: Level::Warning,
-        title: "Another worker took an email over",
-        text: "Another run works on the email: {message}",
-        remedy: "Nothing needs doing.",
     },
     Entry {
         code: "EmailUnparsable",

@@ -11,6 +11,8 @@ use lockstep_model::{
 };
 use lockstep_store::{Store, deliveries};
 
+use crate::outgoing::authority;
+
 /// No step is taken with less than this left of permit and budget.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -37,8 +39,11 @@ impl PointOfNoReturn for Gate<'_> {
         self.deadline.check(MARGIN)?;
         let committed = tokio::time::timeout(COMMIT_TIMEOUT, self.commit()).await;
         match committed {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return Err(stopped("AttemptTakenOver", "another run has taken this attempt over")),
+            Ok(Ok(Crossing::Ours)) => {}
+            Ok(Ok(Crossing::TakenOver)) => {
+                return Err(stopped("AttemptTakenOver", "another run has taken this attempt over"));
+            }
+            Ok(Ok(Crossing::Withdrawn(fault))) => return Err(fault),
             Ok(Err(error)) => return Err(stopped("DatabaseUnavailable", &error.to_string())),
             Err(_) => return Err(stopped("DatabaseUnavailable", "the commit took too long")),
         }
@@ -50,15 +55,31 @@ impl PointOfNoReturn for Gate<'_> {
     }
 }
 
+/// What the database says to the step.
+enum Crossing {
+    /// It is committed: the step may be taken.
+    Ours,
+    /// The attempt is another run's.
+    TakenOver,
+    /// Whoever sends in somebody else's name may no longer.
+    Withdrawn(Fault),
+}
+
 impl Gate<'_> {
-    async fn commit(&self) -> lockstep_store::Result<bool> {
+    /// One transaction asks for the right to send and takes the step, so that consent is withdrawn either before it, and
+    /// nothing is sent, or after it.
+    async fn commit(&self) -> lockstep_store::Result<Crossing> {
         let mut tx = self.store.begin().await?;
+        if let Some(fault) = authority::refusal(&mut tx, self.email).await? {
+            return Ok(Crossing::Withdrawn(fault));
+        }
         let ours = deliveries::cross(&mut tx, self.email, self.attempt, self.run).await?;
         tx.commit().await?;
-        Ok(ours)
+        Ok(if ours { Crossing::Ours } else { Crossing::TakenOver })
     }
 }
 
-fn stopped(code: &str, message: &str) -> Fault {
+/// A fault that ends an attempt before anything irrevocable has happened.
+pub(crate) fn stopped(code: &str, message: &str) -> Fault {
     Fault::new(FaultScope::Mailbox, FaultClass::Transient, code, message)
 }

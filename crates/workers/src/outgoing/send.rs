@@ -21,7 +21,11 @@ use tokio::time::Instant;
 use crate::{
     Context,
     airlock::Airlock,
-    outgoing::{compose, gate::Gate, told},
+    outgoing::{
+        authority, compose,
+        gate::{self, Gate},
+        told,
+    },
     target,
 };
 
@@ -92,6 +96,11 @@ pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> loc
 /// Connects and sends; `reply` becomes the server's own words.
 async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut String) -> Attempt {
     let broken = |fault: Fault| Attempt::Broken { fault, crossed: false, recipients: Vec::new() };
+    match authority::refusal_now(&context.store, job.delivery.email).await {
+        Ok(None) => {}
+        Ok(Some(fault)) => return broken(fault),
+        Err(error) => return broken(gate::stopped("DatabaseUnavailable", &error.to_string())),
+    }
     let Some(composed) = compose::compose(context.organisation, &job.delivery, &job.outgoing) else {
         let message = "the email has no author";
         return broken(Fault::new(FaultScope::Item, FaultClass::Refused, "NoSender", message));
@@ -216,18 +225,19 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
 fn words_to(attempt: &Attempt, at: usize) -> String {
     let recipients = match attempt {
         Attempt::Taken { recipients } | Attempt::Broken { recipients, .. } => recipients.as_slice(),
-        Attempt::Deferred { .. } => &[],
     };
     recipients.get(at).and_then(|answer| answer.as_ref().err()).map(|f| f.message.clone()).unwrap_or_default()
 }
+
+/// Said of recipients about whom the server has said nothing, though it took the message for others.
+const UNANSWERED: &str = "the server has not answered about a recipient";
 
 fn fault_of(attempt: &Attempt) -> Fault {
     let first_refusal = match attempt {
         Attempt::Broken { fault, .. } => return fault.clone(),
         Attempt::Taken { recipients } => recipients.iter().find_map(|r| r.as_ref().err()),
-        Attempt::Deferred { .. } => None,
     };
     first_refusal
         .cloned()
-        .unwrap_or_else(|| Fault::new(FaultScope::Item, FaultClass::Transient, "Deferred", "the attempt was not begun"))
+        .unwrap_or_else(|| Fault::new(FaultScope::Item, FaultClass::Transient, "RecipientDeferred", UNANSWERED))
 }

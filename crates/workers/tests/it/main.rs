@@ -20,6 +20,7 @@ mod receiver;
 mod rules;
 #[path = "../../../store/tests/it/seed.rs"]
 mod seed;
+mod send_as;
 mod sending;
 mod server;
 mod settings;

@@ -66,6 +66,8 @@ pub(crate) struct Stored {
 /// A message the server was given: envelope and bytes, and whether it took them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
+    /// The reverse path.
+    pub(crate) from: String,
     pub(crate) to: Vec<String>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) size: Option<u64>,
@@ -396,7 +398,8 @@ impl Session for Conversation {
             .collect();
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).await.unwrap();
-        let given = Given { to: envelope.to.clone(), bytes, size: envelope.size, taken: false };
+        let (from, to) = (envelope.from.clone(), envelope.to.clone());
+        let given = Given { from, to, bytes, size: envelope.size, taken: false };
         let at = {
             let mut state = self.server.state();
             state.given.push(given);
