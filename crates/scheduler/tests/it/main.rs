@@ -13,4 +13,5 @@ mod seed;
 mod settings;
 mod stage;
 mod sweep;
+mod switched_off;
 mod wake;
