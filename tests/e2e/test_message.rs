@@ -26,7 +26,7 @@ async fn c12_b25_b6_tests_reach_the_servers() {
     assert!(text.contains(&id) && text.contains("Auto-Submitted: auto-generated"), "{text}");
     let seen = async || {
         let items = cluster.api().list(&format!("/mailboxes/{}/items", mailbox.mailbox)).await;
-        items.iter().any(|item| item["reason"] == "OwnMessage")
+        items.iter().any(|item| item["reason"] == "TestMessage")
     };
     cluster.wait_until(60, "the message is seen and refused", seen).await;
     assert!(cluster.api().list("/emails").await.is_empty(), "it is no record");

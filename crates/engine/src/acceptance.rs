@@ -40,6 +40,8 @@ pub struct Candidate {
     pub process_from: Option<DateTime<Utc>>,
     /// Whether it carries the header this organisation puts on what it sends itself.
     pub is_own_loop: bool,
+    /// Whether it is the message of a mailbox's test.
+    pub is_test: bool,
     /// Only the owner of the receiving mailbox may accept it, as the organisation may choose.
     pub only_receiving: bool,
 }
@@ -61,6 +63,8 @@ pub enum Decision {
 pub enum Reason {
     /// Sent by this organisation; its record exists.
     OwnMessage,
+    /// The message of a mailbox's test: no record of it exists or is wanted.
+    TestMessage,
     /// Larger than [`MAX_MESSAGE_BYTES`].
     TooLarge,
     /// Received before processing was to begin.
@@ -73,13 +77,20 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: &[Self] =
-        &[Self::OwnMessage, Self::TooLarge, Self::TooOld, Self::NoRecipientMatch, Self::NoCorrelationMatch];
+    pub const ALL: &[Self] = &[
+        Self::OwnMessage,
+        Self::TestMessage,
+        Self::TooLarge,
+        Self::TooOld,
+        Self::NoRecipientMatch,
+        Self::NoCorrelationMatch,
+    ];
 
     /// The stable name, stored and documented.
     pub fn code(self) -> &'static str {
         match self {
             Self::OwnMessage => "OwnMessage",
+            Self::TestMessage => "TestMessage",
             Self::TooLarge => "TooLarge",
             Self::TooOld => "TooOld",
             Self::NoRecipientMatch => "NoRecipientMatch",
@@ -96,6 +107,9 @@ impl Reason {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::OwnMessage => "The message was sent from here and is already recorded as a sent email.",
+            Self::TestMessage => {
+                "A message of Lockstep itself: it has tested the mailbox, and nobody needs a record of it."
+            }
             Self::TooLarge => "The message is larger than 150 MB, attachments included.",
             Self::TooOld => "The message was received before the date from which emails are processed.",
             Self::NoRecipientMatch => {
@@ -148,7 +162,9 @@ pub fn headers_first(receiving: TrackOption, may_be_too_old: bool) -> bool {
 
 /// What rules a message out whoever it is for.
 fn ruled_out(candidate: &Candidate) -> Option<Reason> {
-    if candidate.is_own_loop {
+    if candidate.is_test {
+        Some(Reason::TestMessage)
+    } else if candidate.is_own_loop {
         Some(Reason::OwnMessage)
     } else if candidate.size.is_some_and(|size| size > MAX_MESSAGE_BYTES) {
         Some(Reason::TooLarge)

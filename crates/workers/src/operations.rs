@@ -9,3 +9,4 @@ mod test_profile;
 mod test_webhook;
 
 pub use handler::Handler;
+pub(crate) use test_mailbox::is_test;

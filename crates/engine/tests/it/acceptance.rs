@@ -26,6 +26,7 @@ fn message(recipients: Vec<AcceptingParty>, sender: Option<PartyKind>, correlate
         received_at: at(0),
         process_from: Some(at(0)),
         is_own_loop: false,
+        is_test: false,
         only_receiving: false,
     }
 }
@@ -114,6 +115,7 @@ fn ruled_out_whoever_wants_it() {
     assert!(accepts(&wanted), "received at the very instant processing begins");
     for (candidate, reason) in [
         (Candidate { is_own_loop: true, ..wanted.clone() }, Reason::OwnMessage),
+        (Candidate { is_own_loop: true, is_test: true, ..wanted.clone() }, Reason::TestMessage),
         (Candidate { size: Some(MAX_MESSAGE_BYTES + 1), ..wanted.clone() }, Reason::TooLarge),
         (Candidate { received_at: at(-1), ..wanted.clone() }, Reason::TooOld),
     ] {

@@ -28,6 +28,7 @@ pub(super) fn remedy(reason: &str, mailbox: Uuid, key: &str) -> String {
     let release = format!("lockstep item release {mailbox} {key}");
     let rule = match Reason::from_code(reason) {
         Some(Reason::OwnMessage) => return "Nothing needs doing: look for the record of the sent email.".to_owned(),
+        Some(Reason::TestMessage) => return "Nothing needs doing; the message may be deleted.".to_owned(),
         Some(Reason::TooOld) => {
             return format!(
                 "Test and enable the mailbox with an earlier start date, which has everything in it judged again, this \

@@ -21,6 +21,15 @@ use crate::{Context, operations::listing};
 /// Of a mailbox's messages so many of the newest are looked at.
 const NEWEST: usize = 50;
 
+/// How the Message-ID of a test begins; the operation's id follows.
+const PREFIX: &str = "test-";
+
+/// Whether a message of our own, with this Message-ID, is that of a test.
+pub(crate) fn is_test(message_id: &str) -> bool {
+    let id = message_id.trim_matches(['<', '>', ' ']).strip_prefix(PREFIX);
+    id.and_then(|rest| rest.split_once('@')).is_some_and(|(operation, _)| operation.parse::<OperationId>().is_ok())
+}
+
 /// A message ready to be sent.
 pub(super) struct Message {
     /// Without angle brackets.
@@ -32,7 +41,7 @@ pub(super) struct Message {
 /// Auto-Submitted (RFC 3834) keeps machines from answering.
 pub(super) fn compose(context: &Context, operation: OperationId, mailbox: &Mailbox, now: DateTime<Utc>) -> Message {
     let domain = AddressKey::of(&mailbox.address).map_or_else(|| "invalid".to_owned(), |key| key.domain().to_owned());
-    let message_id = format!("test-{operation}@{domain}");
+    let message_id = format!("{PREFIX}{operation}@{domain}");
     let own = Address { name: None, address: mailbox.address.clone() };
     let text = "This mailbox is being connected. The message tests whether email can be sent from it and arrives in \
                 it. It needs no answer and may be deleted.";
