@@ -10,8 +10,10 @@ use lockstep_model::{catalogue, fault::FaultScope};
 
 use crate::root;
 
-/// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's.
+/// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's, and
+/// what ends an attempt that is another run's by now, of which nobody is told.
 const NO_ALERTS: &[&str] = &[
+    "AttemptTakenOver",
     "DroppedByHand",
     "EndpointGone",
     "GateShut",
@@ -20,6 +22,7 @@ const NO_ALERTS: &[&str] = &[
     "NoCorrelationMatch",
     "NoRecipientMatch",
     "OwnMessage",
+    "TestMessage",
     "ProfileGone",
     "TooLarge",
     "TooOld",

@@ -7,6 +7,7 @@ mod files;
 mod layering;
 mod migrations;
 mod proofs;
+mod provoked;
 
 use std::path::{Path, PathBuf};
 

@@ -53,11 +53,6 @@ pub type Answer = Result<(), Fault>;
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// Not begun: no permit, or the server is cooling down.
-    Deferred {
-        /// How long to wait.
-        wait: Duration,
-    },
     /// The server took the message for every recipient it accepted.
     Taken {
         /// Each recipient's answer, in the envelope's order.
@@ -149,10 +144,6 @@ pub struct Delivery {
 /// on; the delivery has failed only when nobody has accepted and nobody is left to try.
 pub fn after_attempt(attempt: &Attempt, delivery: &Delivery, schedule: &Schedule, jitter: f64) -> Aftermath {
     match attempt {
-        Attempt::Deferred { wait } => Aftermath {
-            step: Step::Retry { after: (*wait).min(retry::MAX_RETRY_AFTER), counted: false },
-            recipients: vec![RecipientState::Waiting; delivery.envelope],
-        },
         Attempt::Taken { recipients } => {
             let states = states(recipients, delivery.envelope, RecipientState::Accepted);
             settle(states, recipients, None, delivery, schedule, jitter)

@@ -349,14 +349,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Nothing needs doing; nothing was written twice.",
     },
     Entry {
-        code: "ShuttingDown",
-        scopes: &[FaultScope::Mailbox],
-        level: Level::Warning,
-        title: "A worker was about to end",
-        text: "A run was cut short because its process ends: {message}",
-        remedy: "Nothing needs doing.",
-    },
-    Entry {
         code: "InvalidForwardMailItem",
         scopes: &[FaultScope::Mailbox],
         level: Level::Information,

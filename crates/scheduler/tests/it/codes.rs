@@ -28,7 +28,6 @@ async fn m8_what_stops_a_run_is_told_and_ends() {
         "PageCollided",
         "QuitRefused",
         "SessionOutOfStep",
-        "ShuttingDown",
         "Unauthorized",
         "UnusableCredentials",
     ] {

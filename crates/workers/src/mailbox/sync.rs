@@ -169,7 +169,8 @@ async fn hold(
 
 fn closed() -> Fault {
     use lockstep_model::fault::{FaultClass, FaultScope};
-    Fault::new(FaultScope::Mailbox, FaultClass::Transient, "ShuttingDown", "the process is about to end").local()
+    // Nobody closes it while handlers run.
+    Fault::new(FaultScope::Mailbox, FaultClass::Bug, "InternalError", "the memory budget is closed").local()
 }
 
 /// Deletes processed items on the server: those of this run, and those an earlier run did not hear confirmed.

@@ -18,9 +18,7 @@ const CARLA: &str = "carla@kunde.example";
 async fn m8_what_an_email_fails_for_is_told_and_ends() {
     let (stage, anna) = Stage::with_anna().await;
     for code in [
-        "AttemptTakenOver",
         "BodyUnreadable",
-        "Deferred",
         "ErrorSendAsDenied",
         "ErrorSubmissionQuotaExceeded",
         "InvalidRecipientAddress",

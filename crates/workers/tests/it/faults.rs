@@ -1,10 +1,20 @@
 //! A page the database will not take: the offender is set aside, the others are written; collisions set nobody aside.
 
-use lockstep_model::{clock::Clock, mailbox::TrackOption, remote::RemoteKey};
-use lockstep_store::item_failures::{self, Decided};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use lockstep_model::{clock::Clock, fault::FaultScope, mailbox::TrackOption, remote::RemoteKey};
+use lockstep_store::{
+    PoolOptions, Store,
+    item_failures::{self, Decided},
+};
 use lockstep_wire::Outcome;
 
 use crate::{
+    seed::{options, vault},
     server::{Action, Call},
     stage::{ANNA, Stage, item_fault, lost, mail, plain},
 };
@@ -51,13 +61,63 @@ async fn a_collision_sets_nobody_aside() {
         }
         let report = stage.run(anna).await;
         assert_eq!((report.outcome, report.counts.failed), (Outcome::Failed, 0), "{code}");
-        assert!(report.fault.unwrap().may_heal(), "{code}");
+        let fault = report.fault.unwrap();
+        assert!(fault.may_heal() && fault.code == "PageCollided", "{code}: {fault}");
         assert!(stage.items(anna).await.iter().all(|item| !item.contains("quarantined")), "{code}");
         assert!(!stage.has_cursor(anna).await);
         stage.world.sql("DROP TRIGGER refuse ON emails").await;
         assert_eq!(stage.run(anna).await.outcome, Outcome::Completed);
         assert_eq!(stage.emails().await, 3, "{code}");
     }
+}
+
+/// M8: what the database says that nobody has thought of is a mistake of ours: told as one, and nothing is lost by it.
+#[tokio::test]
+async fn m8_what_nobody_has_thought_of_is_told() {
+    let (stage, anna) = Stage::with_anna().await;
+    refuse(&stage, "odd", "P0001").await;
+    stage.server.put(ANNA, "odd", plain("odd"));
+    let report = stage.run(anna).await;
+    let fault = report.fault.unwrap();
+    assert_eq!((report.outcome, fault.code.as_str(), fault.local), (Outcome::Failed, "InternalError", true));
+    assert!(stage.items(anna).await.is_empty() && !stage.has_cursor(anna).await);
+    stage.world.sql("DROP TRIGGER refuse ON emails").await;
+    assert_eq!(stage.run(anna).await.counts.tracked, 1);
+}
+
+/// M8: a database that is there, and does not answer in time what a listing asks it.
+#[tokio::test]
+async fn m8_a_database_that_does_not_answer_in_time_is_told() {
+    let (mut stage, anna) = Stage::with_anna().await;
+    stage.server.put(ANNA, "k0", plain("k0"));
+    let hurried = PoolOptions { statement_timeout: Duration::from_millis(500), ..options(4) };
+    stage.context.store =
+        Store::open(stage.world.database.url(), &hurried, stage.world.clock.clone(), vault()).unwrap();
+    let (pool, holder) = (stage.world.pool().clone(), Arc::new(Mutex::new(None)));
+    let held = Arc::clone(&holder);
+    stage.server.meanwhile(Call::Pull, move || {
+        async move {
+            let mut lock = pool.begin().await.unwrap();
+            sqlx::query("LOCK TABLE remote_items").execute(&mut *lock).await.unwrap();
+            *held.lock().unwrap() = Some(lock);
+        }
+        .boxed()
+    });
+    let report = stage.run(anna).await;
+    assert_eq!((report.outcome, report.fault.unwrap().code.as_str()), (Outcome::Failed, "DatabaseUnavailable"));
+    let lock = holder.lock().unwrap().take().unwrap();
+    lock.rollback().await.unwrap();
+    assert_eq!(stage.run(anna).await.counts.tracked, 1);
+}
+
+/// M8: a profile whose protocol this installation does not speak.
+#[tokio::test]
+async fn m8_a_protocol_nobody_speaks_is_told() {
+    let (stage, anna) = Stage::with_anna().await;
+    stage.world.sql("UPDATE email_server_profiles SET incoming_protocol = 'other'").await;
+    let fault = stage.run(anna).await.fault.unwrap();
+    assert_eq!((fault.scope, fault.code.as_str()), (FaultScope::Profile, "UnknownProtocol"));
+    assert!(stage.server.calls().is_empty());
 }
 
 /// A collision that passes is not even noticed.

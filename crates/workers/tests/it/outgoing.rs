@@ -218,6 +218,18 @@ async fn a_permanent_refusal_fails_at_once() {
     stage.assert_free(anna).await;
 }
 
+/// M8: an email whose author is gone cannot be sent by anybody; nothing is opened for it.
+#[tokio::test]
+async fn m8_an_email_without_an_author_fails() {
+    let (stage, anna, email) = stage(&[CARLA]).await;
+    stage.world.sql("DELETE FROM email_parties WHERE role = 'from'").await;
+    stage.send(email, 1).await;
+    assert_eq!(state(&stage, email).await, "failed 1 failed");
+    stage.world.assert_raised("NoSender").await;
+    assert!(stage.server.given().is_empty());
+    stage.assert_free(anna).await;
+}
+
 /// Taken over between the body and the point of no return: the gate refuses, and nothing is sent.
 #[tokio::test]
 async fn the_gate_refuses_an_attempt_that_was_taken_over() {

@@ -221,6 +221,9 @@ async fn whatever_goes_wrong_before_the_greeting_concerns_the_profile() {
     let mut nobody = target(1);
     nobody.endpoint.host = "127.0.0.1".to_owned();
     assert_eq!(kind(&refusal(&nobody).await), (FaultScope::Profile, Unreachable, "ConnectFailure"));
+    // A name that is never given to anybody (RFC 6761 §6.4).
+    nobody.endpoint.host = "nobody.invalid".to_owned();
+    assert_eq!(kind(&refusal(&nobody).await), (FaultScope::Profile, Unreachable, "HostNotFound"));
 }
 
 #[tokio::test]

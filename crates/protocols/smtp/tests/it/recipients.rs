@@ -83,6 +83,55 @@ async fn h9_accepted_for_nobody() {
     script.end().await;
 }
 
+/// M8: why recipients have to wait, or go with another message.
+#[tokio::test]
+async fn m8_recipients_are_put_off_for_a_reason() {
+    let script = Script::play(|mut peer| async move {
+        peer.admit(&[]).await;
+        peer.expect("MAIL", "250 ok").await;
+        peer.expect("RCPT TO:<a@x.test>", "250 ok").await;
+        peer.expect("RCPT TO:<b@x.test>", "452 4.2.2 mailbox full").await;
+        peer.expect("RCPT TO:<c@x.test>", "552 5.2.2 over quota").await;
+        peer.expect("RCPT TO:<d@x.test>", "452 4.3.1 no room on the disk").await;
+        peer.expect("RCPT TO:<e@x.test>", "452 4.5.3 too many recipients").await;
+        accept_message(&mut peer).await;
+    })
+    .await;
+    let to = ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"];
+    let receipt = send_to(&script, &to, &mut Gate::default()).await.unwrap();
+    assert_eq!(
+        results(&receipt.recipients)[1..],
+        [
+            ("b@x.test", Some((FaultClass::Transient, "RecipientMailboxFull"))),
+            ("c@x.test", Some((FaultClass::Refused, "RecipientMailboxFull"))),
+            ("d@x.test", Some((FaultClass::Transient, "ServerStorageFull"))),
+            ("e@x.test", Some((FaultClass::Throttled, "TooManyRecipients"))),
+        ]
+    );
+    script.end().await;
+}
+
+/// M8: what a server says of the sender concerns the message alone: for good, or for now.
+#[tokio::test]
+async fn m8_senders_are_refused_or_put_off() {
+    for (answer, class, code) in [
+        ("550 5.1.0 no such sender", FaultClass::Refused, "SenderRefused"),
+        ("451 4.3.0 sender cannot be verified now", FaultClass::Transient, "SenderDeferred"),
+    ] {
+        let script = Script::play(move |mut peer| async move {
+            peer.admit(&[]).await;
+            peer.expect("MAIL", answer).await;
+            peer.hear_out().await;
+        })
+        .await;
+        let mut gate = Gate::default();
+        let fault = send_to(&script, &["a@x.test"], &mut gate).await.unwrap_err();
+        assert_eq!(kind(&fault), (FaultScope::Item, class, code));
+        assert!(gate.asked().is_empty());
+        script.end().await;
+    }
+}
+
 #[tokio::test]
 async fn addresses_that_cannot_be_said_are_answered_here() {
     let script = Script::play(|mut peer| async move {
