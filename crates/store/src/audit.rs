@@ -1,5 +1,6 @@
 //! Who did what: one row an action, in the transaction of what it tells.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -32,6 +33,68 @@ pub async fn note(
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Identity; later ones are larger.
+    pub id: Uuid,
+    /// When.
+    pub done_at: DateTime<Utc>,
+    /// Who: the name and id of a key, the user it stands for, or a program.
+    pub actor: String,
+    /// What, such as `updated` or `approved`.
+    pub action: String,
+    /// Kind of the record it concerns.
+    pub object_kind: String,
+    /// The record; none where the kind has one only.
+    pub object_id: Option<Uuid>,
+    /// Names of fields and states.
+    pub detail: Value,
+}
+
+/// Which actions to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Concerning this kind of record.
+    pub kind: Option<&'a str>,
+    /// Concerning this record.
+    pub record: Option<Uuid>,
+    /// By somebody in whose name, key's id or user's id this stands, in lower case.
+    pub actor: Option<&'a str>,
+    /// This action.
+    pub action: Option<&'a str>,
+    /// At this instant or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Before this instant.
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// Actions, newest first, from the one before `after` on, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: i64) -> Result<Vec<Entry>> {
+    Ok(sqlx::query_as!(
+        Entry,
+        "/* audit::list */ SELECT id, done_at, actor, action, object_kind, object_id, detail FROM audit_entries
+         WHERE ($1::text IS NULL OR object_kind = $1) AND ($2::uuid IS NULL OR object_id = $2)
+           AND ($3::text IS NULL OR strpos(lower(actor), $3) > 0) AND ($4::text IS NULL OR action = $4)
+           AND ($5::timestamptz IS NULL OR done_at >= $5) AND ($6::timestamptz IS NULL OR done_at < $6)
+           AND ($7::uuid IS NULL OR id < $7)
+         ORDER BY id DESC LIMIT $8",
+        filter.kind,
+        filter.record,
+        filter.actor,
+        filter.action,
+        filter.since,
+        filter.before,
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?)
 }
 
 /// Tells the feed of a record's change and notes who made it. Call it after the record's row was written.

@@ -1,8 +1,13 @@
 //! Items that became no record: a list of them with their reasons, and what a person decides about those set aside.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::{id::MailboxId, mailbox::Lane, remote::RemoteKey};
+use lockstep_model::{
+    id::{MailboxId, UserId},
+    mailbox::Lane,
+    remote::RemoteKey,
+};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{Result, Tx, alerts, audit, erasure::ERASED, items};
 
@@ -61,6 +66,96 @@ pub async fn list(
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+/// Which items to list, of all mailboxes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Of this mailbox.
+    pub mailbox: Option<MailboxId>,
+    /// `refused` or `quarantined`.
+    pub disposition: Option<&'a str>,
+    /// With this reason.
+    pub reason: Option<&'a str>,
+    /// First seen at this instant or later.
+    pub seen_since: Option<DateTime<Utc>>,
+    /// First seen before this instant.
+    pub seen_before: Option<DateTime<Utc>>,
+    /// Of mailboxes that this user may read.
+    pub reader: Option<UserId>,
+    /// But not for this reason.
+    pub but: &'a str,
+}
+
+/// Where a list across mailboxes goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// When the last item was first seen,
+    pub seen_at: DateTime<Utc>,
+    /// its mailbox,
+    pub mailbox: MailboxId,
+    /// and its key.
+    pub key: RemoteKey,
+}
+
+/// An item that is no record, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its mailbox.
+    pub mailbox_id: Uuid,
+    /// The mailbox's address.
+    pub address: String,
+    /// The item.
+    pub item: ItemFailure,
+}
+
+/// Items that are no records, of all mailboxes, the last seen first, after `after`, at most `limit`.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn across(tx: &mut Tx, filter: &Filter<'_>, after: Option<&Place>, limit: i64) -> Result<Vec<Found>> {
+    let rows = sqlx::query!(
+        "/* item_failures::across */ SELECT i.mailbox_id, m.address, i.remote_key, i.message_id, i.size_bytes,
+             i.disposition, i.reason, i.detail, i.attempts, i.deaths, i.next_attempt_at, i.seen_at
+         FROM remote_items i JOIN mailboxes m ON m.id = i.mailbox_id
+         WHERE i.disposition IN ('refused', 'quarantined') AND ($1::text IS NULL OR i.disposition = $1)
+           AND ($2::uuid IS NULL OR i.mailbox_id = $2) AND ($3::text IS NULL OR i.reason = $3)
+           AND i.reason IS DISTINCT FROM $4
+           AND ($5::timestamptz IS NULL OR i.seen_at >= $5) AND ($6::timestamptz IS NULL OR i.seen_at < $6)
+           AND ($7::uuid IS NULL OR m.owner_user_id IN (SELECT owner FROM reach($7, 'mailbox', 'read') AS owner))
+           AND ($8::timestamptz IS NULL OR (i.seen_at, i.mailbox_id, i.remote_key) < ($8, $9::uuid, $10::bytea))
+         ORDER BY i.seen_at DESC, i.mailbox_id DESC, i.remote_key DESC LIMIT $11",
+        filter.disposition,
+        filter.mailbox.map(|id| id.0),
+        filter.reason,
+        filter.but,
+        filter.seen_since,
+        filter.seen_before,
+        filter.reader.map(|id| id.0),
+        after.map(|place| place.seen_at),
+        after.map(|place| place.mailbox.0),
+        after.map(|place| place.key.as_bytes()),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let found = rows.into_iter().map(|row| Found {
+        mailbox_id: row.mailbox_id,
+        address: row.address,
+        item: ItemFailure {
+            key: row.remote_key,
+            message_id: row.message_id,
+            size_bytes: row.size_bytes,
+            disposition: row.disposition,
+            reason: row.reason,
+            detail: row.detail,
+            attempts: row.attempts,
+            deaths: row.deaths,
+            next_attempt_at: row.next_attempt_at,
+            seen_at: row.seen_at,
+        },
+    });
+    Ok(found.collect())
 }
 
 /// One item that is no record.

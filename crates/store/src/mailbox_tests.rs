@@ -72,21 +72,46 @@ async fn start_now(tx: &mut Tx, mailbox: MailboxId) -> Result<bool> {
     Ok(done.rows_affected() > 0)
 }
 
-/// Stores the results, enables what works, disables what does not, realigns the lanes and tells the owner.
+/// Notes, with the wish itself, who asks for a test: whatever becomes of it, that is told of the mailbox. A figure, as
+/// those of lanes are: the record's version stays.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn record(tx: &mut Tx, mailbox: MailboxId, incoming: &Tested, outgoing: &Tested) -> Result<()> {
+pub async fn attempt(tx: &mut Tx, mailbox: MailboxId, by: &str) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "/* mailbox_tests::attempt */ UPDATE mailboxes SET test_attempted_by = $2, test_attempted_at = $3 WHERE id = $1",
+        mailbox.0,
+        by,
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Stores the results of a test that `by` has asked for, enables what works, disables what does not, realigns the lanes
+/// and tells the owner.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn record(tx: &mut Tx, mailbox: MailboxId, by: &str, incoming: &Tested, outgoing: &Tested) -> Result<()> {
     let now = tx.now();
     let row = sqlx::query!(
         "/* mailbox_tests::record */ UPDATE mailboxes SET incoming_test = $2, outgoing_test = $3,
              incoming_enabled = ($2 = 'success'), outgoing_enabled = ($3 = 'success'), tested_at = $4, updated_at = $4,
+             tested_by = $5,
+             incoming_tested_at = CASE WHEN $2 = 'not-run' THEN incoming_tested_at ELSE $4 END,
+             outgoing_tested_at = CASE WHEN $3 = 'not-run' THEN outgoing_tested_at ELSE $4 END,
+             enabled_by = CASE WHEN 'success' IN ($2, $3) THEN $5 ELSE enabled_by END,
+             enabled_at = CASE WHEN 'success' IN ($2, $3) THEN $4 ELSE enabled_at END,
              version = version + 1
          WHERE id = $1 RETURNING version, address, profile_id",
         mailbox.0,
         incoming.word(),
         outgoing.word(),
         now,
+        by,
     )
     .fetch_optional(tx.connection())
     .await?;

@@ -63,8 +63,22 @@ pub struct MailboxRecord {
     pub incoming_enabled: bool,
     /// Tested and enabled.
     pub outgoing_enabled: bool,
-    /// When the last test ended.
+    /// Who asked for a test last, whatever became of it.
+    pub test_attempted_by: Option<String>,
+    /// When.
+    pub test_attempted_at: Option<DateTime<Utc>>,
+    /// Who asked for the last test that came to a result.
+    pub tested_by: Option<String>,
+    /// When it ended.
     pub tested_at: Option<DateTime<Utc>>,
+    /// When reading was last tested.
+    pub incoming_tested_at: Option<DateTime<Utc>>,
+    /// When sending was last tested.
+    pub outgoing_tested_at: Option<DateTime<Utc>>,
+    /// Who asked for the last test by which a direction was enabled.
+    pub enabled_by: Option<String>,
+    /// When that was.
+    pub enabled_at: Option<DateTime<Utc>>,
     /// Mail received before is not processed.
     pub process_email_from: Option<DateTime<Utc>>,
     /// Processed messages are deleted on the server.
@@ -266,13 +280,51 @@ pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxRecord>> {
         "/* mailboxes::get */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
              address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method, allow_credentials,
              login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test, incoming_enabled,
-             outgoing_enabled, tested_at, process_email_from, delete_after_processing, verbose_logging, active,
+             outgoing_enabled, test_attempted_by, test_attempted_at, tested_by, tested_at, incoming_tested_at,
+             outgoing_tested_at, enabled_by, enabled_at, process_email_from, delete_after_processing, verbose_logging, active,
              version, created_at,
              updated_at
          FROM mailboxes WHERE id = $1",
         id.0,
     )
     .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// A mailbox whose address waits for approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaiting {
+    /// Id.
+    pub id: Uuid,
+    /// The owner's name.
+    pub name: String,
+    /// The address to decide on.
+    pub address: String,
+    /// `pending`.
+    pub address_status: String,
+    /// Version of the mailbox.
+    pub version: i64,
+}
+
+/// Mailboxes whose address waits for an approval that the organisation asks for, in order of their making, after
+/// `after`, at most `limit`.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn awaiting_approval(tx: &mut Tx, after: Option<Uuid>, limit: i64) -> Result<Vec<Awaiting>> {
+    Ok(sqlx::query_as!(
+        Awaiting,
+        "/* mailboxes::awaiting_approval */ SELECT m.id, m.name, m.address, m.address_status, m.version
+         FROM mailboxes m LEFT JOIN organisations o ON true
+         WHERE m.address_status = 'pending' AND ($1::uuid IS NULL OR m.id > $1)
+             AND CASE WHEN m.owner_user_id IS NOT NULL THEN COALESCE(o.approve_users, true)
+                      WHEN m.owner_queue_id IS NOT NULL THEN COALESCE(o.approve_queues, true)
+                      ELSE COALESCE(o.approve_users OR o.approve_queues, true) END
+         ORDER BY m.id LIMIT $2",
+        after,
+        limit,
+    )
+    .fetch_all(tx.connection())
     .await?)
 }
 

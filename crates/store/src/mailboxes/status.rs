@@ -200,7 +200,8 @@ async fn records(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<MailboxRecord>> {
         "/* mailboxes::status::records */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
              address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method,
              allow_credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test,
-             incoming_enabled, outgoing_enabled, tested_at, process_email_from, delete_after_processing,
+             incoming_enabled, outgoing_enabled, test_attempted_by, test_attempted_at, tested_by, tested_at,
+             incoming_tested_at, outgoing_tested_at, enabled_by, enabled_at, process_email_from, delete_after_processing,
              verbose_logging, active,
              version, created_at, updated_at
          FROM mailboxes WHERE id = ANY($1::uuid[])",

@@ -57,12 +57,12 @@ async fn m8_what_a_test_fails_with_is_told_and_ends() {
         let fails = || Tested::Fails(Fault::new(scope, FaultClass::Transient, code, "-ERR the server's words"));
         for (incoming, outgoing) in [(fails(), Tested::NotConfigured), (Tested::Works, fails())] {
             let mut tx = world.store.begin().await.unwrap();
-            mailbox_tests::record(&mut tx, mailbox, &incoming, &outgoing).await.unwrap();
+            mailbox_tests::record(&mut tx, mailbox, "test", &incoming, &outgoing).await.unwrap();
             tx.commit().await.unwrap();
             world.assert_raised(code).await;
         }
         let mut tx = world.store.begin().await.unwrap();
-        mailbox_tests::record(&mut tx, mailbox, &Tested::Works, &Tested::Works).await.unwrap();
+        mailbox_tests::record(&mut tx, mailbox, "test", &Tested::Works, &Tested::Works).await.unwrap();
         tx.commit().await.unwrap();
         world.assert_cleared(code).await;
     }
@@ -75,7 +75,7 @@ async fn m8_news_of_tests_end() {
     let mailbox = world.user_mailbox(world.profile(1).await, "anna").await;
     let record = async |incoming: Tested| {
         let mut tx = world.store.begin().await.unwrap();
-        mailbox_tests::record(&mut tx, mailbox, &incoming, &Tested::NotConfigured).await.unwrap();
+        mailbox_tests::record(&mut tx, mailbox, "test", &incoming, &Tested::NotConfigured).await.unwrap();
         tx.commit().await.unwrap();
     };
     record(Tested::Works).await;

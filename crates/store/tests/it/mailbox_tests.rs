@@ -14,7 +14,7 @@ use crate::seed::World;
 
 async fn record(world: &World, mailbox: MailboxId, incoming: &Tested, outgoing: &Tested) {
     let mut tx = world.store.begin().await.unwrap();
-    mailbox_tests::record(&mut tx, mailbox, incoming, outgoing).await.unwrap();
+    mailbox_tests::record(&mut tx, mailbox, "test", incoming, outgoing).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -122,7 +122,7 @@ async fn b17_b18_processing_starts_when_the_mailbox_is_enabled() {
     let record = async |incoming: Tested| {
         for mailbox in [old, new] {
             let mut tx = world.store.begin().await.unwrap();
-            mailbox_tests::record(&mut tx, mailbox, &incoming, &Tested::NotConfigured).await.unwrap();
+            mailbox_tests::record(&mut tx, mailbox, "test", &incoming, &Tested::NotConfigured).await.unwrap();
             tx.commit().await.unwrap();
         }
     };

@@ -3,6 +3,8 @@
 
 mod message;
 
+pub(crate) use message::is_test;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -196,7 +198,7 @@ impl Test<'_> {
     async fn record(&self, incoming: &Tested, outgoing: &Tested) -> lockstep_store::Result<Step> {
         let mailbox = self.mailbox.id;
         let mut tx = self.context.store.begin().await?;
-        mailbox_tests::record(&mut tx, mailbox, incoming, outgoing).await?;
+        mailbox_tests::record(&mut tx, mailbox, &self.operation.requested_by, incoming, outgoing).await?;
         tx.commit().await?;
         let result = json!({ "mailbox": mailbox, "incoming": told(incoming), "outgoing": told(outgoing) });
         let fails = matches!(incoming, Tested::Fails(_)) || matches!(outgoing, Tested::Fails(_));

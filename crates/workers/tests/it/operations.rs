@@ -55,6 +55,27 @@ async fn a_mailbox_that_works_is_enabled() {
     assert!(stage.server.calls().is_empty(), "a hint that comes again is stale");
 }
 
+/// C10: who asked for the test stands at the mailbox with its result; who enabled it stays when a later test fails, and
+/// the operation's end changes nothing of it.
+#[tokio::test]
+async fn c10_who_tested_and_enabled_is_kept() {
+    let who = "SELECT concat_ws('|', tested_by, enabled_by, tested_at = enabled_at, incoming_tested_at = tested_at,
+                   outgoing_tested_at = tested_at) FROM mailboxes";
+    let (stage, anna, operation) = untested().await;
+    stage.operate(operation, 1).await;
+    assert_eq!(stage.world.text(who).await, "anna|anna|t|t|t");
+    stage.world.advance(60);
+    stage.world.sql("UPDATE mailboxes SET outgoing_method = 'none'; DELETE FROM operations").await;
+    let mut tx = stage.world.store.begin().await.unwrap();
+    let arguments = json!({ "mailbox": anna });
+    let again = lockstep_store::operations::create(&mut tx, "test-and-enable-mailbox", &arguments, "bert");
+    let again = again.await.unwrap();
+    tx.commit().await.unwrap();
+    stage.server.at(Call::Open, Action::Fail(refused()));
+    stage.operate(again, 1).await;
+    assert_eq!(stage.world.text(who).await, "bert|anna|f|t|f", "the one direction was tested, and not enabled");
+}
+
 /// C13, C15: one direction fails: the other is enabled, the owner hears why, in the server's own words, and so does
 /// whoever answers for the profile.
 #[tokio::test]
@@ -197,7 +218,7 @@ async fn c12_the_test_message_is_sent_and_found() {
         assert!(stage.server.calls().contains(&"headers 50".to_owned()), "a bounded look at the newest");
         stage.run(help).await;
         let own = stage.items(help).await.into_iter().filter(|item| item.starts_with("given")).collect::<Vec<_>>();
-        assert_eq!(own, if deletes { vec![] } else { vec!["given-0 refused OwnMessage"] });
+        assert_eq!(own, if deletes { vec![] } else { vec!["given-0 refused TestMessage"] });
         assert_eq!(stage.emails().await, 0, "it is no record; the others are older than the mailbox is enabled");
     }
 }

@@ -205,7 +205,20 @@ pub(crate) struct Mailbox {
     outgoing_test: String,
     incoming_enabled: bool,
     outgoing_enabled: bool,
+    /// Who asked for a test last, whatever became of it.
+    test_attempted_by: Option<String>,
+    test_attempted_at: Option<DateTime<Utc>>,
+    /// Who asked for the last test that came to a result.
+    tested_by: Option<String>,
+    /// When it ended.
     tested_at: Option<DateTime<Utc>>,
+    /// When reading was last tested.
+    incoming_tested_at: Option<DateTime<Utc>>,
+    /// When sending was last tested.
+    outgoing_tested_at: Option<DateTime<Utc>>,
+    /// Who asked for the last test by which a direction was enabled.
+    enabled_by: Option<String>,
+    enabled_at: Option<DateTime<Utc>>,
     lanes: Vec<Lane>,
     /// Its open alerts, those of its items and emails among them.
     pub(super) alerts: AlertCounts,
@@ -252,7 +265,14 @@ impl From<MailboxStatus> for Mailbox {
             outgoing_test: mailbox.outgoing_test,
             incoming_enabled: mailbox.incoming_enabled,
             outgoing_enabled: mailbox.outgoing_enabled,
+            test_attempted_by: mailbox.test_attempted_by,
+            test_attempted_at: mailbox.test_attempted_at,
+            tested_by: mailbox.tested_by,
             tested_at: mailbox.tested_at,
+            incoming_tested_at: mailbox.incoming_tested_at,
+            outgoing_tested_at: mailbox.outgoing_tested_at,
+            enabled_by: mailbox.enabled_by,
+            enabled_at: mailbox.enabled_at,
             lanes: status.lanes.into_iter().map(Lane::from).collect(),
             alerts: AlertCounts::default(),
             version: mailbox.version,
