@@ -30,5 +30,6 @@ pub mod resolution;
 pub mod retry;
 pub mod send_as;
 pub mod start_date;
+pub mod task_progress;
 pub mod token;
 pub mod webhook;

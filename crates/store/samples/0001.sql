@@ -130,3 +130,9 @@ INSERT INTO user_security_roles (user_id, role_id) SELECT id, '01930000-0000-700
 INSERT INTO team_security_roles (team_id, role_id) VALUES ('01930000-0000-7000-8000-000000000100', '01930000-0000-7000-8000-000000000101');
 
 INSERT INTO alert_dismissals (alert_id, user_id, occurrences) VALUES ('01930000-0000-7000-8000-0000000000a0', '01930000-0000-7000-8000-000000000010', 3);
+
+INSERT INTO activities (id, kind, owner_user_id, fields, starts_at, ends_at, created_at, updated_at) VALUES
+    ('01930000-0000-7000-8000-000000000110', 'appointment', '01930000-0000-7000-8000-000000000010',
+     '{"subject": "Review", "time": {"start": "2026-11-02T09:00:00", "end": "2026-11-02T10:00:00", "zone": "Europe/Berlin"}, "organiser": [{"address": "anna@muster.example"}]}',
+     '2026-11-02 08:00+00', '2026-11-02 09:00+00', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+INSERT INTO activity_parties (activity_id, role, address_key) VALUES ('01930000-0000-7000-8000-000000000110', 'organiser', 'anna@muster.example');

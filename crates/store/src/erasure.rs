@@ -3,6 +3,7 @@
 
 use lockstep_model::id::{OperationId, PersonId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
@@ -33,6 +34,9 @@ pub enum Emails {
 pub struct Counts {
     /// Contacts, accounts and leads with the address.
     pub people: u64,
+    /// Tasks, appointments and the like that the address is on.
+    #[serde(default)]
+    pub activities: u64,
     /// Emails from or to the address.
     pub emails: u64,
     /// Alerts that name it.
@@ -68,6 +72,8 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
     let row = sqlx::query!(
         "/* erasure::count */ SELECT
              (SELECT count(*) FROM people WHERE address_key = $1) AS \"people!\",
+             (SELECT count(*) FROM activities
+                WHERE position('\"address\": ' || to_jsonb($1::text)::text IN fields::text) > 0) AS \"activities!\",
              (SELECT count(DISTINCT email_id) FROM email_parties WHERE address_key = $1) AS \"emails!\",
              (SELECT count(*) FROM alerts WHERE position($1 IN lower(parameters::text)) > 0) AS \"alerts!\",
              (SELECT count(*) FROM idempotency_keys WHERE position($1 IN lower(body::text)) > 0) AS \"answers!\",
@@ -81,6 +87,7 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
     .await?;
     Ok(Counts {
         people: row.people.unsigned_abs(),
+        activities: row.activities.unsigned_abs(),
         emails: row.emails.unsigned_abs(),
         alerts: row.alerts.unsigned_abs(),
         answers: row.answers.unsigned_abs(),
@@ -110,6 +117,54 @@ pub async fn erase_people(tx: &mut Tx, address_key: &str, limit: i64, actor: &st
         }
     }
     Ok(erased)
+}
+
+/// Takes the address off tasks, appointments and the like, at most `limit`; returns how many. The records stay: they are
+/// those of others.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn erase_from_activities(tx: &mut Tx, address_key: &str, limit: i64, actor: &str) -> Result<u64> {
+    let found = sqlx::query!(
+        "/* erasure::erase_from_activities */ SELECT id, kind, fields, version FROM activities
+         WHERE position('\"address\": ' || to_jsonb($1::text)::text IN fields::text) > 0
+         ORDER BY id LIMIT $2 FOR UPDATE",
+        address_key,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let (count, now) = (found.len() as u64, tx.now());
+    for mut row in found {
+        take_out(&mut row.fields, address_key);
+        sqlx::query!(
+            "/* erasure::erase_from_activities */ WITH gone AS (
+                 DELETE FROM activity_parties WHERE activity_id = $1 AND address_key = $4)
+             UPDATE activities SET fields = $2, version = version + 1, updated_at = $3 WHERE id = $1",
+            row.id,
+            row.fields,
+            now,
+            address_key,
+        )
+        .execute(tx.connection())
+        .await?;
+        let (change, version) = (Change::Updated, row.version + 1);
+        let written = Written { kind: &row.kind, id: row.id, change, fields: &["attendees"], version };
+        audit::record(tx, actor, written).await?;
+    }
+    Ok(count)
+}
+
+/// Removes whoever has the address from every list of people, however deep.
+fn take_out(json: &mut Json, address_key: &str) {
+    match json {
+        Json::Array(items) => {
+            items.retain(|item| item.get("address").and_then(Json::as_str) != Some(address_key));
+            items.iter_mut().for_each(|item| take_out(item, address_key));
+        }
+        Json::Object(members) => members.values_mut().for_each(|member| take_out(member, address_key)),
+        _ => {}
+    }
 }
 
 /// Erases emails from or to the address, at most `limit`; returns how many. Emails that are being sent are left.

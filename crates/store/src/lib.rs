@@ -4,6 +4,7 @@
 //! caller decides what commits together; nobody outside sees the database library.
 
 pub mod access;
+pub mod activities;
 pub mod alerts;
 mod approval;
 pub mod audit;
@@ -53,7 +54,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use lockstep_model::{
     clock::{Sample, SharedClock, SystemClock},
     id::OrganisationId,
@@ -76,7 +77,7 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// The instant this transaction writes: the caller's clock when it began.
+    /// The instant this transaction writes: the caller's clock when it began, in microseconds as the database keeps it.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
@@ -144,7 +145,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when no connection can be had in time.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx { inner: self.pool.begin().await?, now: self.clock.now() })
+        Ok(Tx { inner: self.pool.begin().await?, now: self.clock.now().trunc_subsecs(6) })
     }
 
     /// Whether the database answers, and its own opinion of the time.

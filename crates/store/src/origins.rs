@@ -14,6 +14,7 @@ pub async fn find(tx: &mut Tx, kind: Kind, source: &str, external_id: &str) -> R
              SELECT 'user' AS kind, id, source, external_id FROM users
              UNION ALL SELECT 'queue', id, source, external_id FROM queues
              UNION ALL SELECT kind, id, source, external_id FROM people
+             UNION ALL SELECT kind, id, source, external_id FROM activities
              UNION ALL SELECT 'email', id, source, external_id FROM emails) AS records
          WHERE kind = $1 AND source = $2 AND external_id = $3",
         kind.as_str(),

@@ -19,6 +19,20 @@ pub enum Kind {
     Account,
     /// Leads.
     Lead,
+    /// Single appointments.
+    Appointment,
+    /// Series of appointments.
+    RecurringAppointment,
+    /// Service activities.
+    ServiceActivity,
+    /// Tasks.
+    Task,
+    /// Phone calls.
+    PhoneCall,
+    /// Letters.
+    Letter,
+    /// Faxes.
+    Fax,
     /// Queues.
     Queue,
     /// Users: each is its own owner.
@@ -36,6 +50,13 @@ impl Kind {
         Self::Contact,
         Self::Account,
         Self::Lead,
+        Self::Appointment,
+        Self::RecurringAppointment,
+        Self::ServiceActivity,
+        Self::Task,
+        Self::PhoneCall,
+        Self::Letter,
+        Self::Fax,
         Self::Queue,
         Self::User,
         Self::Mailbox,
@@ -49,6 +70,13 @@ impl Kind {
             Self::Contact => "contact",
             Self::Account => "account",
             Self::Lead => "lead",
+            Self::Appointment => "appointment",
+            Self::RecurringAppointment => "recurring-appointment",
+            Self::ServiceActivity => "service-activity",
+            Self::Task => "task",
+            Self::PhoneCall => "phone-call",
+            Self::Letter => "letter",
+            Self::Fax => "fax",
             Self::Queue => "queue",
             Self::User => "user",
             Self::Mailbox => "mailbox",
@@ -65,7 +93,17 @@ impl Kind {
     pub fn privileges(self) -> &'static [Privilege] {
         use Privilege::{ApproveEmailAddresses, Create, Delete, Read, SendAsAnother, Write};
         match self {
-            Self::Email | Self::Contact | Self::Account | Self::Lead => &[Read, Create, Write, Delete],
+            Self::Email
+            | Self::Contact
+            | Self::Account
+            | Self::Lead
+            | Self::Appointment
+            | Self::RecurringAppointment
+            | Self::ServiceActivity
+            | Self::Task
+            | Self::PhoneCall
+            | Self::Letter
+            | Self::Fax => &[Read, Create, Write, Delete],
             Self::Queue => &[Read],
             Self::User => &[Read, Write, SendAsAnother],
             Self::Mailbox => &[Read, Write],
@@ -88,6 +126,51 @@ impl Kind {
         match self {
             Self::Email => &["subject", "body_text", "body_html", "parties", "attachments", "regarding"],
             Self::Contact | Self::Account | Self::Lead => &["name", "address", "source", "external_id", "active"],
+            Self::Appointment | Self::ServiceActivity => &[
+                "subject",
+                "description",
+                "location",
+                "time",
+                "show_as",
+                "importance",
+                "organiser",
+                "required_attendees",
+                "optional_attendees",
+                "regarding",
+            ],
+            Self::RecurringAppointment => &[
+                "subject",
+                "description",
+                "location",
+                "recurrence",
+                "show_as",
+                "importance",
+                "organiser",
+                "required_attendees",
+                "optional_attendees",
+                "regarding",
+            ],
+            Self::Task => &[
+                "subject",
+                "description",
+                "start_date",
+                "due_date",
+                "completed_date",
+                "percent_complete",
+                "status",
+                "importance",
+                "regarding",
+            ],
+            Self::PhoneCall | Self::Letter | Self::Fax => &[
+                "subject",
+                "description",
+                "start_date",
+                "due_date",
+                "completed_date",
+                "status",
+                "importance",
+                "regarding",
+            ],
             Self::Queue | Self::User | Self::Mailbox | Self::Organisation => &[],
         }
     }

@@ -28,13 +28,20 @@ pub const DISABLED_ALERT: &str = "WebhookEndpointDisabled";
 /// What the feed tells of, and an endpoint may ask for.
 pub const RECORD_KINDS: &[&str] = &[
     "account",
+    "appointment",
     "contact",
     "email",
     "email-server-profile",
+    "fax",
     "lead",
+    "letter",
     "mailbox",
     "organisation",
+    "phone-call",
     "queue",
+    "recurring-appointment",
+    "service-activity",
+    "task",
     "user",
     "webhook-endpoint",
 ];

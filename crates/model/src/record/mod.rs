@@ -6,6 +6,7 @@
 mod field;
 pub mod schema;
 pub mod series;
+mod state;
 mod value;
 
 use std::{collections::BTreeMap, fmt};
@@ -13,6 +14,7 @@ use std::{collections::BTreeMap, fmt};
 use uuid::Uuid;
 
 pub use field::Field;
+pub use state::State;
 pub use value::{Importance, Invited, PersonName, PostalAddress, Shape, ShowAs, TaskStatus, Value, When};
 
 /// What a record is.
@@ -54,10 +56,10 @@ impl Kind {
         match self {
             Self::Contact => "contact",
             Self::Appointment => "appointment",
-            Self::RecurringAppointment => "recurring_appointment",
-            Self::ServiceActivity => "service_activity",
+            Self::RecurringAppointment => "recurring-appointment",
+            Self::ServiceActivity => "service-activity",
             Self::Task => "task",
-            Self::PhoneCall => "phone_call",
+            Self::PhoneCall => "phone-call",
             Self::Letter => "letter",
             Self::Fax => "fax",
         }

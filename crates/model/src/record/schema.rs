@@ -25,8 +25,8 @@ impl Direction {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Both => "both",
-            Self::ToCrm => "to_crm",
-            Self::ToServer => "to_server",
+            Self::ToCrm => "to-crm",
+            Self::ToServer => "to-server",
             Self::Neither => "neither",
         }
     }

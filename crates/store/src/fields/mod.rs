@@ -32,7 +32,7 @@ pub const MAX_FILES: usize = 100;
 /// A member that cannot be taken as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Which member, from the field down: `time.start`, `required_attendees[3].address`.
+    /// Which member, from the field down: `time.start`, `required_attendees.3.address`.
     pub path: String,
     /// What was expected.
     pub expected: String,

@@ -31,7 +31,7 @@ impl<'a> At<'a> {
     }
 
     fn object(&self) -> Read<&'a Map<String, Json>> {
-        self.json.as_object().ok_or_else(|| self.wrong("an object"))
+        self.json.as_object().ok_or_else(|| self.wrong("a JSON object is expected"))
     }
 
     /// The value of an object of others.
@@ -79,7 +79,7 @@ impl<'a> At<'a> {
         if items.len() > max {
             return Err(self.wrong(format!("a list of at most {max}; there are {}", items.len())));
         }
-        Ok(items.iter().enumerate().map(|(n, json)| At { path: format!("{}[{n}]", self.path), json }).collect())
+        Ok(items.iter().enumerate().map(|(n, json)| At { path: format!("{}.{n}", self.path), json }).collect())
     }
 
     fn text(&self, expected: &str) -> Read<&'a str> {

@@ -248,10 +248,10 @@ fn what_is_wrong_is_told_by_path_and_expectation() {
         (
             Field::RequiredAttendees,
             json!([{ "address": "Ann <ann@example.test>" }]),
-            "required_attendees[0].address",
+            "required_attendees.0.address",
             "display name",
         ),
-        (Field::RequiredAttendees, json!([{ "name": "Ann" }]), "required_attendees[0].address", "missing"),
+        (Field::RequiredAttendees, json!([{ "name": "Ann" }]), "required_attendees.0.address", "missing"),
         (
             Field::RequiredAttendees,
             Json::from(vec![json!({ "address": "a@b.test" }); 501]),
@@ -272,11 +272,11 @@ fn what_is_wrong_is_told_by_path_and_expectation() {
             "last",
         ),
         (Field::Recurrence, weekly(json!({ "frequency": "yearly", "day": 1 })), "recurrence.rule.month", "missing"),
-        (Field::Recurrence, own(json!({ "subject": 1 })), "recurrence.exceptions[0].fields.subject", "one line"),
+        (Field::Recurrence, own(json!({ "subject": 1 })), "recurrence.exceptions.0.fields.subject", "one line"),
         (
             Field::Recurrence,
             own(json!({ "organiser": [] })),
-            "recurrence.exceptions[0].fields.organiser",
+            "recurrence.exceptions.0.fields.organiser",
             "no such member",
         ),
     ];

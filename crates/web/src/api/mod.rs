@@ -1,13 +1,16 @@
 //! The routes of version 1, and their description.
 
+mod activities;
 mod alerts;
 mod api_keys;
+mod audit;
 mod changes;
 mod document;
 mod emails;
 mod erasures;
 mod explanations;
 mod holder;
+mod item_failures;
 mod mailboxes;
 mod operations;
 mod organisation;
@@ -16,6 +19,7 @@ mod people;
 mod profiles;
 mod queue_items;
 mod queues;
+mod resource;
 mod secured_fields;
 mod security_roles;
 mod sessions;
@@ -45,7 +49,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(organisation::read, organisation::update))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::read, users::update))
-        .routes(routes!(users::put))
+        .routes(routes!(users::find, users::put))
         .routes(routes!(user_rights::privileges))
         .routes(routes!(user_rights::give, user_rights::take))
         .merge(security_roles::routes())
@@ -53,13 +57,14 @@ fn routes() -> OpenApiRouter<App> {
         .merge(teams::routes())
         .routes(routes!(queues::list, queues::create))
         .routes(routes!(queues::read, queues::update))
-        .routes(routes!(queues::put))
+        .routes(routes!(queues::find, queues::put))
         .routes(routes!(queue_items::list))
         .routes(routes!(profiles::list, profiles::create))
         .routes(routes!(profiles::read, profiles::update, profiles::delete))
         .routes(routes!(profiles::test_connection))
         .routes(routes!(mailboxes::list, mailboxes::forward::create))
         .routes(routes!(mailboxes::read, mailboxes::update, mailboxes::forward::delete))
+        .routes(routes!(mailboxes::actions::awaiting_approval))
         .routes(routes!(mailboxes::many::act))
         .routes(routes!(mailboxes::takeover::take_over))
         .routes(routes!(mailboxes::actions::approve))
@@ -72,12 +77,20 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(mailboxes::items::drop_item))
         .routes(routes!(explanations::mailbox))
         .routes(routes!(explanations::message))
+        .routes(routes!(item_failures::list))
         .routes(routes!(operations::read))
         .routes(routes!(erasures::preview))
         .routes(routes!(erasures::create))
         .merge(people::contacts::routes())
         .merge(people::accounts::routes())
         .merge(people::leads::routes())
+        .merge(activities::tasks::routes())
+        .merge(activities::phone_calls::routes())
+        .merge(activities::letters::routes())
+        .merge(activities::faxes::routes())
+        .merge(activities::appointments::routes())
+        .merge(activities::recurring_appointments::routes())
+        .merge(activities::service_activities::routes())
         .merge(emails::routes())
         .routes(routes!(settings::list))
         .routes(routes!(settings::read, settings::update))
@@ -85,6 +98,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alerts::dismiss))
         .routes(routes!(alerts::dismiss_all))
         .routes(routes!(changes::list))
+        .routes(routes!(audit::list))
         .merge(webhook_endpoints::routes())
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))

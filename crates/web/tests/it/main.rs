@@ -1,12 +1,15 @@
 //! The API against a real database.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod activities;
 mod alerts;
+mod audit;
 mod collisions;
 mod emails;
 mod explanations;
 mod forward_mailboxes;
 mod hostile;
+mod item_failures;
 mod mailboxes;
 mod profiles;
 mod rights;
@@ -15,6 +18,7 @@ mod sending;
 mod serving;
 mod settings;
 mod shape;
+mod strictness;
 mod takeover;
 mod tokens;
 mod upserts;

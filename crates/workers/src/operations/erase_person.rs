@@ -41,6 +41,7 @@ struct Progress {
 enum Stage {
     #[default]
     People,
+    Activities,
     Emails,
     Words,
     Done,
@@ -64,6 +65,13 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
                 let erased = erasure::erase_people(&mut tx, key, BATCH, actor).await?;
                 progress.erased.people += erased;
                 if erased == 0 {
+                    progress.stage = Stage::Activities;
+                }
+            }
+            Stage::Activities => {
+                let erased = erasure::erase_from_activities(&mut tx, key, BATCH, actor).await?;
+                progress.erased.activities += erased;
+                if erased == 0 {
                     progress.stage = Stage::Emails;
                 }
             }
@@ -77,7 +85,8 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
             }
             Stage::Words | Stage::Done => {
                 let words = erasure::erase_words(&mut tx, operation.id, key).await?;
-                progress.erased = Counts { people: progress.erased.people, emails: progress.erased.emails, ..words };
+                let Counts { people, activities, emails, .. } = progress.erased;
+                progress.erased = Counts { people, activities, emails, ..words };
                 progress.stage = Stage::Done;
             }
         }

@@ -54,6 +54,13 @@ async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
              INSERT INTO idempotency_keys VALUES ('k', 'caller', '', 201, '{{\"address\": \"{KUNDIN}\"}}', '{now}');
              INSERT INTO operations (id, kind, state, result, due_at, requested_by, created_at, ended_at)
                  VALUES (gen_random_uuid(), 'x', 'failed', '{{\"m\": \"no {KUNDIN}\"}}', '{now}', 'a', '{now}', '{now}');
+             INSERT INTO activities (id, kind, fields, created_at, updated_at)
+                 VALUES ('01930000-0000-7000-8000-000000000999', 'recurring-appointment',
+                     '{{\"subject\": \"Jour fixe\", \"required_attendees\": [{{\"address\": \"{KUNDIN}\", \"name\": \"K\"}},
+                        {{\"address\": \"bert@muster.example\"}}], \"recurrence\": {{\"exceptions\": [{{\"fields\":
+                        {{\"optional_attendees\": [{{\"address\": \"{KUNDIN}\"}}]}}}}]}}}}', '{now}', '{now}');
+             INSERT INTO activity_parties (activity_id, role, address_key)
+                 VALUES ('01930000-0000-7000-8000-000000000999', 'required', '{KUNDIN}');
              INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, detail, seen_at)
                  VALUES ('{anna}', 'k9', 'refused', 'X', 'from {KUNDIN}', '{now}')"
         ))
@@ -61,7 +68,9 @@ async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
     (stage, anna)
 }
 
-const ALL: [&str; 8] = [
+const ALL: [&str; 10] = [
+    "activities 1",
+    "activity_parties 1",
     "alerts 1",
     "delivery_recipients 2",
     "deliveries 1",
@@ -87,7 +96,7 @@ async fn nothing_of_a_person_is_left() {
     assert_eq!(stage.operate(operation, 1).await, Settled::Done);
     let result = "SELECT result FROM operations WHERE kind = 'erase-person' ORDER BY created_at DESC, id DESC LIMIT 1";
     let told: Value = serde_json::from_str(&stage.world.text(result).await).unwrap();
-    let erased = json!({ "people": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
+    let erased = json!({ "people": 1, "activities": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
     assert_eq!(told, json!({ "erased": erased, "emails_being_sent": 1 }));
     assert_eq!(sorted(places(&stage).await), ["delivery_recipients 1", "email_parties 1"], "being sent");
     let gone = "SELECT record_kind FROM feed_entries WHERE change = 'deleted' ORDER BY 1";

@@ -50,10 +50,8 @@ pub(super) async fn draft(
     let subject = check.optional_line("subject", &fields.subject, 255);
     let body_text = body(&mut check, "body_text", fields.body_text, limits);
     let body_html = body(&mut check, "body_html", fields.body_html, limits);
-    let regarding = fields.regarding.map(|regarding| Regarding {
-        kind: check.line("regarding.kind", &regarding.kind, 64),
-        id: check.line("regarding.id", &regarding.id, 200),
-    });
+    let regarding = fields.regarding.map(|regarding| regarding.checked(&mut check));
+    let regarding = regarding.map(|(kind, id)| Regarding { kind, id });
     let (source, external_id) = check.origin(fields.source.as_deref(), fields.external_id.as_deref());
     let mut all = Vec::new();
     let lists =

@@ -38,13 +38,14 @@ use crate::{
     state::App,
     wall::{self, Veil},
 };
+pub(crate) use view::RegardingFields;
 use view::{Email, EmailSummary};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, drafts::create))
         .routes(routes!(read, drafts::update, drafts::delete))
-        .routes(routes!(drafts::put))
+        .routes(routes!(drafts::find, drafts::put))
         .routes(routes!(files::upload))
         .routes(routes!(files::remove))
         .routes(routes!(files::content))

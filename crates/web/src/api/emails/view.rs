@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::alerts::AlertCounts;
+use crate::{api::alerts::AlertCounts, validate::Check};
 
 /// Who sends: a user or a queue, not both.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -34,13 +34,18 @@ pub(crate) struct RecipientFields {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegardingFields {
     /// What kind of record, such as opportunity: at most 64 characters.
-    pub(super) kind: String,
+    kind: String,
     /// Its id there, at most 200 characters.
-    pub(super) id: String,
+    id: String,
 }
 
 impl RegardingFields {
-    pub(super) fn of(kind: Option<String>, id: Option<String>) -> Option<Self> {
+    /// Kind and id, within their limits.
+    pub(crate) fn checked(&self, check: &mut Check) -> (String, String) {
+        (check.line("regarding.kind", &self.kind, 64), check.line("regarding.id", &self.id, 200))
+    }
+
+    pub(crate) fn of(kind: Option<String>, id: Option<String>) -> Option<Self> {
         Some(Self { kind: kind?, id: id? })
     }
 }
