@@ -1,0 +1,227 @@
+//! Logging in: Basic (RFC 7617), bearer tokens (RFC 6750) and NTLM. Each connection begins with a question that tells
+//! whether the account is let in and the mailbox is there.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hyper::header::{DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use lockstep_connector::{Credentials, Deadline};
+use lockstep_model::{
+    fault::{Fault, FaultClass, FaultScope},
+    profile::AuthMethod,
+};
+use secrecy::zeroize::Zeroizing;
+
+use super::{Client, unauthorized};
+use crate::{
+    codec::envelope,
+    fault,
+    http::Outgoing,
+    ntlm::{self, Login},
+    reply::Reply,
+};
+
+/// Longest user name or secret, in bytes; tokens have a few thousand.
+const MAX_TEXT: usize = 64 * 1024;
+/// Seconds between the epoch of Windows and that of Unix.
+const WINDOWS_EPOCH: i64 = 11_644_473_600;
+
+/// How the account proves itself.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// The server has not been asked yet.
+    Undecided,
+    /// With each request, by this header.
+    Header(HeaderValue),
+    /// Once for a connection; by this name (`NTLM` or `Negotiate`).
+    Ntlm(&'static str),
+}
+
+impl std::fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Undecided => "Undecided",
+            Self::Header(_) => "Header",
+            Self::Ntlm(name) => name,
+        })
+    }
+}
+
+/// Refuses what cannot stand in a header, before anything is sent.
+pub(super) fn check(credentials: &Credentials) -> Result<(), Fault> {
+    for (what, value) in [("user name", credentials.user.as_str()), ("secret", credentials.expose())] {
+        if value.is_empty() || value.bytes().any(|b| b.is_ascii_control()) || value.len() > MAX_TEXT {
+            let message = format!("the {what} is empty, holds a control character, or is far too long");
+            return Err(fault::mailbox(FaultClass::Auth, "UnusableCredentials", message).local());
+        }
+    }
+    Ok(())
+}
+
+fn header(scheme: &str, token: &str) -> Result<HeaderValue, Fault> {
+    let text = Zeroizing::new(format!("{scheme} {token}"));
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        fault::mailbox(FaultClass::Auth, "UnusableCredentials", "the secret cannot be sent in a header").local()
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn basic(credentials: &Credentials) -> Result<HeaderValue, Fault> {
+    let pair = Zeroizing::new(format!("{}:{}", credentials.user, credentials.expose()));
+    header("Basic", &Zeroizing::new(STANDARD.encode(pair.as_bytes())))
+}
+
+impl Scheme {
+    pub(super) fn of(method: AuthMethod, credentials: &Credentials) -> Result<Self, Fault> {
+        Ok(match method {
+            AuthMethod::Auto => Self::Undecided,
+            AuthMethod::Login | AuthMethod::Plain => Self::Header(basic(credentials)?),
+            AuthMethod::XOAuth2 => Self::Header(header("Bearer", credentials.expose())?),
+        })
+    }
+
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Header(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The token that a server's challenge carries under a scheme's name; empty where it only offers the scheme.
+fn offered<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
+    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(|text| {
+        let (name, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let listed = text.split(',').any(|one| one.trim().eq_ignore_ascii_case(scheme));
+        if name.eq_ignore_ascii_case(scheme) { Some(rest.trim()) } else { listed.then_some("") }
+    })
+}
+
+/// The server's time in units of 100 ns since 1601, by its `Date`.
+fn windows_time(headers: &HeaderMap) -> u64 {
+    let date = headers.get(DATE).and_then(|value| value.to_str().ok());
+    let seconds = date.and_then(|text| chrono::DateTime::parse_from_rfc2822(text).ok()).map_or(0, |at| at.timestamp());
+    u64::try_from(seconds.saturating_add(WINDOWS_EPOCH)).unwrap_or(0).saturating_mul(10_000_000)
+}
+
+impl Client {
+    /// Logs in on a fresh connection.
+    pub(super) async fn log_in(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+        match self.scheme.clone() {
+            Scheme::Header(_) => self.plain_question(deadline).await,
+            Scheme::Undecided => self.by_challenge("NTLM", deadline).await,
+            Scheme::Ntlm(name) => self.by_challenge(name, deadline).await,
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        body: Outgoing,
+        authorization: Option<HeaderValue>,
+        deadline: &Deadline,
+    ) -> Result<Reply, Fault> {
+        let sent = self.begin(body, authorization)?;
+        let patience = self.options.patience;
+        let response = deadline.run(patience, sent).await?.map_err(|error| fault::lost(&error))?;
+        Ok(self.heard(response, deadline))
+    }
+
+    fn whole_question(&self) -> Outgoing {
+        Outgoing::whole(envelope::envelope(&self.header, &Self::question()))
+    }
+
+    async fn plain_question(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+        let reply = self.exchange(self.whole_question(), None, deadline).await?;
+        self.looked(reply).await
+    }
+
+    /// Offers NTLM; falls back to Basic where nothing is decided yet and the server wants that.
+    async fn by_challenge(&mut self, name: &'static str, deadline: &Deadline) -> Result<(), Fault> {
+        let first = ntlm::negotiate();
+        let authorization = header(name, &STANDARD.encode(&first))?;
+        let mut reply = self.exchange(Outgoing::whole(""), Some(authorization), deadline).await?;
+        if reply.status() != 401 {
+            return Err(reply.refusal().await);
+        }
+        let challenge = offered(reply.headers(), name).filter(|token| !token.is_empty()).map(str::to_owned);
+        let (basic_offered, other) = (
+            offered(reply.headers(), "Basic").is_some(),
+            offered(reply.headers(), "Negotiate").is_some() && name == "NTLM",
+        );
+        let time = windows_time(reply.headers());
+        reply.drain().await?;
+        let Some(challenge) = challenge else {
+            if self.scheme != Scheme::Undecided {
+                return Err(unauthorized("it no longer offers the way the account logged in before"));
+            }
+            if basic_offered {
+                self.scheme = Scheme::Header(basic(&self.options.credentials)?);
+                return Box::pin(self.again(deadline)).await;
+            }
+            if other {
+                self.scheme = Scheme::Ntlm("Negotiate");
+                return Box::pin(self.again(deadline)).await;
+            }
+            let message = "the server offers neither NTLM nor Basic authentication";
+            return Err(Fault::new(
+                FaultScope::Profile,
+                FaultClass::Refused,
+                "AuthenticationMethodNotOffered",
+                message,
+            ));
+        };
+        let binding = self.link.as_ref().and_then(|link| link.binding);
+        let challenge = STANDARD.decode(challenge).map_err(|_| fault::violation("the NTLM challenge is no base64"))?;
+        let login = Login {
+            user: &self.options.credentials.user,
+            password: self.options.credentials.expose(),
+            host: &self.options.place.host,
+            binding,
+            nonce: rand::random(),
+            time,
+        };
+        let third = ntlm::authenticate(&first, &challenge, &login).map_err(fault::violation)?;
+        let authorization = header(name, &STANDARD.encode(third))?;
+        let reply = self.exchange(self.whole_question(), Some(authorization), deadline).await?;
+        self.looked(reply).await?;
+        self.scheme = Scheme::Ntlm(name);
+        Ok(())
+    }
+
+    /// Goes on with another scheme: on this connection where it is still open, and otherwise on a new one.
+    async fn again(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+        let open = match &mut self.link {
+            Some(link) => deadline.run(self.options.patience, link.is_ready()).await?,
+            None => false,
+        };
+        if open { self.log_in(deadline).await } else { self.connect(deadline).await }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn schemes_are_found_however_they_are_listed() {
+        let mut headers = HeaderMap::new();
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Negotiate"));
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("ntlm TlRM"));
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"x\""));
+        assert_eq!(offered(&headers, "NTLM"), Some("TlRM"));
+        assert_eq!(offered(&headers, "Negotiate"), Some(""));
+        assert!(offered(&headers, "Basic").is_some());
+        assert_eq!(offered(&headers, "Bearer"), None);
+        let mut one = HeaderMap::new();
+        one.append(WWW_AUTHENTICATE, HeaderValue::from_static("Negotiate, NTLM"));
+        assert_eq!(offered(&one, "NTLM"), Some(""));
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let credentials = Credentials::new("ann", "tell nobody".to_owned().into());
+        let scheme = Scheme::of(AuthMethod::Plain, &credentials).unwrap();
+        assert_eq!(format!("{scheme:?}"), "Header");
+        assert!(check(&Credentials::new("ann", "a\nb".to_owned().into())).is_err());
+    }
+}

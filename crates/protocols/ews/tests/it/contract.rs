@@ -1,0 +1,54 @@
+//! The port's promises, kept against the simulated Exchange. Those about single recipients' answers are not: the protocol
+//! has none; what else is promised of sending stands in `sending`.
+
+use async_trait::async_trait;
+use exchange_sim::auth::Schemes;
+use lockstep_connector::{
+    Connector, Target,
+    contract::{self, World},
+};
+use lockstep_ews::Ews;
+
+use crate::simulator::Sim;
+
+struct Simulated {
+    sim: Sim,
+    connector: Ews,
+}
+
+#[async_trait]
+impl World for Simulated {
+    fn connector(&self) -> &dyn Connector {
+        &self.connector
+    }
+
+    async fn mailbox(&self) -> (String, Target) {
+        self.sim.fresh()
+    }
+
+    async fn deliver(&self, address: &str, messages: &[Vec<u8>]) {
+        self.sim.deliver(address, messages);
+    }
+
+    async fn messages(&self, address: &str, at_least: usize) -> Vec<Vec<u8>> {
+        let messages = self.sim.messages(address, "inbox");
+        assert!(messages.len() >= at_least);
+        messages
+    }
+}
+
+async fn world(ntlm: bool, tls: bool) -> Simulated {
+    let sim = Sim::with(Schemes { basic: !ntlm, ntlm }, tls).await;
+    let connector = sim.connector();
+    Simulated { sim, connector }
+}
+
+#[tokio::test]
+async fn incoming_by_ntlm() {
+    contract::incoming(&world(true, false).await).await;
+}
+
+#[tokio::test]
+async fn incoming_by_basic_over_tls() {
+    contract::incoming(&world(false, true).await).await;
+}
