@@ -10,6 +10,7 @@ mod api;
 mod builder;
 mod cluster;
 mod count;
+mod looks;
 pub mod mail;
 mod mailbox;
 mod process;
@@ -26,6 +27,7 @@ pub use lockstep_test_support::{
     chaos::{ChaosProxy, Mode},
     eventually,
 };
+pub use looks::Look;
 pub use mailbox::{ProfileOptions, TestMailbox};
 pub use process::{Exit, Process};
 pub use role::Role;

@@ -46,6 +46,8 @@ pub struct ProfileOptions {
     pub request_timeout: Duration,
     /// Shortest polling interval, unscaled.
     pub min_polling_minutes: u32,
+    /// The account with which every mailbox logs in; without one each has its own.
+    pub account: Option<MailAccount>,
 }
 
 impl Cluster {
@@ -58,13 +60,14 @@ impl Cluster {
             max_connections: self.options.max_connections,
             request_timeout: Duration::from_secs(20),
             min_polling_minutes: 0,
+            account: None,
         }
     }
 
     /// Makes an email server profile.
     pub async fn create_profile(&self, options: &ProfileOptions) -> Uuid {
         let endpoint = |protocol: &str, port: u16, tls: &str| json!({ "protocol": protocol, "host": "127.0.0.1", "port": port, "tls": tls });
-        let profile = json!({
+        let mut profile = json!({
             "name": options.name,
             "incoming": endpoint("pop3", options.incoming_port, "implicit"),
             "outgoing": endpoint("smtp", options.outgoing_port, "start-tls"),
@@ -74,6 +77,11 @@ impl Cluster {
             "min_polling_minutes": options.min_polling_minutes,
             "process_emails_from": "2000-01-01T00:00:00Z",
         });
+        if let Some(account) = &options.account {
+            profile["credentials"] = json!("profile");
+            profile["login"] = json!(account.address());
+            profile["password"] = json!(account.password());
+        }
         api::id(&self.api().post("/email-server-profiles", &profile).await)
     }
 
@@ -96,9 +104,21 @@ impl Cluster {
     /// A user with an enabled mailbox on this profile.
     pub async fn user_on(&self, profile: Uuid, track: TrackOption) -> TestMailbox {
         let account = self.account("user");
-        let fields = json!({ "name": account.address(), "address": account.address(), "track_option": track.as_str() });
-        let owner = api::id(&self.api().post("/users", &fields).await);
+        let owner = self.user_of(&account, track).await;
         self.connect(profile, account, owner, false).await
+    }
+
+    /// A user with an enabled mailbox on a profile whose account reads and sends for everybody: the mailbox has no
+    /// credentials, and what is sent to its address arrives in that account.
+    pub async fn user_sharing(&self, profile: Uuid, shared: &MailAccount, track: TrackOption) -> TestMailbox {
+        let account = MailAccount::create_leading_to(self.services(Service::Dovecot), "user", "mail.test", shared);
+        let owner = self.user_of(&account, track).await;
+        self.enable(profile, account, owner, &json!({})).await
+    }
+
+    async fn user_of(&self, account: &MailAccount, track: TrackOption) -> Uuid {
+        let fields = json!({ "name": account.address(), "address": account.address(), "track_option": track.as_str() });
+        api::id(&self.api().post("/users", &fields).await)
     }
 
     /// A queue with an enabled mailbox; processed messages are deleted there when asked for.
@@ -111,18 +131,27 @@ impl Cluster {
     }
 
     async fn connect(&self, profile: Uuid, account: MailAccount, owner: Uuid, delete: bool) -> TestMailbox {
-        let found = self.api().list(&format!("/mailboxes?owner={owner}")).await;
-        let mailbox = found.first().map_or_else(|| panic!("{owner} has no mailbox"), api::id);
         let fields = json!({
-            "profile_id": profile,
-            "incoming_method": "server-side",
-            "outgoing_method": "server-side",
             "allow_credentials": true,
             "login": account.address(),
             "password": account.password(),
-            "process_email_from": "2000-01-01T00:00:00Z",
             "delete_after_processing": delete,
         });
+        self.enable(profile, account, owner, &fields).await
+    }
+
+    async fn enable(&self, profile: Uuid, account: MailAccount, owner: Uuid, more: &Value) -> TestMailbox {
+        let found = self.api().list(&format!("/mailboxes?owner={owner}")).await;
+        let mailbox = found.first().map_or_else(|| panic!("{owner} has no mailbox"), api::id);
+        let mut fields = json!({
+            "profile_id": profile,
+            "incoming_method": "server-side",
+            "outgoing_method": "server-side",
+            "process_email_from": "2000-01-01T00:00:00Z",
+        });
+        if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
+            fields.extend(more.clone());
+        }
         self.api().patch(&format!("/mailboxes/{mailbox}"), &fields).await;
         self.api().act(&format!("/mailboxes/{mailbox}/approve")).await;
         let operation = self.api().test_and_enable(mailbox, ENABLED_WITHIN).await;

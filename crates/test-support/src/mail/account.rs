@@ -40,18 +40,35 @@ impl MailAccount {
     /// # Panics
     /// As [`MailAccount::create`].
     pub fn create_named(services: &Services, address: &str) -> Self {
+        Self::create_with(services, address, "")
+    }
+
+    /// Makes an account `hint-…@domain` without a mailbox of its own: what is sent to it arrives in the mailbox of
+    /// another account.
+    ///
+    /// # Panics
+    /// As [`MailAccount::create`].
+    pub fn create_leading_to(services: &Services, local_part_hint: &str, domain: &str, other: &Self) -> Self {
+        let unique = Uuid::new_v4().simple().to_string();
+        let address = format!("{local_part_hint}-{}@{domain}", &unique[..12]);
+        let mailbox = services.mail_dir().join(other.address());
+        Self::create_with(services, &address, &format!("userdb_mail=maildir:{}", mailbox.display()))
+    }
+
+    fn create_with(services: &Services, address: &str, extra: &str) -> Self {
         let domain = address.rsplit('@').next().unwrap_or_default();
         assert!(domain == "test" || domain.ends_with(".test"), "{domain} is not below .test");
         let account = Self { address: address.to_lowercase(), password: Uuid::new_v4().simple().to_string() };
         let file = services.mail_users_file();
-        if let Err(error) = account.write(&file) {
+        if let Err(error) = account.write(&file, extra) {
             panic!("{}: {error}", file.display());
         }
         account
     }
 
-    fn write(&self, users: &Path) -> io::Result<()> {
-        let line = format!("{}:{{PLAIN}}{}::::::\n", self.address, self.password);
+    /// `extra` are fields of Dovecot's passwd-file beyond those of `/etc/passwd`.
+    fn write(&self, users: &Path, extra: &str) -> io::Result<()> {
+        let line = format!("{}:{{PLAIN}}{}::::::{extra}\n", self.address, self.password);
         // Dovecot looks at the shared file once a second at most, and finds this one immediately.
         let own = users.with_file_name("users.d");
         if own.is_dir() {
