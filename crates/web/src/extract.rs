@@ -237,6 +237,17 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Words<T> {
     }
 }
 
+/// The address a request came from, where that is known.
+pub(crate) struct Client(pub(crate) Option<std::net::IpAddr>);
+
+impl FromRequestParts<App> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
+        Ok(Self(state.transport.client(&parts.extensions, &parts.headers)))
+    }
+}
+
 /// The version that `If-Match` asks for; `None` without the header or with `*`.
 pub(crate) struct IfMatch(pub(crate) Option<i64>);
 

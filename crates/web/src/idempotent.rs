@@ -30,6 +30,12 @@ impl Reply {
         Self { status: StatusCode::CREATED, location: Some(location), version: Some(version), body }
     }
 
+    /// 201 with something that has no address of its own.
+    pub(crate) fn made(body: &impl Serialize) -> Self {
+        let body = serde_json::to_value(body).unwrap_or_default();
+        Self { status: StatusCode::CREATED, location: None, version: None, body }
+    }
+
     /// 202: the work goes on; `location` tells how it stands.
     pub(crate) fn accepted(location: String, body: &impl Serialize) -> Self {
         let body = serde_json::to_value(body).unwrap_or_default();

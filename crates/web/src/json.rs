@@ -13,10 +13,15 @@ use serde::de::{
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use crate::problem::{FieldError, Problem};
+use crate::{
+    bounds,
+    problem::{FieldError, Problem},
+};
 
 /// Longest text of a reader's own words in a problem.
 const MAX_WORDS: usize = 300;
+/// Longest enumeration of names in a problem, in characters.
+const MAX_LIST: usize = 220;
 
 /// A body as a JSON value.
 ///
@@ -60,6 +65,22 @@ fn dotted(path: &Path) -> String {
 /// At most `max` characters, none of them a control character.
 pub(crate) fn clip(text: &str, max: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(max).collect()
+}
+
+/// Names one after the other; where they would be too many, how many more there are. No name is cut.
+pub(crate) fn listed(names: &[&str]) -> String {
+    let mut text = String::new();
+    for (at, name) in names.iter().enumerate() {
+        if at > 0 && text.chars().count() + name.chars().count() > MAX_LIST {
+            text.push_str(&format!(" and {} more", names.len() - at));
+            break;
+        }
+        if at > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+    }
+    text
 }
 
 /// Where the reader is, and the first key that it met twice.
@@ -199,6 +220,19 @@ impl<'de> Deserializer<'de> for Strict {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Flaw> {
+        let expected = expecting(&visitor);
+        self.deserialize_any(visitor).map_err(|flaw| match flaw {
+            // What a parser of dates or ids says of a text is no help.
+            Flaw::Other(_) if is_form(&expected) => Flaw::Type { expected, found: None },
+            flaw => flaw,
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Flaw> {
+        self.deserialize_str(visitor)
+    }
+
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -229,7 +263,7 @@ impl<'de> Deserializer<'de> for Strict {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
         unit unit_struct seq tuple tuple_struct identifier ignored_any
     }
 }
@@ -242,6 +276,11 @@ enum Flaw {
     Choice(&'static [&'static str]),
     /// Something else stands where an object must be.
     NoObject(&'static str),
+    /// What a reader says that it expects, and what it found instead.
+    Type {
+        expected: String,
+        found: Option<&'static str>,
+    },
     Other(String),
 }
 
@@ -251,7 +290,7 @@ impl Flaw {
             Self::Unknown(name, _) => ("unknown", Some(name.as_str())),
             Self::Missing(name) => ("required", Some(*name)),
             Self::Choice(_) => ("choice", None),
-            Self::NoObject(_) | Self::Other(_) => ("type", None),
+            Self::NoObject(_) | Self::Type { .. } | Self::Other(_) => ("type", None),
         };
         let field = match name {
             Some(name) if path.is_empty() => name.to_owned(),
@@ -259,7 +298,10 @@ impl Flaw {
             Some(name) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
             _ => path.to_owned(),
         };
-        let words = self.to_string();
+        let words = match &self {
+            Self::Type { expected, found } => wanted(expected, *found, &field),
+            other => other.to_string(),
+        };
         if field.is_empty() {
             return Problem::unprocessable(format!("The body is not accepted: {words}."));
         }
@@ -272,10 +314,11 @@ impl Display for Flaw {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(_, []) => f.write_str("there is no such field; none is expected here"),
-            Self::Unknown(_, known) => write!(f, "there is no such field; those known are {}", known.join(", ")),
+            Self::Unknown(_, known) => write!(f, "there is no such field; those known are {}", listed(known)),
             Self::Missing(_) => f.write_str("this field must be there"),
-            Self::Choice(known) => write!(f, "one of {} is expected", known.join(", ")),
+            Self::Choice(known) => write!(f, "one of {} is expected", listed(known)),
             Self::NoObject(found) => write!(f, "a JSON object is expected, not {found}"),
+            Self::Type { expected, found } => f.write_str(&wanted(expected, *found, "")),
             Self::Other(words) => f.write_str(words),
         }
     }
@@ -290,11 +333,11 @@ impl serde::de::Error for Flaw {
 
     // The value itself is not repeated: it may be a password in the wrong place.
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::Other(format!("{} is expected, not {}", in_json(&expected.to_string()), found_in_json(&found)))
+        Self::Type { expected: expected.to_string(), found: Some(found_in_json(&found)) }
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::Other(format!("{} is expected", in_json(&expected.to_string())))
+        Self::Type { expected: expected.to_string(), found: None }
     }
 
     fn invalid_length(found: usize, _: &dyn Expected) -> Self {
@@ -341,23 +384,63 @@ fn found_in_json(found: &Unexpected<'_>) -> &'static str {
     }
 }
 
-/// What a reader expects, without the names of our types.
-fn in_json(expected: &str) -> String {
-    let whole = |low: i128, high: i128| format!("a whole number from {low} to {high}");
+/// What a visitor says that it accepts.
+pub(crate) fn expecting<'de, V: Visitor<'de>>(visitor: &V) -> String {
+    struct Words<'v, V>(&'v V);
+
+    impl<'de, V: Visitor<'de>> Display for Words<'_, V> {
+        fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+            self.0.expecting(f)
+        }
+    }
+    Words(visitor).to_string()
+}
+
+/// Whether a text of a certain form is expected, such as a date.
+fn is_form(expected: &str) -> bool {
+    expected.contains("RFC 3339") || expected.contains("UUID")
+}
+
+/// What is expected of a field, what stands there instead, and what to do about it.
+fn wanted(expected: &str, found: Option<&str>, field: &str) -> String {
+    let words = in_words(expected, field);
+    match found {
+        None => format!("{words} is expected"),
+        Some("null") => format!("{words} is expected, not null: give one, or leave the field out"),
+        Some("a string") if words.contains("number") || words == "true or false" => {
+            format!("{words} is expected, not a string: leave the quotation marks out")
+        }
+        Some("this number") if words.contains("number") => format!("{words} is expected, not this number"),
+        Some(found) => format!("{words} is expected, not {found}"),
+    }
+}
+
+/// What a reader expects, without the names of our types, and with the limits that hold for the field.
+pub(crate) fn in_words(expected: &str, field: &str) -> String {
+    let name = field.rsplit('.').next().unwrap_or_default();
+    let whole = |low: i64, high: i64| format!("a whole number from {low} to {high}");
     match expected {
-        "u8" => whole(0, u8::MAX.into()),
-        "u16" => whole(0, u16::MAX.into()),
-        "u32" => whole(0, u32::MAX.into()),
-        "u64" | "usize" => whole(0, u64::MAX.into()),
-        "i8" => whole(i8::MIN.into(), i8::MAX.into()),
-        "i16" => whole(i16::MIN.into(), i16::MAX.into()),
-        "i32" => whole(i32::MIN.into(), i32::MAX.into()),
-        "i64" | "isize" => whole(i64::MIN.into(), i64::MAX.into()),
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => {
+            match (bounds::of(name), expected) {
+                (Some((low, high)), _) => whole(low, high),
+                (None, "u8") => whole(0, u8::MAX.into()),
+                (None, "u16") => whole(0, u16::MAX.into()),
+                (None, unsigned) if unsigned.starts_with('u') => "a whole number, 0 or more,".to_owned(),
+                (None, _) => "a whole number".to_owned(),
+            }
+        }
         "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
         "a sequence" => "an array".to_owned(),
         "a map" => "a JSON object".to_owned(),
         "a borrowed string" | "string or map" => "a string".to_owned(),
         "unit" | "option" => "null".to_owned(),
+        form if form.contains("RFC 3339") => {
+            "a date and time with its zone, such as 2026-11-23T08:00:00Z, from 1970 to 9999".to_owned()
+        }
+        form if form.contains("UUID") => {
+            "an id as the API gives it, a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057,".to_owned()
+        }
         words if words.starts_with("a ") || words.starts_with("an ") => words.to_owned(),
         _ => "another kind of value".to_owned(),
     }
@@ -423,6 +506,19 @@ mod tests {
             }
         }
         from_value::<Outer>(json!({"name": "a", "inner": null, "list": [{"port": 7}], "word": "first-word"})).unwrap();
+    }
+
+    /// However many names there are, none is cut.
+    #[test]
+    fn long_lists_end_at_a_whole_name() {
+        let names: Vec<String> = (0..100).map(|n| format!("name_number_{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let text = listed(&names);
+        let (some, more) = text.rsplit_once(" and ").unwrap();
+        assert!(some.split(", ").all(|name| names.contains(&name)), "{text}");
+        assert_eq!(more, format!("{} more", 100 - some.split(", ").count()));
+        assert!(text.chars().count() <= MAX_LIST + 20);
+        assert_eq!((listed(&["a", "b"]), listed(&[])), ("a, b".to_owned(), String::new()));
     }
 
     #[test]

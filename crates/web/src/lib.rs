@@ -8,7 +8,10 @@ mod alert_texts;
 #[allow(unused_qualifications, reason = "the attributes that describe routes expand to qualified names")]
 mod api;
 mod auth;
+mod bounds;
 mod config;
+mod constraints;
+mod described;
 mod edge;
 mod explain;
 mod extract;

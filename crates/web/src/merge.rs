@@ -37,11 +37,29 @@ impl Patch {
         self.0.keys().cloned().collect()
     }
 
-    /// The members that have a value, as a new record is made of them.
-    pub(crate) fn given(&self) -> Map<String, Value> {
-        let mut given = Map::new();
-        merge(&mut given, self.0.clone());
-        given
+    /// Whether it holds this member of this object with a value.
+    pub(crate) fn gives_inside(&self, object: &str, name: &str) -> bool {
+        self.0.get(object).and_then(|inner| inner.get(name)).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether it is to clear this member.
+    pub(crate) fn clears(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Value::is_null)
+    }
+
+    /// Its members with their values.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// A new record of its members and these others.
+    ///
+    /// # Errors
+    /// A problem naming the member that cannot be.
+    pub(crate) fn make<T: Serialize + DeserializeOwned>(&self, others: Map<String, Value>) -> Result<T, Problem> {
+        let mut members = others;
+        merge(&mut members, self.0.clone());
+        self.read(&members)
     }
 
     /// The record with this patch. Write-only members count as changed when they are there.
@@ -52,13 +70,86 @@ impl Patch {
         let Ok(Value::Object(before)) = serde_json::to_value(current) else { return Err(Problem::internal()) };
         let mut after = before.clone();
         merge(&mut after, self.0.clone());
+        let fields = self.read(&after)?;
         let mut changed: Vec<String> = after
             .iter()
             .filter(|(name, value)| before.get(*name) != Some(*value))
             .map(|(name, _)| name.clone())
             .collect();
         changed.extend(before.keys().filter(|name| !after.contains_key(*name)).cloned());
-        Ok(Patched { fields: json::from_value(Value::Object(after))?, changed: Changed(changed) })
+        Ok(Patched { fields, changed: Changed(changed) })
+    }
+
+    /// The record of these members, from which what is null here was taken out. Null empties a field that may be empty;
+    /// of others it is refused, rather than to put a default there that nobody has asked for.
+    fn read<T: Serialize + DeserializeOwned>(&self, after: &Map<String, Value>) -> Result<T, Problem> {
+        let nulls = nulls(&self.0);
+        let fields: T = json::from_value(Value::Object(after.clone())).map_err(|problem| {
+            let missing = problem.errors().first().map(|error| error.field.clone()).unwrap_or_default();
+            let ours = nulls.iter().any(|path| path.join(".") == missing);
+            if ours { never_empty(&missing) } else { problem }
+        })?;
+        let mut shown = None;
+        for path in &nulls {
+            let mut with_null = after.clone();
+            put_null(&mut with_null, path);
+            let Err(problem) = json::from_value::<T>(Value::Object(with_null)) else { continue };
+            if problem.errors().first().is_some_and(|error| error.rule == "unknown") {
+                return Err(problem);
+            }
+            // A field that takes no null is empty without it, or has a default.
+            let shown = shown.get_or_insert_with(|| serde_json::to_value(&fields).unwrap_or_default());
+            let left = path.iter().try_fold(&*shown, |value, name| value.get(name));
+            if !left.is_none_or(is_empty) {
+                return Err(never_empty(&path.join(".")));
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn never_empty(field: &str) -> Problem {
+    Problem::field(field, "required", "a value: this field cannot be empty. Leave it out to keep it as it is")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Where null stands in a patch, each place as the names that lead there.
+fn nulls(members: &Map<String, Value>) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (name, value) in members {
+        match value {
+            Value::Null => found.push(vec![name.clone()]),
+            Value::Object(inner) => found.extend(nulls(inner).into_iter().map(|mut path| {
+                path.insert(0, name.clone());
+                path
+            })),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn put_null(members: &mut Map<String, Value>, path: &[String]) {
+    match path {
+        [] => {}
+        [name] => {
+            members.insert(name.clone(), Value::Null);
+        }
+        [name, rest @ ..] => {
+            let inner = members.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                put_null(inner, rest);
+            }
+        }
     }
 }
 
@@ -85,9 +176,70 @@ fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Record {
+        name: String,
+        #[serde(default)]
+        note: String,
+        #[serde(default)]
+        active: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        alias: Option<String>,
+        inner: Inner,
+        #[serde(default)]
+        list: Vec<String>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        port: Option<u16>,
+        #[serde(default = "seven")]
+        number: u16,
+    }
+
+    fn seven() -> u16 {
+        7
+    }
+
+    fn record() -> Record {
+        let inner = Inner { port: Some(1), number: 3 };
+        let (name, note, list) = ("n".to_owned(), "t".to_owned(), vec!["l".to_owned()]);
+        Record { name, note, active: true, alias: Some("a".to_owned()), inner, list }
+    }
+
+    /// Null empties what may be empty, and nothing else; what is no field is named.
+    #[test]
+    fn null_clears_what_may_be_empty() {
+        let patched = |patch: Value| {
+            let patch: Patch = serde_json::from_value(patch).unwrap();
+            patch.apply(&record()).map(Patched::split)
+        };
+        let all = json!({ "note": null, "alias": null, "list": null, "inner": { "port": null } });
+        let (fields, changed) = patched(all).unwrap();
+        assert_eq!((fields.note.as_str(), fields.alias, fields.inner.port, fields.list.len()), ("", None, None, 0));
+        assert_eq!(changed.names().len(), 4);
+        for (patch, field, rule) in [
+            (json!({ "name": null }), "name", "required"),
+            (json!({ "active": null }), "active", "required"),
+            (json!({ "inner": null }), "inner", "required"),
+            (json!({ "inner": { "number": null } }), "inner.number", "required"),
+            (json!({ "colour": null }), "colour", "unknown"),
+            (json!({ "inner": { "colour": null } }), "inner.colour", "unknown"),
+        ] {
+            let problem = patched(patch.clone()).err().unwrap();
+            let error = &problem.errors()[0];
+            assert_eq!((error.field.as_str(), error.rule.as_str()), (field, rule), "{patch}");
+        }
+        let (_, changed) = patched(json!({ "name": "n" })).unwrap();
+        assert!(changed.names().is_empty());
+    }
 
     /// The examples of RFC 7396, appendix A, that have objects on both sides.
     #[test]

@@ -8,6 +8,8 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::constraints;
+
 /// What is wrong with one field, and what would be right.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub(crate) struct FieldError {
@@ -96,6 +98,20 @@ impl Problem {
         Self::invalid(vec![error])
     }
 
+    /// Another record has what a field is to have.
+    pub(crate) fn taken(field: &str, remedy: &str) -> Self {
+        let mut problem = Self::conflict("taken", format!("The value of {field} is taken: {remedy}."));
+        problem.0.errors =
+            vec![FieldError { field: field.to_owned(), rule: "taken".to_owned(), remedy: remedy.to_owned() }];
+        problem
+    }
+
+    /// The same problem, said to be one of a field.
+    pub(crate) fn about(mut self, field: &str, rule: &str, remedy: impl Into<String>) -> Self {
+        self.0.errors.push(FieldError { field: field.to_owned(), rule: rule.to_owned(), remedy: remedy.into() });
+        self
+    }
+
     /// The request is JSON, but not what is asked for as a whole.
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail)
@@ -178,7 +194,7 @@ impl Problem {
         &self.0
     }
 
-    #[cfg(test)]
+    /// What is wrong with which field.
     pub(crate) fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
@@ -209,19 +225,11 @@ impl From<lockstep_store::Error> for Problem {
                 if error.is_deadlock() { problem.collision() } else { problem }
             }
             Error::Stale { current } => Self::stale(*current),
-            Error::Conflict(conflict) => Self::conflict(
-                "taken",
-                format!("Another record has this value already (rule {}).", conflict.constraint),
-            ),
+            Error::Conflict(conflict) => constraints::taken(&conflict.constraint),
             Error::Reference { constraint } => Self::reference(constraint),
             Error::Rule { constraint } => {
                 tracing::error!(%constraint, "a value passed validation and broke a rule of the database");
-                Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "invalid",
-                    "Invalid request",
-                    format!("A value breaks the rule {constraint}."),
-                )
+                constraints::broken(constraint)
             }
             Error::Unreadable { .. } | Error::Sealed(_) | Error::Other(_) => {
                 tracing::error!(%error, "request failed");

@@ -9,10 +9,14 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{json::clip, problem::Problem};
+use crate::{
+    bounds,
+    json::{clip, expecting, in_words, listed},
+    problem::Problem,
+};
 
 /// Longest name of a parameter in a problem.
-const MAX_NAME: usize = 64;
+pub(crate) const MAX_NAME: usize = 64;
 
 /// The query of a request as a record, one member for each parameter.
 ///
@@ -68,6 +72,14 @@ impl de::Error for Refused {
     }
 }
 
+/// The parameters there are, for somebody who has used another.
+pub(crate) fn known(names: &[&str]) -> String {
+    match names {
+        [] => "no parameter: there is none here".to_owned(),
+        names => format!("one of these parameters: {}", listed(names)),
+    }
+}
+
 struct Query<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 
 impl<'de> Deserializer<'de> for Query<'de> {
@@ -89,7 +101,7 @@ impl<'de> Deserializer<'de> for Query<'de> {
     ) -> Result<V::Value, Refused> {
         for (at, (name, text)) in self.0.iter().enumerate() {
             if !fields.contains(&name.as_ref()) {
-                return Err(Refused::new(name, "unknown", format!("one of these parameters: {}", fields.join(", "))));
+                return Err(Refused::new(name, "unknown", known(fields)));
             }
             if self.0[..at].iter().any(|(before, _)| before == name) {
                 return Err(Refused::new(name, "duplicate", "this parameter once"));
@@ -121,24 +133,14 @@ impl<'q> IntoDeserializer<'q, Refused> for Text<'q> {
     }
 }
 
-/// What a visitor says that it accepts.
-struct Expecting<'v, V>(&'v V);
-
-impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-}
-
 macro_rules! numbers {
     ($($read:ident $visit:ident $number:ty),*) => {$(
         fn $read<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+            let low = bounds::of(&self.name).map_or(i128::MIN, |(low, _)| low.into());
             match self.text.parse::<$number>() {
-                Ok(number) => visitor.$visit(number),
-                Err(_) => {
-                    let remedy = format!("a number from {} to {}", <$number>::MIN, <$number>::MAX);
-                    Err(Refused::new(&self.name, "number", remedy))
-                }
+                Ok(number) if i128::from(number) >= low => visitor.$visit(number),
+                Ok(_) => Err(Refused::new(&self.name, "range", in_words(stringify!($number), &self.name))),
+                Err(_) => Err(Refused::new(&self.name, "number", in_words(stringify!($number), &self.name))),
             }
         }
     )*};
@@ -148,7 +150,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
     type Error = Refused;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        let expected = expecting(&visitor);
+        let expected = in_words(&expecting(&visitor), &self.name);
         visitor.visit_str(&self.text).map_err(|_: Refused| Refused::new(&self.name, "format", expected))
     }
 
@@ -192,10 +194,6 @@ impl<'de> Deserializer<'de> for Text<'de> {
     }
 }
 
-fn expecting<'de, V: Visitor<'de>>(visitor: &V) -> String {
-    Expecting(visitor).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
@@ -234,7 +232,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (query, field, rule, remedy) in [
             ("", "name", "required", "value"),
-            ("name=x&limit=-1", "limit", "number", "0 to 65535"),
+            ("name=x&limit=-1", "limit", "number", "1 to 200"),
+            ("name=x&limit=0", "limit", "range", "1 to 200"),
             ("name=x&after=7", "after", "format", "UUID"),
             ("name=x&open=1", "open", "choice", "true, false"),
             ("name=x&since=yesterday", "since", "format", "date and time"),

@@ -1,7 +1,10 @@
 //! Passwords of local administrators: argon2id, a few at a time, and not too many attempts.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -22,9 +25,11 @@ const AT_ONCE: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Failed attempts on one name within [`WINDOW`].
 const ATTEMPTS: u32 = 10;
+/// Failed attempts from one address within [`WINDOW`], whatever the names: several people may share one.
+const ATTEMPTS_OF_SOURCE: u32 = 30;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Names remembered.
-const MAX_NAMES: usize = 4096;
+/// Names remembered, and addresses.
+const MAX_KEPT: usize = 4096;
 /// Shortest password of an administrator, in characters.
 const MIN_PASSWORD_CHARS: usize = 12;
 /// Longest password that is looked at, in bytes.
@@ -78,24 +83,80 @@ struct Attempts {
     since: Instant,
 }
 
+/// Failed attempts of the last [`WINDOW`], by name or by address, of a bounded number of them.
+struct Failures<K> {
+    most: u32,
+    entries: Mutex<HashMap<K, Attempts>>,
+}
+
+impl<K: Hash + Eq + Clone> Failures<K> {
+    fn new(most: u32) -> Self {
+        Self { most, entries: Mutex::new(HashMap::new()) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Attempts>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn must_wait<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<Duration>
+    where
+        K: Borrow<Q>,
+    {
+        let entries = self.lock();
+        let entry = entries.get(key)?;
+        let left = WINDOW.checked_sub(entry.since.elapsed()).filter(|left| !left.is_zero())?;
+        (entry.failed >= self.most).then_some(left)
+    }
+
+    fn note(&self, key: K) {
+        let mut entries = self.lock();
+        if entries.len() >= MAX_KEPT {
+            entries.retain(|_, entry| entry.since.elapsed() < WINDOW);
+        }
+        if entries.len() >= MAX_KEPT
+            && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.since).map(|(key, _)| key.clone())
+        {
+            entries.remove(&oldest);
+        }
+        let entry = entries.entry(key).or_insert(Attempts { failed: 0, since: Instant::now() });
+        if entry.since.elapsed() >= WINDOW {
+            *entry = Attempts { failed: 0, since: Instant::now() };
+        }
+        entry.failed += 1;
+    }
+}
+
 /// Attempts to sign in.
 pub(crate) struct SignIn {
     turns: Semaphore,
-    attempts: Mutex<HashMap<String, Attempts>>,
+    names: Failures<String>,
+    sources: Failures<IpAddr>,
 }
 
 impl SignIn {
     pub(crate) fn new() -> Self {
-        Self { turns: Semaphore::new(AT_ONCE), attempts: Mutex::new(HashMap::new()) }
+        let (names, sources) = (Failures::new(ATTEMPTS), Failures::new(ATTEMPTS_OF_SOURCE));
+        Self { turns: Semaphore::new(AT_ONCE), names, sources }
     }
 
     /// Whether `password` belongs to `stored`. Without a stored hash another one is verified, so that an unknown name
-    /// takes as long as a wrong password.
-    pub(crate) async fn verify(&self, name: &str, password: SecretString, stored: Option<String>) -> Verdict {
-        if let Some(wait) = self.must_wait(name) {
+    /// takes as long as a wrong password. `source` is where the attempt comes from, where that is known.
+    pub(crate) async fn verify(
+        &self,
+        name: &str,
+        source: Option<IpAddr>,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Verdict {
+        let source = source.map(network);
+        if let Some(wait) = self.must_wait(name, source) {
             return Verdict::Later(wait);
         }
         let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Verdict::Busy };
+        // Others may have failed while this one waited.
+        if let Some(wait) = self.must_wait(name, source) {
+            return Verdict::Later(wait);
+        }
         let known = stored.is_some();
         let matched = tokio::task::spawn_blocking(move || {
             let stored = stored.or_else(|| decoy().cloned()).unwrap_or_default();
@@ -105,39 +166,26 @@ impl SignIn {
         .await
         .unwrap_or(false);
         if known && matched {
-            self.lock().remove(name);
+            self.names.lock().remove(name);
             return Verdict::Right;
         }
-        self.note_failure(name);
+        self.names.note(name.to_owned());
+        if let Some(source) = source {
+            self.sources.note(source);
+        }
         Verdict::Wrong
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Attempts>> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn must_wait(&self, name: &str, source: Option<IpAddr>) -> Option<Duration> {
+        self.names.must_wait(name).max(source.and_then(|source| self.sources.must_wait(&source)))
     }
+}
 
-    fn must_wait(&self, name: &str) -> Option<Duration> {
-        let attempts = self.lock();
-        let entry = attempts.get(name)?;
-        let left = WINDOW.checked_sub(entry.since.elapsed())?;
-        (entry.failed >= ATTEMPTS).then_some(left)
-    }
-
-    fn note_failure(&self, name: &str) {
-        let mut attempts = self.lock();
-        if attempts.len() >= MAX_NAMES {
-            attempts.retain(|_, entry| entry.since.elapsed() < WINDOW);
-        }
-        if attempts.len() >= MAX_NAMES
-            && let Some(oldest) = attempts.iter().min_by_key(|(_, entry)| entry.since).map(|(name, _)| name.clone())
-        {
-            attempts.remove(&oldest);
-        }
-        let entry = attempts.entry(name.to_owned()).or_insert(Attempts { failed: 0, since: Instant::now() });
-        if entry.since.elapsed() >= WINDOW {
-            *entry = Attempts { failed: 0, since: Instant::now() };
-        }
-        entry.failed += 1;
+/// What counts as one source: whoever has an IPv6 address has 2^64 of them.
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address => address,
     }
 }
 
@@ -161,7 +209,7 @@ mod tests {
         let stored = hash_password(&secret("correct horse battery")).unwrap();
         assert!(stored.starts_with("$argon2id$"));
         let verify = |name: &'static str, password: &str, stored: Option<&String>| {
-            sign_in.verify(name, secret(password), stored.cloned())
+            sign_in.verify(name, None, secret(password), stored.cloned())
         };
         assert_eq!(verify("ann", "correct horse battery", Some(&stored)).await, Verdict::Right);
         assert_eq!(verify("ann", "wrong", Some(&stored)).await, Verdict::Wrong);
@@ -169,18 +217,34 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_counted_and_names_bounded() {
-        let sign_in = SignIn::new();
+    fn attempts_are_counted_and_what_is_kept_is_bounded() {
+        let names = Failures::new(ATTEMPTS);
         for _ in 0..ATTEMPTS {
-            assert_eq!(sign_in.must_wait("ann"), None);
-            sign_in.note_failure("ann");
+            assert_eq!(names.must_wait("ann"), None);
+            names.note("ann".to_owned());
         }
-        assert!(sign_in.must_wait("ann").is_some());
-        assert_eq!(sign_in.must_wait("bob"), None);
-        for n in 0..2 * MAX_NAMES {
-            sign_in.note_failure(&n.to_string());
+        assert!(names.must_wait("ann").is_some());
+        assert_eq!(names.must_wait("bob"), None);
+        for n in 0..2 * MAX_KEPT {
+            names.note(n.to_string());
         }
-        assert!(sign_in.lock().len() <= MAX_NAMES);
+        assert!(names.lock().len() <= MAX_KEPT);
+    }
+
+    /// Many names from one address are guessing too; its neighbours in one IPv6 network are the same source.
+    #[tokio::test(start_paused = true)]
+    async fn guesses_from_one_address_are_counted_whatever_the_name() {
+        let sign_in = SignIn::new();
+        let source: IpAddr = "2001:db8::1".parse().unwrap();
+        for n in 0..ATTEMPTS_OF_SOURCE {
+            assert_eq!(sign_in.must_wait(&n.to_string(), Some(network(source))), None);
+            sign_in.sources.note(network(source));
+        }
+        let verify = |source: &str| sign_in.verify("ann", Some(source.parse().unwrap()), secret("x"), None);
+        assert!(matches!(verify("2001:db8::2").await, Verdict::Later(wait) if wait <= WINDOW));
+        assert_eq!(verify("2001:db8:0:1::1").await, Verdict::Wrong, "another network");
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(verify("2001:db8::2").await, Verdict::Wrong, "for a minute only");
     }
 
     #[test]

@@ -5,15 +5,14 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use lockstep_store::{origins, rights::Kind};
-use serde::de::DeserializeOwned;
+use lockstep_store::{Tx, origins, rights::Kind};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     extract::{Received, Words},
     idempotent::Reply,
-    json,
     merge::Patch,
     problem::Problem,
     state::App,
@@ -42,12 +41,35 @@ impl FromRequestParts<App> for Origin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
+        let OriginPath { source, external_id } = OriginPath::from_request_parts(parts, state).await?;
+        Ok(Self { source, external_id, demand: demand(&parts.headers)? })
+    }
+}
+
+/// The record with this origin.
+///
+/// # Errors
+/// 404 when there is none.
+pub(crate) async fn known(tx: &mut Tx, kind: Kind, origin: &OriginPath) -> Result<Uuid, Problem> {
+    let found = origins::find(tx, kind, &origin.source, &origin.external_id).await?;
+    found.ok_or_else(|| Problem::not_found(kind.as_str()))
+}
+
+/// The id of a record in another system, from the path of a request that only reads.
+pub(crate) struct OriginPath {
+    source: String,
+    external_id: String,
+}
+
+impl FromRequestParts<App> for OriginPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> Result<Self, Problem> {
         let Words((source, external_id)) = Words::<(String, String)>::from_request_parts(parts, state).await?;
         let mut check = Check::default();
         let (source, external_id) = check.origin(Some(&source), Some(&external_id));
         check.finish()?;
-        let demand = demand(&parts.headers)?;
-        Ok(Self { source: source.unwrap_or_default(), external_id: external_id.unwrap_or_default(), demand })
+        Ok(Self { source: source.unwrap_or_default(), external_id: external_id.unwrap_or_default() })
     }
 }
 
@@ -74,7 +96,7 @@ pub(crate) async fn upsert<F, C, U>(
     update: impl Fn(Uuid, Patch) -> U,
 ) -> Result<Response, Problem>
 where
-    F: DeserializeOwned,
+    F: Serialize + DeserializeOwned,
     C: Future<Output = Result<Reply, Problem>>,
     U: Future<Output = Result<Response, Problem>>,
 {
@@ -89,7 +111,7 @@ where
             (None, Demand::Exists) => return Err(unmet("No record has this source and external_id.")),
             (Some(id), _) => update(id, patch.clone()).await,
             (None, _) => {
-                let value = json::from_value(Value::Object(origin.members(&patch)))?;
+                let value = patch.make(origin.members())?;
                 create(Received { value, once: None }).await.map(IntoResponse::into_response)
             }
         };
@@ -106,8 +128,8 @@ where
 
 impl Origin {
     /// What a new record is made of.
-    fn members(&self, patch: &Patch) -> Map<String, Value> {
-        let mut members = patch.given();
+    fn members(&self) -> Map<String, Value> {
+        let mut members = Map::new();
         members.insert("source".to_owned(), Value::String(self.source.clone()));
         members.insert("external_id".to_owned(), Value::String(self.external_id.clone()));
         members

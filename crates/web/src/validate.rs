@@ -5,7 +5,10 @@ use lockstep_engine::start_date::{self, Refusal};
 use lockstep_model::address::AddressKey;
 use uuid::Uuid;
 
-use crate::problem::{FieldError, Problem};
+use crate::{
+    bounds,
+    problem::{FieldError, Problem},
+};
 
 /// Most field errors in one answer.
 const MAX_ERRORS: usize = 50;
@@ -62,9 +65,11 @@ impl Check {
         }
     }
 
-    /// A number within bounds.
-    pub(crate) fn range(&mut self, field: &str, value: i64, low: i64, high: i64) {
-        if !(low..=high).contains(&value) {
+    /// A number within the bounds of its field.
+    pub(crate) fn range(&mut self, field: &str, value: i64) {
+        if let Some((low, high)) = bounds::of(field)
+            && !(low..=high).contains(&value)
+        {
             self.refuse(field, "range", format!("a number from {low} to {high}"));
         }
     }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     auth::Caller,
     extract::{Id, Params, Received},
+    idempotent::{self, Begun, Reply},
     page::{Limit, Page},
     problem::Problem,
     state::App,
@@ -72,9 +73,17 @@ pub(crate) struct ApiKey {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NewApiKey {
     id: Uuid,
-    /// Send it as `Authorization: Bearer <key>`.
-    key: String,
+    /// Send it as `Authorization: Bearer <key>`. Not in the answer to a repeated request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Only in the answer to a repeated request: why there is no key in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<&'static str>,
 }
+
+/// What a repeated request is told.
+const SHOWN_ONCE: &str = "This key was made by the first request with this Idempotency-Key, whose answer alone shows it. \
+                          If that answer was lost, revoke the key and make another.";
 
 /// Which keys to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -106,15 +115,21 @@ pub(crate) async fn list(State(app): State<App>, Params(query): Params<ListApiKe
     Ok(Json(Page::of(rows, limit, |key| key.id, view)).into_response())
 }
 
-/// Makes a key. The answer is the only place where it is shown.
+/// Makes a key. The answer is the only place where it is shown; a repetition with the same Idempotency-Key makes no
+/// other key, and does not show it again.
 #[utoipa::path(post, path = "/api-keys", tag = "access", request_body = ApiKeyFields,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, description = "The key, shown once", body = NewApiKey)))]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     body: Received<ApiKeyFields>,
-) -> Result<Response, Problem> {
-    let mut tx = app.store.begin().await?;
+) -> Result<Reply, Problem> {
+    let mut once = match idempotent::begin(&app, &caller, body.once).await? {
+        Begun::Answered(reply) => return Ok(reply),
+        Begun::New(once) => once,
+    };
+    let tx = &mut once.tx;
     let mut check = Check::default();
     let name = check.line("name", &body.value.name, 100);
     check.instant("expires_at", body.value.expires_at);
@@ -127,7 +142,7 @@ pub(crate) async fn create(
             None
         }
         (KeyRole::User, Some(id)) => {
-            if users::get(&mut tx, UserId(id)).await?.is_none_or(|user| !user.active) {
+            if users::get(tx, UserId(id)).await?.is_none_or(|user| !user.active) {
                 check.refuse("user_id", "reference", "the id of an active user");
             }
             Some(UserId(id))
@@ -147,11 +162,12 @@ pub(crate) async fn create(
         KeyRole::User => Role::User,
     };
     let (id, key) = match user {
-        Some(user) => access::create_user_key(&mut tx, &name, user, expires_at, &actor).await?,
-        None => access::create_api_key(&mut tx, &name, role, expires_at, &actor).await?,
+        Some(user) => access::create_user_key(tx, &name, user, expires_at, &actor).await?,
+        None => access::create_api_key(tx, &name, role, expires_at, &actor).await?,
     };
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(NewApiKey { id: id.0, key: key.expose_secret().to_owned() })).into_response())
+    // What is kept for repetitions stands in the database, where no key does in the clear.
+    once.finish(Reply::made(&NewApiKey { id: id.0, key: None, notice: Some(SHOWN_ONCE) })).await?;
+    Ok(Reply::made(&NewApiKey { id: id.0, key: Some(key.expose_secret().to_owned()), notice: None }))
 }
 
 /// Revokes a key, at once.

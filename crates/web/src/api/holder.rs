@@ -32,7 +32,11 @@ pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) 
             holder.address,
             if what == "account" { TAKEOVER } else { "" },
         );
-        return Problem::conflict("taken", detail).with(
+        let (field, remedy) = match what {
+            "account" => ("login", "the name of another account, or a takeover of this one"),
+            _ => ("address", "another address, or none for the mailbox that has it"),
+        };
+        return Problem::conflict("taken", detail).about(field, "taken", remedy).with(
             "holder",
             json!({
                 "mailbox_id": holder.id,
@@ -40,15 +44,6 @@ pub(crate) async fn explain(state: &AppState, error: Error, wanted: Wanted<'_>) 
                 "owner": owner.map(|owner| json!({ "kind": owner.kind(), "id": owner.uuid() })),
             }),
         );
-    }
-    if constraint.contains("external_id") {
-        return Problem::conflict("taken", "Another record has this source and external_id already.");
-    }
-    if constraint == "email_server_profiles_name_key" {
-        return Problem::conflict("taken", "Another email server profile has this name already.");
-    }
-    if constraint == "email_server_profiles_one_default" {
-        return Problem::conflict("taken", "Another profile became the default at this moment. Try again.");
     }
     error.into()
 }

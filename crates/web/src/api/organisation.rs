@@ -162,9 +162,9 @@ impl OrganisationFields {
     fn checked(self, before: organisations::Organisation) -> Result<organisations::Organisation, Problem> {
         let mut check = Check::default();
         let name = check.line("name", &self.name, 200);
-        check.range("max_attachment_bytes", self.max_attachment_bytes, 0, 134_217_728);
-        check.range("max_message_bytes", self.max_message_bytes, 1024, 157_286_400);
-        check.range("max_body_bytes", self.max_body_bytes, 1024, 16_777_216);
+        check.range("max_attachment_bytes", self.max_attachment_bytes);
+        check.range("max_message_bytes", self.max_message_bytes);
+        check.range("max_body_bytes", self.max_body_bytes);
         if self.blocked_extensions.len() > MAX_EXTENSIONS {
             check.refuse("blocked_extensions", "length", format!("at most {MAX_EXTENSIONS} entries"));
         }
@@ -217,9 +217,9 @@ impl OrganisationFields {
     }
 
     fn token(&self, check: &mut Check) -> token::Shape {
-        check.range("token_base", self.token_base, 0, i64::from(i32::MAX));
-        check.range("token_user_digits", self.token_user_digits, 1, 10);
-        check.range("token_counter_digits", self.token_counter_digits, 1, 9);
+        check.range("token_base", self.token_base);
+        check.range("token_user_digits", self.token_user_digits);
+        check.range("token_counter_digits", self.token_counter_digits);
         let shape = token::Shape {
             prefix: self.token_prefix.clone(),
             base: u32::try_from(self.token_base).unwrap_or_default(),

@@ -28,6 +28,7 @@ use crate::{
     page::{Limit, Page},
     problem::Problem,
     state::App,
+    upsert::{OriginPath, known},
     validate::Check,
     wall::{self, Veil},
 };
@@ -205,6 +206,17 @@ async fn read(app: &App, caller: &Caller, kind: Kind, id: PersonId) -> Result<Re
     shown(&mut tx, caller, kind, person).await
 }
 
+/// Looking for a record by its id elsewhere is a search, which a field that is withheld is not open to.
+async fn find(app: &App, caller: &Caller, kind: Kind, origin: &OriginPath) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let veil = Veil::of(&mut tx, caller, kind).await?;
+    veil.searching("source")?;
+    veil.searching("external_id")?;
+    let id = known(&mut tx, kind, origin).await?;
+    drop(tx);
+    read(app, caller, kind, PersonId(id)).await
+}
+
 /// The record as this caller may see it.
 async fn shown(tx: &mut Tx, caller: &Caller, kind: Kind, person: people::Person) -> Result<Response, Problem> {
     let veil = Veil::of(tx, caller, kind).await?;
@@ -297,7 +309,7 @@ macro_rules! resource {
             use utoipa_axum::{router::OpenApiRouter, routes};
 
             use super::{ListPeople, Person, PersonFields};
-            use crate::upsert::{Origin, upsert};
+            use crate::upsert::{Origin, OriginPath, upsert};
             use crate::{
                 auth::Caller,
                 extract::{Id, IfMatch, Params, Received},
@@ -309,7 +321,7 @@ macro_rules! resource {
             };
 
             pub(crate) fn routes() -> OpenApiRouter<App> {
-                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete)).routes(routes!(put))
+                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete)).routes(routes!(find, put))
             }
 
             /// Lists the records.
@@ -354,6 +366,14 @@ macro_rules! resource {
                 body: Received<Patch>,
             ) -> Result<Response, Problem> {
                 super::update(&app, &caller, $kind, PersonId(id), expected, &body.value).await
+            }
+
+            /// Reads the record that another system knows by this id.
+            #[utoipa::path(get, path = $by_origin, tag = $plural,
+                params(("source" = String, Path), ("external_id" = String, Path)),
+                responses((status = 200, description = "The record", body = Person)))]
+            async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
+                super::find(&app, &caller, $kind, &origin).await
             }
 
             /// Changes the record that another system knows by this id, or makes it.

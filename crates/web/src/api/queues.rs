@@ -17,7 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
-    upsert::{Origin, upsert},
+    upsert::{Origin, OriginPath, known, upsert},
     validate::Check,
     words::TrackOption,
 };
@@ -206,6 +206,15 @@ pub(crate) async fn update(
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
     owners::update::<queues::Queue>(&app, &caller, id, expected, &body.value).await
+}
+
+/// Reads the queue that another system knows by this id.
+#[utoipa::path(get, path = "/queues/by-external-id/{source}/{external_id}", tag = "queues",
+    params(("source" = String, Path), ("external_id" = String, Path)),
+    responses((status = 200, description = "The queue", body = Queue)))]
+pub(crate) async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
+    let id = known(&mut app.store.begin().await?, Kind::Queue, &origin).await?;
+    owners::read::<queues::Queue>(&app, &caller, id).await
 }
 
 /// Changes the queue that another system knows by this id, or makes it and its mailbox.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    extract::Received,
+    extract::{Client, Received},
     problem::Problem,
     sign_in::{MAX_PASSWORD_BYTES, Verdict},
     state::App,
@@ -44,8 +44,13 @@ pub(crate) struct Session {
 /// Signs a local administrator in.
 #[utoipa::path(post, path = "/sessions", tag = "access", request_body = SignInRequest,
     responses((status = 201, description = "A key for twelve hours", body = Session),
-        (status = 429, description = "Too many attempts")))]
-pub(crate) async fn create(State(app): State<App>, body: Received<SignInRequest>) -> Result<Response, Problem> {
+        (status = 429, description = "Ten failed attempts on this name, or thirty from this address, within a minute; \
+            Retry-After says how long to wait")))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Client(source): Client,
+    body: Received<SignInRequest>,
+) -> Result<Response, Problem> {
     let SignInRequest { name, password } = body.value;
     if name.chars().count() > 200 || password.expose_secret().len() > MAX_PASSWORD_BYTES {
         return Err(wrong());
@@ -53,12 +58,13 @@ pub(crate) async fn create(State(app): State<App>, body: Received<SignInRequest>
     let mut tx = app.store.begin().await?;
     let stored = access::password_hash(&mut tx, &name).await?;
     drop(tx);
-    match app.sign_in.verify(&name, password, stored).await {
+    match app.sign_in.verify(&name, source, password, stored).await {
         Verdict::Right => {}
         Verdict::Wrong => return Err(wrong()),
         Verdict::Later(wait) => {
             let seconds = wait.as_secs().max(1).to_string();
-            let detail = "Too many attempts on this name. Wait as long as Retry-After says.";
+            let detail =
+                "Too many failed attempts on this name or from this address. Wait as long as Retry-After says.";
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts", detail)
                 .header(header::RETRY_AFTER, &seconds));
         }

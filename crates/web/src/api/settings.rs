@@ -19,6 +19,7 @@ use crate::{
     auth::Caller,
     extract::{IfMatch, Received},
     idempotent::tagged,
+    json::{clip, listed},
     merge::Patch,
     problem::Problem,
     state::App,
@@ -142,6 +143,7 @@ pub(crate) async fn update(
     IfMatch(expected): IfMatch,
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
+    known(group, &body.value)?;
     again(|| async {
         let mut tx = app.store.begin().await?;
         let before = settings::lock(&mut tx, group, expected).await?;
@@ -156,6 +158,29 @@ pub(crate) async fn update(
         Ok(tagged(written.version, GroupView::of(&written, &settings)))
     })
     .await
+}
+
+/// Every member is a setting of the group with a whole number or null.
+fn known(group: Group, patch: &Patch) -> Result<(), Problem> {
+    let mut check = Check::default();
+    for (name, value) in patch.values() {
+        match table::find(group, name) {
+            None => {
+                let names: Vec<_> = table::SETTINGS.iter().filter(|s| s.group == group).map(|s| s.key).collect();
+                let remedy = format!("one of the settings of the group {group}: {}", listed(&names));
+                check.refuse(&clip(name, 64), "unknown", remedy);
+            }
+            Some(setting) if !(value.is_null() || value.is_i64()) => {
+                let remedy = format!(
+                    "a whole number from {} to {} ({}), without quotation marks; or null for the default",
+                    setting.minimum, setting.maximum, setting.unit
+                );
+                check.refuse(name, "type", remedy);
+            }
+            Some(_) => {}
+        }
+    }
+    check.finish()
 }
 
 fn is_default(group: Group, key: &str, value: i64) -> bool {

@@ -17,7 +17,7 @@ use crate::{
     page::Page,
     problem::Problem,
     state::App,
-    upsert::{Origin, upsert},
+    upsert::{Origin, OriginPath, known, upsert},
     words::{AutoCreate, TrackOption},
 };
 
@@ -199,6 +199,15 @@ pub(crate) async fn update(
     body: Received<Patch>,
 ) -> Result<Response, Problem> {
     owners::update::<users::User>(&app, &caller, id, expected, &body.value).await
+}
+
+/// Reads the user that another system knows by this id.
+#[utoipa::path(get, path = "/users/by-external-id/{source}/{external_id}", tag = "users",
+    params(("source" = String, Path), ("external_id" = String, Path)),
+    responses((status = 200, description = "The user", body = User)))]
+pub(crate) async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
+    let id = known(&mut app.store.begin().await?, Kind::User, &origin).await?;
+    owners::read::<users::User>(&app, &caller, id).await
 }
 
 /// Changes the user that another system knows by this id, or makes it and its mailbox.

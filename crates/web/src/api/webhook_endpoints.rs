@@ -88,7 +88,7 @@ pub(crate) async fn create(
         let tx = &mut once.tx;
         let span = check::span(tx).await?;
         let place = check::place(&start, span, (span.epoch, span.newest))?;
-        webhooks::create(tx, id, fields.settings(), &sealed, place, &caller.actor()).await.map_err(explain)?;
+        webhooks::create(tx, id, fields.settings(), &sealed, place, &caller.actor()).await?;
         nudge(tx).await?;
         let made = WebhookEndpoint::from(webhooks::get(tx, id).await?.ok_or_else(Problem::internal)?);
         let location = format!("{PREFIX}/webhook-endpoints/{id}");
@@ -129,7 +129,7 @@ pub(crate) async fn update(
         if changed.names().is_empty() {
             return Ok(tagged(before.version, WebhookEndpoint::from(before)));
         }
-        webhooks::save(&mut tx, id, fields.settings(), &changed.names(), &caller.actor()).await.map_err(explain)?;
+        webhooks::save(&mut tx, id, fields.settings(), &changed.names(), &caller.actor()).await?;
         nudge(&mut tx).await?;
         let endpoint = webhooks::get(&mut tx, id).await?.ok_or_else(missing)?;
         tx.commit().await?;
@@ -160,13 +160,4 @@ pub(crate) async fn delete(
 
 fn missing() -> Problem {
     Problem::not_found("webhook endpoint")
-}
-
-fn explain(error: Error) -> Problem {
-    match &error {
-        Error::Conflict(conflict) if conflict.constraint == "webhook_endpoints_name_key" => {
-            Problem::conflict("taken", "Another webhook endpoint has this name already.")
-        }
-        _ => error.into(),
-    }
 }

@@ -208,7 +208,12 @@ fn filter(chain: &mut Chain, facts: &MailboxFacts, now: DateTime<Utc>) {
         Some(from) => {
             chain.ok("process-from", format!("Mail received before {} is left alone.", when(from, now)));
         }
-        None => chain.ok("process-from", "Mail of any date is processed."),
+        None if facts.mailbox.incoming_enabled => chain.ok("process-from", "Mail of any date is processed."),
+        None => chain.ok(
+            "process-from",
+            "Nothing is processed yet: unless a date is set before, mail received before incoming email is first enabled \
+             is left alone.",
+        ),
     }
     let Some(owner) = &facts.owner else { return };
     let accepts = match owner.track_option.as_str() {

@@ -236,7 +236,7 @@ fn elsewhere(all: Elsewhere) -> Step {
     ];
     let mut found: Vec<_> =
         causes.iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| count(*number, one, many)).collect();
-    let read = format!("{} of {} mailboxes are read", all.read, all.mailboxes);
+    let read = format!("{} of {} read", all.read, count(all.mailboxes, "mailbox is", "mailboxes are"));
     found.insert(0, read);
     chain.unknown(
         "elsewhere",

@@ -27,6 +27,28 @@ async fn b5_ports_are_filled_in_and_can_be_changed() {
     assert_eq!(changed["incoming"]["host"], "pop.example.test", "the rest stays");
 }
 
+/// B5: a port that nobody has chosen follows a change of the TLS choice or the protocol; one that was chosen stays.
+#[tokio::test]
+async fn b5_ports_nobody_chose_follow() {
+    let world = World::new().await;
+    let made = world.post("/email-server-profiles", profile("one")).await.expect(201);
+    let path = format!("/email-server-profiles/{}", made.id());
+    let ports = async |patch: Value| {
+        let body = world.patch(&path, patch).await.expect(200).body;
+        (body["incoming"]["port"].as_u64().unwrap(), body["outgoing"]["port"].as_u64().unwrap())
+    };
+    let tls = |tls: &str| json!({ "incoming": { "tls": tls }, "outgoing": { "tls": tls } });
+    assert_eq!(ports(tls("start-tls")).await, (110, 587));
+    assert_eq!(ports(tls("implicit")).await, (995, 465));
+    assert_eq!(ports(json!({ "incoming": { "protocol": "all-in-one" } })).await, (443, 465));
+    assert_eq!(ports(json!({ "incoming": { "protocol": "pop3", "port": null } })).await, (995, 465));
+    assert_eq!(ports(json!({ "incoming": { "port": 2995 } })).await, (2995, 465));
+    assert_eq!(ports(tls("start-tls")).await, (2995, 587), "2995 was chosen");
+    let chosen = json!({ "outgoing": { "tls": "implicit", "port": 587 } });
+    assert_eq!(ports(chosen).await, (2995, 587), "named in the same request");
+    assert_eq!(ports(json!({ "description": "x" })).await, (2995, 587));
+}
+
 /// B7: connections without TLS are refused until the deployment allows them.
 #[tokio::test]
 async fn b7_plain_needs_the_deployment() {

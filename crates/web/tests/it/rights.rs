@@ -5,7 +5,7 @@ use lockstep_web::{Access, RULES};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, takes_body};
 
 const ANN: Option<Role> = Some(Role::User);
 
@@ -104,9 +104,10 @@ async fn nothing_of_another_user_on_any_route() {
             .replace("{role_id}", &role)
             .replace("{record_kind}", "contact")
             .replace("{field}", "address")
+            .replace("{position}", "0")
             .replace("{key}", "00");
         let bodies = match rule.method {
-            "GET" | "DELETE" | "PUT" => vec![None],
+            method if !takes_body(method, rule.path) => vec![None],
             _ => vec![
                 None,
                 Some(json!({})),
@@ -116,6 +117,7 @@ async fn nothing_of_another_user_on_any_route() {
                 Some(json!({ "subject": "ann was here" })),
                 Some(json!({ "from": { "user_id": bob }, "subject": "ann was here" })),
                 Some(json!({ "action": "approve", "mailbox_ids": [mailbox] })),
+                Some(json!({ "record_kind": "contact", "record_id": contact })),
                 Some(json!({ "name": "ann was here", "owner_user_id": bob })),
             ],
         };
@@ -138,6 +140,7 @@ async fn nothing_of_another_user_on_any_route() {
                     && !path.contains("/attachments")
                     && !path.ends_with("approve")
                     && !path.ends_with("reject")
+                    && !path.ends_with("resolve")
                 {
                     assert_eq!(status, 404, "{rule:?}: {told}");
                 }
@@ -313,6 +316,7 @@ async fn c8_approving_addresses_takes_the_privilege() {
     };
     approve(&bobs).await.expect(403);
     approve(&own).await.expect(403);
+    get(&world, "/mailboxes/awaiting-approval").await.expect(403);
     approve(&Uuid::nil().to_string()).await.expect(403);
     many("approve").await.expect(403);
     let role = grant(&world, &ann, &[("organisation", "approve-email-addresses", "all")]).await;
@@ -321,6 +325,18 @@ async fn c8_approving_addresses_takes_the_privilege() {
     assert!(approved.get("lanes").is_none() && approved.get("login").is_none(), "{approved}");
     assert!(approved["approved_by"].as_str().unwrap().contains(&ann), "{approved}");
     call(&world, "POST", &format!("/mailboxes/{bobs}/reject"), None).await.expect(200);
+    let waiting = get(&world, "/mailboxes/awaiting-approval").await.expect(200).body;
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 1, "bob's is decided on");
+    assert_eq!(
+        (&waiting["items"][0]["id"], &waiting["items"][0]["address"]),
+        (&json!(own), &json!("ann@example.test"))
+    );
+    let mut shown: Vec<_> = waiting["items"][0].as_object().unwrap().keys().cloned().collect();
+    shown.sort();
+    assert_eq!(shown, ["address", "address_status", "id", "name", "version"]);
+    world.patch("/organisation", json!({ "approve_users": false })).await.expect(200);
+    assert_eq!(get(&world, "/mailboxes/awaiting-approval").await.expect(200).body["items"], json!([]));
+    world.patch("/organisation", json!({ "approve_users": true })).await.expect(200);
     let results = many("approve").await.expect(200).body["results"].clone();
     assert_eq!((&results[0]["outcome"], &results[1]["outcome"]), (&json!("done"), &json!("done")));
     let refused = many("apply-defaults").await.expect(403);
@@ -328,6 +344,84 @@ async fn c8_approving_addresses_takes_the_privilege() {
     get(&world, &format!("/mailboxes/{bobs}")).await.expect(404);
     world.delete(&format!("/users/{ann}/security-roles/{role}")).await.expect(204);
     approve(&bobs).await.expect(403);
+}
+
+/// A user who may write an email says who its parties are, where the record may be read too; one who may only read it,
+/// or not even that, is refused. Other emails are resolved along only by somebody who may write all of them.
+#[tokio::test]
+async fn users_resolve_parties_of_emails_they_may_write() {
+    let world = World::new().await;
+    let (ann, _) = world.sign_in("ann").await;
+    let (bob, _) = world.user("bob").await;
+    let anns = contact(&world, "cara", &ann).await;
+    let bobs = contact(&world, "dan", &bob).await;
+    let on = json!({ "unresolve_multiple_recipients": true, "resolve_all_alike": true });
+    world.patch("/organisation", on).await.expect(200);
+    let mut emails = Vec::new();
+    for owner in [&ann, &ann, &bob] {
+        let id = Uuid::new_v4();
+        let seed = format!(
+            "INSERT INTO emails (id, direction, status, subject, message_id, owner_user_id, created_at, updated_at)
+                 VALUES ('{id}', 'incoming', 'received', 's', '{id}@x.test', '{owner}', now(), now());
+             INSERT INTO email_parties (email_id, position, role, name, address, address_key)
+                 VALUES ('{id}', 0, 'from', 'C', 'both@x.test', 'both@x.test')"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(seed)).execute(world.database.pool()).await.unwrap();
+        emails.push(id.to_string());
+    }
+    let [first, second, of_bob] = emails.try_into().unwrap();
+    let resolve = async |email: &str, record: &str| {
+        let body = json!({ "record_kind": "contact", "record_id": record });
+        call(&world, "POST", &format!("/emails/{email}/parties/0/resolve"), Some(body)).await
+    };
+    resolve(&of_bob, &anns).await.expect(404);
+    let unseen = resolve(&first, &bobs).await.expect(422);
+    assert_eq!(unseen.complaints(), [("record_id".into(), "exists".into())], "as if it were not there");
+    let resolved = resolve(&first, &anns).await.expect(200).body;
+    assert_eq!((&resolved["others"], &resolved["email"]["parties"][0]["record_id"]), (&json!(0), &json!(anns)));
+    let read = grant(&world, &ann, &[("email", "read", "all")]).await;
+    resolve(&of_bob, &anns).await.expect(403);
+    grant(&world, &ann, &[("email", "write", "all")]).await;
+    let resolved = resolve(&second, &anns).await.expect(200).body;
+    assert_eq!(resolved["others"], 1, "bob's along with it");
+    world.delete(&format!("/users/{ann}/security-roles/{read}")).await.expect(204);
+
+    let field = "/secured-fields/email/parties";
+    world.call(Some(Role::Administrator), "PUT", field, None, &[]).await.expect(204);
+    let withheld = resolve(&first, &anns).await.expect(403);
+    assert_eq!(withheld.complaints(), [("parties".into(), "not-permitted".into())]);
+}
+
+/// H9: a user who may write an email and make others copies it to those who were refused; without, it is refused.
+#[tokio::test]
+async fn h9_users_copy_their_emails_to_those_who_were_refused() {
+    let world = World::new().await;
+    let (ann, _) = world.sign_in("ann").await;
+    let (bob, _) = world.user("bob").await;
+    let (own, others) = (draft(&world, &ann).await, draft(&world, &bob).await);
+    for email in [&own, &others] {
+        let path = format!("/emails/{email}/send");
+        world.call(Some(Role::Administrator), "POST", &path, None, &[]).await.expect(202);
+    }
+    for statement in ["UPDATE emails SET status = 'sent'", "UPDATE delivery_recipients SET state = 'refused'"] {
+        sqlx::query(statement).execute(world.database.pool()).await.unwrap();
+    }
+    let copy = async |email: &str| call(&world, "POST", &format!("/emails/{email}/copy-to-refused"), None).await;
+    let made = copy(&own).await.expect(201);
+    assert_eq!(
+        (&made.body["status"], &made.body["from"]),
+        (&json!("draft"), &get(&world, &format!("/emails/{own}")).await.body["from"])
+    );
+    copy(&others).await.expect(404);
+    grant(&world, &ann, &[("email", "read", "all")]).await;
+    copy(&others).await.expect(403);
+    grant(&world, &ann, &[("email", "write", "all")]).await;
+    let drafts = "SELECT count(*) FROM emails WHERE status = 'draft'";
+    let before = world.count(drafts).await;
+    copy(&others).await.expect(403);
+    assert_eq!(world.count(drafts).await, before, "it may not make one for bob");
+    grant(&world, &ann, &[("email", "create", "all")]).await;
+    copy(&others).await.expect(201);
 }
 
 /// Security roles and teams are administrators'; every change is noted, and what they allow is explained.

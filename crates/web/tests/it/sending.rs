@@ -150,6 +150,62 @@ async fn b14_the_account_that_sends() {
     assert_eq!(world.count("SELECT count(sealed_outgoing_secret) FROM email_server_profiles").await, 0);
 }
 
+/// B14: a name or password that would never be used is refused, and named; what an answer shows may be sent back.
+#[tokio::test]
+async fn b14_an_account_that_is_not_used_is_refused() {
+    let world = World::new().await;
+    let one = |field: &str| vec![(field.to_owned(), "not-used".to_owned())];
+    let own = world.profile("own").await;
+    let path = format!("/email-server-profiles/{own}");
+    for field in ["login", "password", "outgoing_login", "outgoing_password"] {
+        let given = json!({ field: "x" });
+        assert_eq!(world.patch(&path, given.clone()).await.expect(422).complaints(), one(field));
+        let mut new = profile("new");
+        new[field] = json!("x");
+        let refused = world.post("/email-server-profiles", new).await.expect(422);
+        assert_eq!(refused.complaints(), one(field));
+        assert!(!refused.body["errors"][0]["remedy"].as_str().unwrap().is_empty());
+        world.patch(&path, json!({ field: null })).await.expect(200);
+    }
+    let mut shared = profile("shared");
+    (shared["credentials"], shared["login"], shared["password"]) = (json!("profile"), json!("l"), json!("p"));
+    let shared = world.post("/email-server-profiles", shared).await.expect(201).id();
+
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    world.patch(&path, json!({ "profile_id": own })).await.expect(200);
+    world.patch(&path, json!({ "login": "ann", "password": "p", "allow_credentials": true })).await.expect(200);
+    let moved = world.patch(&path, json!({ "profile_id": shared })).await.expect(200).body;
+    assert_eq!(moved["login"], "ann", "from before");
+    let names = [
+        "name",
+        "address",
+        "profile_id",
+        "incoming_method",
+        "outgoing_method",
+        "act_method",
+        "allow_credentials",
+        "login",
+        "delete_after_processing",
+        "verbose_logging",
+        "active",
+    ];
+    let back: Value =
+        names.iter().map(|name| ((*name).to_owned(), moved[*name].clone())).collect::<serde_json::Map<_, _>>().into();
+    world.patch(&path, back).await.expect(200);
+    assert_eq!(world.patch(&path, json!({ "login": "eve" })).await.expect(422).complaints(), one("login"));
+    assert_eq!(world.patch(&path, json!({ "password": "p" })).await.expect(422).complaints(), one("password"));
+    world.patch(&path, json!({ "allow_credentials": false, "login": null })).await.expect(200);
+    let on = json!({ "allow_credentials": true, "login": "ann", "password": "p" });
+    let refused = world.patch(&path, on).await.expect(422);
+    let fields: Vec<_> = refused.complaints().into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["allow_credentials", "login", "password"]);
+    let forward = json!({
+        "is_forward_mailbox": true, "name": "f", "address": "f@x.test", "profile_id": shared, "login": "f",
+    });
+    assert_eq!(world.post("/mailboxes", forward).await.expect(422).complaints(), one("login"));
+}
+
 /// B24, H10: who answers for a profile, whether they get an email, and whether a lost outcome is sent again: all off by
 /// default, and each is checked.
 #[tokio::test]

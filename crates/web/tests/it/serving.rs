@@ -30,6 +30,40 @@ async fn serves_until_it_is_told_to_stop() {
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
+/// Guesses from one address are slowed down whatever names they try; the proxy says which address that is, and others
+/// are not held up.
+#[tokio::test]
+async fn guesses_from_one_address_are_slowed_down() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(lockstep_web::serve(listener, Arc::clone(&world.state), stop.clone()));
+    let guess = async |source: &str, name: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let body = format!(r#"{{"name":"{name}","password":"geheim"}}"#);
+        let request = format!(
+            "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.9, {source}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    for n in 0..30 {
+        let answer = guess("203.0.113.7", &format!("name{n}")).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{n}: {answer}");
+    }
+    let late = guess("203.0.113.7", "another").await;
+    assert!(late.starts_with("HTTP/1.1 429 ") && late.contains("retry-after: "), "{late}");
+    let other = guess("203.0.113.8", "another").await;
+    assert!(other.starts_with("HTTP/1.1 401 "), "{other}");
+    stop.cancel();
+    timeout(Duration::from_secs(25), serving).await.unwrap().unwrap();
+}
+
 /// B16: passwords are refused, with the field's name, when the proxy before us says that they came over plain HTTP; a
 /// request without one passes.
 #[tokio::test]

@@ -41,6 +41,45 @@ async fn a_record_is_made_and_then_changed() {
     }
 }
 
+/// What is known by an id elsewhere is read by it, by whoever may read it by its own.
+#[tokio::test]
+async fn a_record_is_read_by_its_id_elsewhere() {
+    let world = World::new().await;
+    let (ann, _) = world.sign_in("ann").await;
+    let (bob, _) = world.user("bob").await;
+    let path = |kind: &str, id: &str| format!("/{kind}/by-external-id/erp/{kind}-{id}");
+    for (kind, body) in [
+        ("contacts", json!({ "name": "C", "owner_user_id": ann })),
+        ("accounts", json!({ "name": "A", "owner_user_id": ann })),
+        ("leads", json!({ "name": "L", "owner_user_id": ann })),
+        ("users", json!({ "name": "U", "address": "u@own.test" })),
+        ("queues", json!({ "name": "Q", "address": "q@own.test" })),
+        ("emails", json!({ "from": { "user_id": ann }, "subject": "S" })),
+    ] {
+        let made = put(&world, &path(kind, "1"), body, &[]).await.expect(201);
+        let read = world.get(&path(kind, "1")).await.expect(200);
+        assert_eq!((read.id(), read.etag()), (made.id(), made.etag()), "{kind}");
+        assert_eq!(read.body, world.get(&format!("/{kind}/{}", made.id())).await.body);
+        world.get(&path(kind, "2")).await.expect(404);
+        world.get(&format!("/{kind}/by-external-id/erp/%20")).await.expect(422);
+    }
+    let mine = async |path: &str| world.call(Some(Role::User), "GET", path, None, &[]).await;
+    for kind in ["contacts", "accounts", "leads"] {
+        mine(&path(kind, "1")).await.expect(200);
+        put(&world, &path(kind, "3"), json!({ "name": "B", "owner_user_id": bob }), &[]).await.expect(201);
+        mine(&path(kind, "3")).await.expect(404);
+        world.call(Some(Role::Operator), "GET", &path(kind, "1"), None, &[]).await.expect(403);
+    }
+    mine(&path("emails", "1")).await.expect(200);
+    put(&world, &path("emails", "3"), json!({ "from": { "user_id": bob } }), &[]).await.expect(201);
+    mine(&path("emails", "3")).await.expect(404);
+    let shown = world.call(Some(Role::Operator), "GET", &path("emails", "1"), None, &[]).await.expect(200);
+    assert!(!shown.body.to_string().contains("\"S\""), "operators see no content: {}", shown.body);
+    let secured = "/secured-fields/contact/external_id";
+    world.call(Some(Role::Administrator), "PUT", secured, None, &[]).await.expect(204);
+    assert_eq!(mine(&path("contacts", "1")).await.expect(403).complaints()[0].0, "external_id");
+}
+
 /// Drafts too.
 #[tokio::test]
 async fn a_draft_is_made_and_then_changed() {

@@ -240,6 +240,13 @@ impl World {
     }
 }
 
+/// Whether a route takes a body; others refuse one.
+pub(crate) fn takes_body(method: &str, path: &str) -> bool {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    let document = DOCUMENT.get_or_init(|| serde_json::to_value(lockstep_web::openapi()).unwrap());
+    document["paths"][path][method.to_ascii_lowercase()].get("requestBody").is_some()
+}
+
 pub(crate) fn profile(name: &str) -> Value {
     json!({
         "name": name,

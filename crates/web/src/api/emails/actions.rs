@@ -16,7 +16,7 @@ use lockstep_store::{
     },
     incoming, nudge,
     organisations::Organisation,
-    rights::Privilege,
+    rights::{Kind, Privilege},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -215,6 +215,8 @@ pub(crate) async fn copy_to_refused(
             );
             return Err(Problem::conflict("none-refused", detail));
         };
+        // The draft has the owner of the email: making it is a privilege of its own.
+        wall::writing(tx, &caller, Kind::Email, draft.0, Privilege::Create).await?;
         let view = email_view(tx, &caller, draft).await?;
         once.finish(Reply::created(format!("{PREFIX}/emails/{draft}"), view.version(), &view)).await
     })

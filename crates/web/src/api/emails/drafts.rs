@@ -28,7 +28,7 @@ use crate::{
     merge::Patch,
     problem::Problem,
     state::App,
-    upsert::{Origin, upsert},
+    upsert::{Origin, OriginPath, known, upsert},
     wall,
 };
 
@@ -129,6 +129,18 @@ pub(crate) async fn update(
         Ok(tagged(email.version(), email))
     })
     .await
+}
+
+/// Reads the email that another system knows by this id.
+#[utoipa::path(get, path = "/emails/by-external-id/{source}/{external_id}", tag = "emails",
+    params(("source" = String, Path), ("external_id" = String, Path)),
+    responses((status = 200, description = "The email", body = Email)))]
+pub(crate) async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
+    let mut tx = app.store.begin().await?;
+    let id = known(&mut tx, Kind::Email, &origin).await?;
+    wall::reading(&mut tx, &caller, Kind::Email, id).await?;
+    let email = email_view(&mut tx, &caller, EmailId(id)).await?;
+    Ok(tagged(email.version(), email))
 }
 
 /// Changes the draft that another system knows by this id, or makes it.

@@ -1,29 +1,31 @@
 //! What is done with a mailbox: its address is approved or rejected, it is tested and enabled.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
     Tx,
     access::Role,
-    audit, item_failures,
+    audit, item_failures, mailbox_tests,
     mailboxes::{self, MailboxRecord},
     nudge, operations,
     profiles::{self, SecretChange},
     rights::{Kind, Privilege},
     schedules, settings,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::{answer, items::EVERYTHING, missing, view::Mailbox};
 use crate::{
     again::again,
     api::{PREFIX, operations::Operation},
     auth::Caller,
-    extract::{Id, IfMatch, MaybeBody},
+    extract::{Id, IfMatch, MaybeBody, Params},
     idempotent::{self, Begun, Reply, tagged},
+    page::{Limit, Page},
     problem::Problem,
     state::App,
     validate::Check,
@@ -44,6 +46,53 @@ pub(crate) async fn approve(
     IfMatch(expected): IfMatch,
 ) -> Result<Response, Problem> {
     decided(&app, &caller, MailboxId(id), expected, true).await
+}
+
+/// Which waiting addresses to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListAwaiting {
+    /// Items in a page, at most 200.
+    limit: Option<u16>,
+    /// The next of the page before.
+    after: Option<Uuid>,
+}
+
+/// An address that waits for approval.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AwaitingAddress {
+    /// Its mailbox.
+    id: Uuid,
+    name: String,
+    address: String,
+    /// `pending`.
+    address_status: String,
+    /// The ETag of the mailbox without its quotes.
+    version: i64,
+}
+
+/// Lists the addresses that wait for approval, where the organisation asks for it. Users need the privilege
+/// approve-email-addresses.
+#[utoipa::path(get, path = "/mailboxes/awaiting-approval", tag = "mailboxes", params(ListAwaiting),
+    responses((status = 200, description = "A page of addresses", body = Page<AwaitingAddress>)))]
+pub(crate) async fn awaiting_approval(
+    State(app): State<App>,
+    caller: Caller,
+    Params(query): Params<ListAwaiting>,
+) -> Result<Json<Page<AwaitingAddress>>, Problem> {
+    let limit = Limit::of(query.limit);
+    let mut tx = app.store.begin().await?;
+    wall::organisation(&mut tx, &caller, Privilege::ApproveEmailAddresses).await?;
+    let rows = mailboxes::awaiting_approval(&mut tx, query.after, limit.rows()).await?;
+    let view = |row: mailboxes::Awaiting| AwaitingAddress {
+        id: row.id,
+        name: row.name,
+        address: row.address,
+        address_status: row.address_status,
+        version: row.version,
+    };
+    Ok(Json(Page::of(rows, limit, |row| row.id, view)))
 }
 
 /// Rejects the mailbox's address: nothing is processed. Users need the privilege approve-email-addresses.
@@ -191,6 +240,7 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
     }
     let arguments = json!({ "mailbox": id.0 });
     let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;
+    mailbox_tests::attempt(tx, id, &caller.actor()).await?;
     audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
     Ok(operation)
 }

@@ -17,7 +17,7 @@ use crate::{
     problem::Problem,
     state::AppState,
     validate::Check,
-    words::{IncomingMethod, Method},
+    words::{CredentialSource, IncomingMethod, Method},
 };
 
 /// The mailbox as it would be, and what becomes of its password.
@@ -42,7 +42,7 @@ pub(super) async fn mailbox(
     let login = fields.login.as_deref().map(|login| check.line("login", login, 200));
     check_secret(&mut check, fields.password.as_ref());
     check.instant("process_email_from", fields.process_email_from);
-    check.range("verbose_logging", fields.verbose_logging, 0, 100);
+    check.range("verbose_logging", fields.verbose_logging);
     let profile = chosen_profile(tx, &mut check, &fields, &before).await?;
     // On another server the mailbox starts anew, unless this request says where.
     let moved = fields.profile_id != before.profile_id && fields.process_email_from == before.process_email_from;
@@ -57,6 +57,7 @@ pub(super) async fn mailbox(
         let remedy = "false: only mailboxes of queues and forward mailboxes may delete on the server";
         check.refuse("delete_after_processing", "queue-only", remedy);
     }
+    unused_account(&mut check, &fields, &before, profile.as_ref());
     let password_kept = before.password_set && fields.login.is_some();
     if fields.allow_credentials {
         if fields.login.is_none() {
@@ -120,6 +121,27 @@ async fn chosen_profile(
         check.refuse("profile_id", "exists", "the id of an email server profile that exists");
     }
     Ok(profile)
+}
+
+/// Where the profile has one account for all its mailboxes, what is said of this mailbox's own would never be used. What
+/// stands there from before may stay, and be sent again.
+fn unused_account(check: &mut Check, fields: &MailboxFields, before: &MailboxRecord, profile: Option<&ProfileRecord>) {
+    let Some(profile) = profile.filter(|profile| profile.credentials == CredentialSource::Profile.as_str()) else {
+        return;
+    };
+    let given = [
+        ("allow_credentials", "false", fields.allow_credentials && !before.allow_credentials),
+        ("login", "nothing", fields.login.is_some() && fields.login != before.login),
+        ("password", "nothing", fields.password.is_some()),
+    ];
+    for (field, remedy, _) in given.iter().filter(|(_, _, given)| *given) {
+        let remedy = format!(
+            "{remedy}: the profile {} has one account for all its mailboxes (credentials profile). Set its credentials to \
+             mailbox, or give the mailbox another profile",
+            profile.name
+        );
+        check.refuse(field, "not-used", remedy);
+    }
 }
 
 /// A forward mailbox reads email, and nothing else.

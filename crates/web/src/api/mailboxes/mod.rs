@@ -22,7 +22,8 @@ use lockstep_store::{
         self, Filter, MailboxRecord,
         status::{self, STATES},
     },
-    nudge, profiles,
+    nudge,
+    profiles::{self, SecretChange},
     rights::{Kind, Privilege},
 };
 use serde::Deserialize;
@@ -130,13 +131,23 @@ pub(crate) async fn update(
         let before = mailboxes::lock(&mut tx, MailboxId(id), expected).await?.ok_or_else(missing)?;
         wall::only(&caller, &body.value, PERSONAL)?;
         let (profile, start) = (before.profile_id, before.process_email_from);
-        let (fields, changed) = body.value.apply(&MailboxFields::from(&before))?.split();
-        if changed.names().is_empty() {
+        let clears = body.value.clears("password") && before.password_set;
+        let (fields, patched) = body.value.apply(&MailboxFields::from(&before))?.split();
+        if clears && fields.allow_credentials {
+            let remedy = "a password: its own account needs one (allow_credentials). Leave it out to keep the one there is";
+            return Err(Problem::field("password", "required", remedy));
+        }
+        let mut changed = patched.names();
+        if clears {
+            changed.push("password");
+        }
+        if changed.is_empty() {
             drop(tx);
             return answer(&app, &caller, MailboxId(id)).await;
         }
         let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
-        if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed.names(), &caller.actor()).await {
+        let secret = if clears { SecretChange::Clear } else { secret };
+        if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed, &caller.actor()).await {
             drop(tx);
             // Who has the account already is nothing for users.
             if caller.user.is_some() {

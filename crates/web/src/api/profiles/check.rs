@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::view::{Endpoint, ProfileFields};
 use crate::{
     host,
+    merge::Patch,
     problem::Problem,
     state::AppState,
     validate::Check,
@@ -46,10 +47,10 @@ pub(super) fn profile(
     }
     let incoming_port = endpoint(&mut check, state, "incoming", &fields.incoming, |d| d.capabilities.incoming_email);
     let outgoing_port = endpoint(&mut check, state, "outgoing", &fields.outgoing, |d| d.capabilities.outgoing_email);
-    let max_connections = number(&mut check, "max_connections", fields.max_connections, 1, 65_536);
-    let max_in_flight = number(&mut check, "max_in_flight", fields.max_in_flight, 1, 65_536);
-    let request_timeout_ms = number(&mut check, "request_timeout_ms", fields.request_timeout_ms, 100, 100_000);
-    let min_polling_minutes = number(&mut check, "min_polling_minutes", fields.min_polling_minutes, 0, 1440);
+    let max_connections = number(&mut check, "max_connections", fields.max_connections);
+    let max_in_flight = number(&mut check, "max_in_flight", fields.max_in_flight);
+    let request_timeout_ms = number(&mut check, "request_timeout_ms", fields.request_timeout_ms);
+    let min_polling_minutes = number(&mut check, "min_polling_minutes", fields.min_polling_minutes);
     check.instant("process_emails_from", fields.process_emails_from);
     let start_before = before.as_ref().and_then(|before| before.process_emails_from);
     if let Some(start) = fields.process_emails_from.filter(|start| Some(*start) != start_before) {
@@ -61,11 +62,10 @@ pub(super) fn profile(
         check.refuse("encoding_code_page", "unknown", "the name of an encoding, such as windows-1251, or nothing");
     }
     let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
-    let password_was_set = before.as_ref().is_some_and(|b| b.password_set);
     secret(&mut check, fields.password.as_ref());
-    credentials(&mut check, &fields, password_was_set);
+    credentials(&mut check, &fields, before.as_ref());
     let outgoing_login = fields.outgoing_login.as_deref().map(|login| check.line("outgoing_login", login, 250));
-    outgoing_account(&mut check, &fields, before.as_ref().is_some_and(|b| b.outgoing_password_set));
+    outgoing_account(&mut check, &fields, before.as_ref());
     if fields.send_alert_email && fields.owner_user_id.is_none() {
         check.refuse("send_alert_email", "no-owner", "an owner_user_id, who is to get the email; or false");
     }
@@ -131,9 +131,15 @@ pub(super) fn profile(
 }
 
 /// The account that sends is the one that reads, or has a name and a password of its own.
-fn outgoing_account(check: &mut Check, fields: &ProfileFields, password_was_set: bool) {
+fn outgoing_account(check: &mut Check, fields: &ProfileFields, before: Option<&ProfileRecord>) {
     secret_in(check, "outgoing_password", fields.outgoing_password.as_ref());
     if fields.same_settings_for_outgoing {
+        // As with the account that reads: what is left over goes, what is new is refused.
+        if fields.outgoing_login.is_some() && fields.outgoing_login != before.and_then(|b| b.outgoing_login.clone()) {
+            let remedy =
+                "no name here: mailboxes send with the account they read with; or same_settings_for_outgoing false";
+            check.refuse("outgoing_login", "not-used", remedy);
+        }
         if fields.outgoing_password.is_some() {
             let remedy =
                 "no password here: mailboxes send with the account they read with (same_settings_for_outgoing)";
@@ -144,15 +150,15 @@ fn outgoing_account(check: &mut Check, fields: &ProfileFields, password_was_set:
     if fields.outgoing_login.is_none() {
         check.refuse("outgoing_login", "required", "the name of the account that sends, or same_settings_for_outgoing");
     }
-    if fields.outgoing_password.is_none() && !password_was_set {
+    if fields.outgoing_password.is_none() && !before.is_some_and(|b| b.outgoing_password_set) {
         let remedy = "the password of the account that sends, or same_settings_for_outgoing";
         check.refuse("outgoing_password", "required", remedy);
     }
 }
 
 /// A number that also fits its column.
-fn number(check: &mut Check, field: &str, value: i64, low: i64, high: i64) -> i32 {
-    check.range(field, value, low, high);
+fn number(check: &mut Check, field: &str, value: i64) -> i32 {
+    check.range(field, value);
     i32::try_from(value).unwrap_or_default()
 }
 
@@ -172,7 +178,7 @@ fn secret_in(check: &mut Check, field: &str, password: Option<&SecretString>) {
 }
 
 /// Nobody is anonymous: the profile has the account, or each mailbox does.
-fn credentials(check: &mut Check, fields: &ProfileFields, password_was_set: bool) {
+fn credentials(check: &mut Check, fields: &ProfileFields, before: Option<&ProfileRecord>) {
     match fields.credentials {
         CredentialSource::Profile => {
             if fields.login.is_none() {
@@ -182,7 +188,7 @@ fn credentials(check: &mut Check, fields: &ProfileFields, password_was_set: bool
                     "the account's name; with credentials of the profile there must be one",
                 );
             }
-            if fields.password.is_none() && !password_was_set {
+            if fields.password.is_none() && !before.is_some_and(|b| b.password_set) {
                 check.refuse(
                     "password",
                     "required",
@@ -192,11 +198,57 @@ fn credentials(check: &mut Check, fields: &ProfileFields, password_was_set: bool
         }
         CredentialSource::Mailbox => {
             // What is left over of a change from one account for all goes; what is sent along does not belong here.
+            if fields.login.is_some() && fields.login != before.and_then(|b| b.login.clone()) {
+                check.refuse(
+                    "login",
+                    "not-used",
+                    "no name here: each mailbox has its own account; or credentials profile",
+                );
+            }
             if fields.password.is_some() {
                 check.refuse("password", "not-used", "no password here: each mailbox has its own account");
             }
         }
     }
+}
+
+fn usual_port(descriptor: &Descriptor, tls: TlsMode) -> u16 {
+    match tls {
+        TlsMode::Implicit => descriptor.implicit_tls_port,
+        TlsMode::StartTls | TlsMode::Plain => descriptor.plain_port,
+    }
+}
+
+/// Lets ports that nobody has chosen follow another protocol or TLS choice (B5). A port counts as chosen when it was not
+/// the usual one, or when the request names it.
+pub(super) fn follow(state: &AppState, fields: &mut ProfileFields, before: &ProfileFields, patch: &Patch) {
+    let sides =
+        [("incoming", &mut fields.incoming, &before.incoming), ("outgoing", &mut fields.outgoing, &before.outgoing)];
+    for (side, endpoint, before) in sides {
+        let descriptor = state.descriptors.iter().find(|d| d.name.as_str() == before.protocol);
+        let usual = descriptor.map(|descriptor| usual_port(descriptor, before.tls));
+        if usual.is_some() && before.port == usual && !patch.gives_inside(side, "port") {
+            endpoint.port = None;
+        }
+    }
+}
+
+/// A password that is to be cleared where there must be one.
+///
+/// # Errors
+/// A problem naming it.
+pub(super) fn cleared(fields: &ProfileFields, patch: &Patch) -> Result<(), Problem> {
+    let mut check = Check::default();
+    let needed = [
+        ("password", fields.credentials == CredentialSource::Profile),
+        ("outgoing_password", !fields.same_settings_for_outgoing),
+    ];
+    for (field, needed) in needed {
+        if needed && patch.clears(field) {
+            check.refuse(field, "required", "a password: the account needs one. Leave it out to keep the one there is");
+        }
+    }
+    check.finish()
 }
 
 /// Checks a server and fills in its port.
@@ -223,11 +275,7 @@ fn endpoint(
     let known = state.descriptors.iter().find(|d| d.name.as_str() == endpoint.protocol);
     match known {
         Some(descriptor) if able(descriptor) => {
-            let usual = match endpoint.tls {
-                TlsMode::Implicit => descriptor.implicit_tls_port,
-                TlsMode::StartTls | TlsMode::Plain => descriptor.plain_port,
-            };
-            endpoint.port.unwrap_or(usual).into()
+            endpoint.port.unwrap_or_else(|| usual_port(descriptor, endpoint.tls)).into()
         }
         found => {
             let able = state.descriptors.iter().filter(|d| able(d)).map(|d| d.name.as_str());

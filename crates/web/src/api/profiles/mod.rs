@@ -129,7 +129,10 @@ pub(crate) async fn update(
     again(|| async {
         let mut tx = app.store.begin().await?;
         let before = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
-        let (fields, changed) = body.value.apply(&ProfileFields::from(&before))?.split();
+        let as_it_was = ProfileFields::from(&before);
+        let (mut fields, changed) = body.value.apply(&as_it_was)?.split();
+        check::follow(&app, &mut fields, &as_it_was, &body.value);
+        check::cleared(&fields, &body.value)?;
         let max_days = settings::read(&mut tx).await?.process_since_max_days();
         let Checked { mut profile, secret, outgoing_secret } = check::profile(&app, max_days, fields, Some(before))?;
         if changed.names().is_empty() {
@@ -207,8 +210,8 @@ pub(crate) async fn delete(
         let profile = profiles::lock(&mut tx, ProfileId(id), expected).await?.ok_or_else(missing)?;
         let users = profiles::count_mailboxes(&mut tx, ProfileId(id)).await?;
         if users > 0 {
-            let detail =
-                format!("{users} mailboxes use this profile. Give them another one first: PATCH their profile_id.");
+            let which = if users == 1 { "1 mailbox uses".to_owned() } else { format!("{users} mailboxes use") };
+            let detail = format!("{which} this profile. Give another one first: PATCH profile_id.");
             return Err(Problem::conflict("in-use", detail).with("mailboxes", users.into()));
         }
         profiles::delete(&mut tx, &profile, &caller.actor()).await?;

@@ -21,7 +21,8 @@ pub(crate) struct Endpoint {
     pub(super) protocol: String,
     /// Host name or address.
     pub(super) host: String,
-    /// TCP port. Default: what the protocol uses with this TLS choice.
+    /// TCP port. Default, also for null: what the protocol uses with this TLS choice. A port that is the default follows
+    /// a later change of protocol or tls, unless the same request names a port.
     pub(super) port: Option<u16>,
     /// Default: implicit.
     #[serde(default)]
