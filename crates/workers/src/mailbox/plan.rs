@@ -71,9 +71,7 @@ pub(crate) fn judge(
 /// sent and the received copy are two activities.
 fn is_own_loop(run: &Run, headers: &Headers) -> bool {
     let own = AddressKey::of(&run.mailbox.address);
-    is_ours(run, headers)
-        && own.is_some()
-        && headers.from.first().and_then(|from| AddressKey::of(&from.address)) == own
+    is_ours(run, headers) && own.is_some() && headers.from.first().and_then(|from| AddressKey::of(&from.address)) == own
 }
 
 /// A message that this organisation has sent through us, from whichever mailbox: several may share one account (B10), and

@@ -24,6 +24,7 @@ mod send_as;
 mod sending;
 mod server;
 mod settings;
+mod shared_account;
 mod stage;
 mod tokens;
 mod tracking;
