@@ -15,6 +15,7 @@ pub mod cadence;
 pub mod capacity;
 pub mod correlation;
 pub mod dispatch;
+pub mod filter;
 pub mod forwarding;
 pub mod guard;
 pub mod health;

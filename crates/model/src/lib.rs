@@ -10,6 +10,7 @@ pub mod clock;
 pub mod crashpoint;
 pub mod email;
 pub mod fault;
+pub mod filter;
 pub mod id;
 pub mod mailbox;
 pub mod profile;

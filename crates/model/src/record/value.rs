@@ -164,6 +164,20 @@ pub enum Importance {
     High,
 }
 
+impl Importance {
+    /// Every value.
+    pub const ALL: &[Self] = &[Self::Low, Self::Normal, Self::High];
+
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
 /// How an appointment's time is shown to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ShowAs {
@@ -179,6 +193,22 @@ pub enum ShowAs {
     WorkingElsewhere,
 }
 
+impl ShowAs {
+    /// Every value.
+    pub const ALL: &[Self] = &[Self::Free, Self::Tentative, Self::Busy, Self::OutOfOffice, Self::WorkingElsewhere];
+
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Tentative => "tentative",
+            Self::Busy => "busy",
+            Self::OutOfOffice => "out-of-office",
+            Self::WorkingElsewhere => "working-elsewhere",
+        }
+    }
+}
+
 /// State of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskStatus {
@@ -192,6 +222,22 @@ pub enum TaskStatus {
     Deferred,
     /// Completed.
     Completed,
+}
+
+impl TaskStatus {
+    /// Every value.
+    pub const ALL: &[Self] = &[Self::NotStarted, Self::InProgress, Self::Waiting, Self::Deferred, Self::Completed];
+
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not-started",
+            Self::InProgress => "in-progress",
+            Self::Waiting => "waiting",
+            Self::Deferred => "deferred",
+            Self::Completed => "completed",
+        }
+    }
 }
 
 /// A person's name in parts.

@@ -82,9 +82,9 @@ pub fn write_value(value: &Value) -> Json {
         Value::Instant(at) => json!(at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         Value::When(When::Timed { start, end, zone }) => json!({ "start": start, "end": end, "zone": zone.name() }),
         Value::When(When::AllDay { first, days }) => json!({ "first": first, "days": days }),
-        Value::Importance(importance) => json!(word(IMPORTANCE, *importance)),
-        Value::ShowAs(show_as) => json!(word(SHOW_AS, *show_as)),
-        Value::TaskStatus(status) => json!(word(STATUS, *status)),
+        Value::Importance(importance) => json!(importance.name()),
+        Value::ShowAs(show_as) => json!(show_as.name()),
+        Value::TaskStatus(status) => json!(status.name()),
         Value::Name(PersonName { first, middle, last }) => {
             parts([("first", first), ("middle", middle), ("last", last)])
         }
@@ -126,9 +126,9 @@ pub fn read_value(field: Field, json: &Json) -> Read<Value> {
         Shape::Date => Value::Date(at.date()?),
         Shape::Instant => Value::Instant(at.instant()?),
         Shape::When => Value::When(when(&at)?),
-        Shape::Importance => Value::Importance(at.word(IMPORTANCE)?),
-        Shape::ShowAs => Value::ShowAs(at.word(SHOW_AS)?),
-        Shape::TaskStatus => Value::TaskStatus(at.word(STATUS)?),
+        Shape::Importance => Value::Importance(at.named(Importance::ALL, Importance::name)?),
+        Shape::ShowAs => Value::ShowAs(at.named(ShowAs::ALL, ShowAs::name)?),
+        Shape::TaskStatus => Value::TaskStatus(at.named(TaskStatus::ALL, TaskStatus::name)?),
         Shape::Name => Value::Name(name(&at)?),
         Shape::Place => Value::Place(place(&at)?),
         Shape::People => Value::People(people(&at)?),
@@ -139,27 +139,8 @@ pub fn read_value(field: Field, json: &Json) -> Read<Value> {
     })
 }
 
-/// Stored words, one list a type: writing and reading cannot differ.
+/// Stored words and what they mean.
 type Words<T> = &'static [(&'static str, T)];
-
-const IMPORTANCE: Words<Importance> =
-    &[("low", Importance::Low), ("normal", Importance::Normal), ("high", Importance::High)];
-
-const SHOW_AS: Words<ShowAs> = &[
-    ("free", ShowAs::Free),
-    ("tentative", ShowAs::Tentative),
-    ("busy", ShowAs::Busy),
-    ("out-of-office", ShowAs::OutOfOffice),
-    ("working-elsewhere", ShowAs::WorkingElsewhere),
-];
-
-const STATUS: Words<TaskStatus> = &[
-    ("not-started", TaskStatus::NotStarted),
-    ("in-progress", TaskStatus::InProgress),
-    ("waiting", TaskStatus::Waiting),
-    ("deferred", TaskStatus::Deferred),
-    ("completed", TaskStatus::Completed),
-];
 
 fn word<T: PartialEq + Copy>(words: Words<T>, value: T) -> &'static str {
     words.iter().find(|(_, meant)| *meant == value).map_or("", |(word, _)| word)

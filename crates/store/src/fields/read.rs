@@ -125,6 +125,15 @@ impl<'a> At<'a> {
         })
     }
 
+    /// One of some values, by name.
+    pub(super) fn named<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Read<T> {
+        let found = self.json.as_str().and_then(|text| all.iter().copied().find(|value| name(*value) == text));
+        found.ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|value| name(*value)).collect();
+            self.wrong(format!("one of {}", names.join(", ")))
+        })
+    }
+
     /// `true` or `false`.
     pub(super) fn truth(&self) -> Read<bool> {
         self.json.as_bool().ok_or_else(|| self.wrong("true or false"))

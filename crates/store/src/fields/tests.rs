@@ -98,9 +98,9 @@ fn of(field: Field) -> BoxedStrategy<Value> {
         Shape::Date => local().prop_map(|at| Value::Date(at.date())).boxed(),
         Shape::Instant => local().prop_map(|at| Value::Instant(at.and_utc())).boxed(),
         Shape::When => when().boxed(),
-        Shape::Importance => sample::select(IMPORTANCE).prop_map(|(_, value)| Value::Importance(value)).boxed(),
-        Shape::ShowAs => sample::select(SHOW_AS).prop_map(|(_, value)| Value::ShowAs(value)).boxed(),
-        Shape::TaskStatus => sample::select(STATUS).prop_map(|(_, value)| Value::TaskStatus(value)).boxed(),
+        Shape::Importance => sample::select(Importance::ALL).prop_map(Value::Importance).boxed(),
+        Shape::ShowAs => sample::select(ShowAs::ALL).prop_map(Value::ShowAs).boxed(),
+        Shape::TaskStatus => sample::select(TaskStatus::ALL).prop_map(Value::TaskStatus).boxed(),
         Shape::Name => ["\\PC{0,9}", "\\PC{0,9}", "\\PC{0,9}"]
             .prop_map(|[first, middle, last]| Value::Name(PersonName { first, middle, last }))
             .boxed(),
