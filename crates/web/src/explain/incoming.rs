@@ -211,7 +211,7 @@ fn filter(chain: &mut Chain, facts: &MailboxFacts, now: DateTime<Utc>) {
         None if facts.mailbox.incoming_enabled => chain.ok("process-from", "Mail of any date is processed."),
         None => chain.ok(
             "process-from",
-            "Nothing is processed yet: unless a date is set before, mail received before incoming email is first enabled \
+            "Nothing is processed yet: unless a date is set before, mail received before incoming email is enabled \
              is left alone.",
         ),
     }

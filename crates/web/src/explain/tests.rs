@@ -38,6 +38,23 @@ fn is_helpful(steps: &[Step]) {
     }
 }
 
+/// B17: until incoming email is enabled nothing is promised of old mail: enabling sets the date.
+#[test]
+fn b17_before_it_is_enabled_old_mail_is_not_promised() {
+    let mut facts = healthy();
+    facts.mailbox.incoming_enabled = false;
+    facts.mailbox.process_email_from = None;
+    if let Some(profile) = &mut facts.profile {
+        profile.process_emails_from = None;
+    }
+    let said = |facts: &MailboxFacts| step(&incoming(facts, now()), "process-from").sentence.clone();
+    assert!(said(&facts).contains("before incoming email is enabled is left alone"), "{}", said(&facts));
+    facts.mailbox.incoming_enabled = true;
+    assert_eq!(said(&facts), "Mail of any date is processed.");
+    facts.mailbox.process_email_from = Some(minutes(-30));
+    assert!(said(&facts).starts_with("Mail received before "), "{}", said(&facts));
+}
+
 /// Where nothing is wrong, the chain says so, with the figures.
 #[test]
 fn a_healthy_mailbox() {
