@@ -107,7 +107,8 @@ pub async fn by_message_id(tx: &mut Tx, message_ids: &[String]) -> Result<Vec<Co
          FROM unnest($1::text[]) AS k(id)
          CROSS JOIN LATERAL (SELECT * FROM emails e WHERE e.message_id = k.id AND e.status <> 'draft'
                              ORDER BY e.id LIMIT 10) AS e
-         LEFT JOIN mailboxes m ON m.id = e.from_mailbox_id",
+         LEFT JOIN mailboxes m ON m.id = e.from_mailbox_id
+         ORDER BY e.id",
         message_ids,
     )
     .fetch_all(tx.connection())

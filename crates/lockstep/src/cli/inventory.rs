@@ -14,6 +14,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("email-server-profiles", &["id", "name", "incoming.protocol", "incoming.host", "outgoing.host", "version"]),
     ("mailboxes", &["id", "name", "address", "state", "address_status", "incoming_test", "outgoing_test"]),
     ("emails", &["id", "direction", "status", "subject", "created_at"]),
+    ("audit", &["done_at", "actor", "action", "record_kind", "record_id", "detail"]),
     ("mailboxes/actions", &["mailbox_id", "outcome", "detail"]),
     ("alerts", &["id", "severity", "scope", "title", "occurrences", "last_at"]),
     ("changes", &["position", "record_kind", "record_id", "change", "record_version", "changed_at"]),

@@ -17,7 +17,7 @@ const LISTED: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Item {
-    /// Lists what was refused or set aside in a mailbox, with the reasons.
+    /// Lists what was refused or set aside in a mailbox, or in all, with the reasons.
     List(List),
     /// Tries one that was set aside again at once, or judges one that was refused again.
     Release(One),
@@ -30,9 +30,10 @@ pub(super) enum Item {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The mailbox: address or id.
-    mailbox: String,
-    /// `disposition=refused` or `disposition=quarantined`.
+    /// The mailbox: address or id. Without it those of all mailboxes, the newest first.
+    mailbox: Option<String>,
+    /// `disposition=refused` or `disposition=quarantined`; without a mailbox `reason=CODE`, `seen_since=INSTANT` and
+    /// `seen_before=INSTANT` too.
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::fields::pair)]
     filter: Vec<(String, String)>,
     /// Most items.
@@ -71,8 +72,11 @@ pub(super) async fn run(item: Item) -> Result {
     match item {
         Item::List(List { mailbox, filter, limit, access }) => {
             let api = access.connect()?;
-            let id = mailbox_id(&api, &mailbox).await?;
-            let items = api.list(&format!("mailboxes/{id}/items"), &filter, limit.max(1)).await?;
+            let path = match mailbox {
+                Some(mailbox) => format!("mailboxes/{}/items", mailbox_id(&api, &mailbox).await?),
+                None => "item-failures".to_owned(),
+            };
+            let items = api.list(&path, &filter, limit.max(1)).await?;
             if access.json {
                 return json(&Value::Array(items));
             }
@@ -121,6 +125,9 @@ fn shown(items: &[Value]) -> String {
         let word = |key: &str| text(item, key).unwrap_or_else(|| "-".to_owned());
         let seen = word("seen_at");
         lines.push_str(&format!("{:11}  {}  seen {seen}\n", word("disposition"), word("reason")));
+        if let Some(address) = text(item, "address") {
+            lines.push_str(&format!("    mailbox  {address}\n"));
+        }
         lines.push_str(&format!("    key      {}\n", word("key")));
         lines.push_str(&format!("    message  {}\n", word("message_id")));
         let detail = text(item, "detail").map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -144,13 +151,14 @@ mod tests {
         let items = [
             json!({ "key": key, "disposition": "quarantined", "reason": "ItemUnavailable", "sentence": "It failed.",
                     "detail": "-ERR\u{1b} no", "attempts": 5, "seen_at": "2026-11-23T09:00:00Z" }),
-            json!({ "key": "00", "disposition": "refused", "reason": "TooOld", "sentence": "Too old." }),
+            json!({ "key": "00", "disposition": "refused", "reason": "TooOld", "sentence": "Too old.",
+                    "address": "ann@example.test" }),
         ];
         let text = shown(&items);
         assert!(text.starts_with("quarantined  ItemUnavailable  seen 2026-11-23T09:00:00Z\n"), "{text}");
         assert!(text.contains(&key) && text.contains("It failed. (-ERR  no)"), "{text}");
         assert!(text.contains("again    never by itself, after 5 failed so far"), "{text}");
-        assert!(text.contains("refused      TooOld  seen -\n") && text.matches("again").count() == 1, "{text}");
+        assert!(text.contains("refused      TooOld  seen -\n    mailbox  ann@example.test\n    key      00\n") && text.matches("again").count() == 1, "{text}");
         assert_eq!(shown(&[]), "Nothing.\n");
     }
 }

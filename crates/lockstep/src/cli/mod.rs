@@ -4,6 +4,7 @@
 //! API with a key, and `all`, which plays every role. Commands return their text; only the binary prints.
 
 mod alerts;
+mod audit;
 mod bootstrap;
 mod broker;
 mod client;
@@ -76,6 +77,8 @@ enum Command {
     Explain(explain::Explain),
     /// Looks for a person outside by address, and erases them with --confirm.
     Erase(erase::Erase),
+    /// Who did what, the newest first.
+    Audit(audit::Arguments),
     /// Messages that became no record.
     #[command(subcommand, visible_alias = "items")]
     Item(items::Item),
@@ -183,6 +186,7 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::Keys(command) => keys::run(&source, command).await,
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Erase(arguments) => erase::run(arguments).await,
+        Command::Audit(arguments) => audit::run(arguments).await,
         Command::Item(arguments) => items::run(arguments).await,
         Command::Setting(arguments) => settings::run(arguments).await,
         Command::Api(arguments) => resources::raw(arguments).await,

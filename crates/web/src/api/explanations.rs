@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    auth::Caller,
     explain::{self, Step, Verdict},
     extract::{Id, Params},
     problem::Problem,
@@ -71,6 +72,7 @@ pub(crate) struct AboutMessage {
     responses((status = 200, description = "The chain of decisions", body = Explanation)))]
 pub(crate) async fn message(
     State(app): State<App>,
+    caller: Caller,
     Params(query): Params<AboutMessage>,
 ) -> Result<Json<Explanation>, Problem> {
     let written = query.message_id.trim().trim_start_matches('<').trim_end_matches('>');
@@ -87,7 +89,10 @@ pub(crate) async fn message(
     };
     // Our own are stored as they were written, those of others in normal form.
     let forms = [normal.clone(), written.to_owned()];
-    let found = facts::message(&mut tx, &forms, query.mailbox_id.map(MailboxId)).await?;
+    let mut found = facts::message(&mut tx, &forms, query.mailbox_id.map(MailboxId)).await?;
+    if !caller.sees_content() {
+        found.items.iter_mut().for_each(|item| item.detail = None);
+    }
     let mut senders = Vec::new();
     for delivery in found.emails.iter().filter_map(|email| email.delivery.as_ref()) {
         if senders.iter().all(|sender: &facts::MailboxFacts| sender.mailbox.id != delivery.mailbox_id) {

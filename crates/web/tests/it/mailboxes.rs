@@ -1,6 +1,9 @@
 //! Mailboxes.
 
-use lockstep_store::access::Role;
+use lockstep_store::{
+    access::Role,
+    mailbox_tests::{self, Tested},
+};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -90,6 +93,50 @@ async fn d2_d3_an_account_has_one_mailbox() {
     world.patch(&format!("/mailboxes/{bob}"), own_account(&elsewhere, "shared")).await.expect(200);
     let moved = json!({ "incoming": { "host": "POP.example.test." } });
     world.patch(&format!("/email-server-profiles/{elsewhere}"), moved).await.expect(409);
+}
+
+/// C10: who asked for a test last stands at the mailbox with the wish itself, who tested and enabled it with the result;
+/// nobody writes it.
+#[tokio::test]
+async fn c10_who_tested_is_kept_at_the_mailbox() {
+    let world = World::new().await;
+    let profile = world.profile("main").await;
+    let (_, mailbox) = world.user("ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    let version = world.patch(&path, json!({ "profile_id": profile })).await.expect(200).body["version"].clone();
+    let figures = [
+        "test_attempted_by",
+        "test_attempted_at",
+        "tested_by",
+        "tested_at",
+        "incoming_tested_at",
+        "outgoing_tested_at",
+        "enabled_by",
+        "enabled_at",
+    ];
+    let before = world.get(&path).await.body;
+    assert!(figures.iter().all(|name| before[*name].is_null()), "{before}");
+    let test = format!("{path}/test-and-enable");
+    world.call(Some(Role::Operator), "POST", &test, None, &[]).await.expect(202);
+    let asked = world.get(&path).await.body;
+    assert!(asked["test_attempted_by"].as_str().unwrap().starts_with("operator ("), "{asked}");
+    assert!(asked["test_attempted_at"].is_string() && asked["tested_by"].is_null());
+    assert_eq!(asked["version"], version, "a figure, and no change of the record");
+    let mut tx = world.store.begin().await.unwrap();
+    let id = lockstep_model::id::MailboxId(mailbox.parse().unwrap());
+    mailbox_tests::record(&mut tx, id, "bert", &Tested::Works, &Tested::NotConfigured).await.unwrap();
+    tx.commit().await.unwrap();
+    world.call(Some(Role::Administrator), "POST", &test, None, &[]).await.expect(202);
+    world.call(Some(Role::Administrator), "POST", &format!("{path}/reject"), None, &[]).await.expect(200);
+    let now = world.get(&path).await.body;
+    assert!(now["test_attempted_by"].as_str().unwrap().starts_with("administrator ("), "{now}");
+    assert_eq!((&now["tested_by"], &now["enabled_by"]), (&json!("bert"), &json!("bert")));
+    assert!(now["tested_at"].is_string() && now["tested_at"] == now["incoming_tested_at"], "{now}");
+    assert!(now["outgoing_tested_at"].is_null() && now["enabled_at"] == now["tested_at"], "{now}");
+    for name in figures {
+        let refused = world.patch(&path, json!({ name: "2026-01-01T00:00:00Z" })).await.expect(422);
+        assert_eq!(refused.complaints()[0].0, name);
+    }
 }
 
 /// C10: approval and rejection, by whom and when; rejecting clears the pair.

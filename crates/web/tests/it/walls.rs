@@ -278,7 +278,7 @@ async fn c7_c14_c15_tests_and_approval_are_told_to_owners() {
     assert_eq!(codes(&world, ann, "").await, [""; 0], "never tested, it waits for more than an approval");
     let record = async |incoming: Tested| {
         let mut tx = world.store.begin().await.unwrap();
-        mailbox_tests::record(&mut tx, mailbox(&own), &incoming, &Tested::Works).await.unwrap();
+        mailbox_tests::record(&mut tx, mailbox(&own), "test", &incoming, &Tested::Works).await.unwrap();
         tx.commit().await.unwrap();
     };
     let refused = Fault::new(FaultScope::Mailbox, FaultClass::Auth, "Unauthorized", "-ERR no");
@@ -317,7 +317,7 @@ async fn m9_stopped_mailboxes_are_made_inactive_at_once() {
         world.patch(&format!("/mailboxes/{own}"), json!({ "profile_id": profile })).await.expect(200);
         world.post(&format!("/mailboxes/{own}/approve"), json!({})).await.expect(200);
         let mut tx = world.store.begin().await.unwrap();
-        mailbox_tests::record(&mut tx, mailbox(&own), &Tested::Works, &Tested::Works).await.unwrap();
+        mailbox_tests::record(&mut tx, mailbox(&own), "test", &Tested::Works, &Tested::Works).await.unwrap();
         tx.commit().await.unwrap();
         mailboxes.push(own);
     }

@@ -47,7 +47,7 @@ pub(crate) struct ListItems {
 pub(crate) struct Item {
     /// The server's identity of it, in hexadecimal digits.
     key: String,
-    /// As far as its header was read.
+    /// As far as its header was read. Not shown to operators.
     message_id: Option<String>,
     /// As the server announced it.
     size_bytes: i64,
@@ -57,7 +57,7 @@ pub(crate) struct Item {
     reason: Option<String>,
     /// What the reason means.
     sentence: Option<String>,
-    /// What was said at the time; kept for three days.
+    /// What was said at the time; kept for three days. Not shown to operators.
     detail: Option<String>,
     /// How often it has failed.
     attempts: i32,
@@ -69,16 +69,19 @@ pub(crate) struct Item {
     seen_at: DateTime<Utc>,
 }
 
-impl From<ItemFailure> for Item {
-    fn from(item: ItemFailure) -> Self {
+impl Item {
+    /// The item as this caller sees it. What a server says of a message, and the Message-ID, may hold something of its
+    /// content: operators see the code and what it means.
+    pub(crate) fn shown(item: ItemFailure, caller: &Caller) -> Self {
+        let content = caller.sees_content();
         Self {
             key: hex::encode(&item.key),
-            message_id: item.message_id,
+            message_id: item.message_id.filter(|_| content),
             size_bytes: item.size_bytes,
             disposition: item.disposition,
             sentence: item.reason.as_deref().map(reason_sentence),
             reason: item.reason,
-            detail: item.detail,
+            detail: item.detail.filter(|_| content),
             attempts: item.attempts,
             deaths: item.deaths,
             next_attempt_at: item.next_attempt_at,
@@ -119,7 +122,7 @@ pub(crate) async fn list(
     let more = rows.len() > size;
     rows.truncate(size);
     let next = rows.last().filter(|_| more).map(|row| hex::encode(&row.key));
-    Ok(Json(ItemPage { items: rows.into_iter().map(Item::from).collect(), next }))
+    Ok(Json(ItemPage { items: rows.into_iter().map(|row| Item::shown(row, &caller)).collect(), next }))
 }
 
 /// Tries an item that was set aside again at once, as if it had never failed. A refused one is judged again, by the rules
@@ -176,7 +179,7 @@ async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: 
         }
         Decided::Missing => return Err(no_item()),
     }
-    Ok(Json(Item::from(item)))
+    Ok(Json(Item::shown(item, caller)))
 }
 
 /// Everything but what a person has dropped, records that are gone included: what an earlier start date means.
@@ -187,7 +190,7 @@ pub(super) const EVERYTHING: JudgedAgain<'static> =
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgeAgain {
-    /// Only those refused for this reason: OwnMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch,
+    /// Only those refused for this reason: OwnMessage, TestMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch,
     /// InvalidForwardMailItem or DroppedByHand. Without it all but DroppedByHand.
     reason: Option<String>,
     /// Only those first seen at this instant or later.
