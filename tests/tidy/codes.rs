@@ -79,10 +79,18 @@ fn m8_raised_codes_and_the_catalogue_agree() {
     }
 }
 
+/// A text with words for its parameters.
+fn in_words(text: &str) -> String {
+    catalogue::PARAMETERS.iter().fold(text.to_owned(), |text, parameter| {
+        text.replace(&format!("{{{}}}", parameter.name), &format!("*{}*", parameter.words))
+    })
+}
+
 fn documented() -> String {
     let mut text = String::from(
         "# Alerts\n\nWhat an alert can be about, what it stops, and what to do. A warning is tried again by itself; an error \
-         waits for a person. A warning that outlives its retries comes again, under the same code, as an error.\n",
+         waits for a person. A warning that outlives its retries comes again, under the same code, as an error.\n\nWhat stands \
+         in *italics* differs from alert to alert; the API has it in `parameters` too, under the names at the end.\n",
     );
     for entry in catalogue::entries() {
         let scope = |scope: &FaultScope| match scope {
@@ -100,9 +108,13 @@ fn documented() -> String {
             entry.title,
             entry.level,
             scopes.join(" or "),
-            entry.text.replace("{message}", "*the server's words*").replace("{address}", "*the address*"),
+            in_words(entry.text),
             entry.remedy,
         ));
+    }
+    text.push_str("\n## Parameters\n\n| parameter | is |\n|---|---|\n");
+    for parameter in catalogue::PARAMETERS {
+        text.push_str(&format!("| `{}` | {} |\n", parameter.name, parameter.meaning));
     }
     text
 }
@@ -115,5 +127,6 @@ fn m8_documentation_is_the_catalogue() {
         fs::write(&file, documented()).unwrap();
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(!documented().contains('{'), "a placeholder has no words");
     assert!(found == documented(), "docs/alerts.md is behind: run LOCKSTEP_WRITE_DOCS=1 cargo test --test tidy");
 }

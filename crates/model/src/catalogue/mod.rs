@@ -48,6 +48,43 @@ impl Entry {
     }
 }
 
+/// A parameter of texts, as the documentation explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Words that fit where its value would stand.
+    pub words: &'static str,
+    /// What it is.
+    pub meaning: &'static str,
+}
+
+const fn parameter(name: &'static str, words: &'static str, meaning: &'static str) -> Parameter {
+    Parameter { name, words, meaning }
+}
+
+/// Every parameter that a text has.
+pub const PARAMETERS: &[Parameter] = &[
+    parameter("address", "the address", "address of the mailbox"),
+    parameter("busy", "so many", "runs at a time, on average, that the wanted polling takes"),
+    parameter("failures", "so many", "mailboxes that have failed within an hour"),
+    parameter("limit", "what limits it", "connections, runs under way, or workers: whichever is used up first"),
+    parameter("load", "so many", "runs needed as a part of runs possible, in per cent"),
+    parameter("mailboxes", "so many", "mailboxes: of the profile, or of it those whose last test has failed"),
+    parameter("message", "the server's words", "what the server said, or our own words where no server has spoken"),
+    parameter("name", "its name", "name of the profile or webhook endpoint"),
+    parameter("needed", "so many", "runs at a time that would be enough"),
+    parameter("next", "what is next", "whether it is tried again by itself"),
+    parameter("profile", "the profile", "name of the profile"),
+    parameter("reason", "the reason", "why, in words or as the name of a code"),
+    parameter("recipients", "so many", "recipients of the email"),
+    parameter("refused", "so many", "recipients that the server refused"),
+    parameter("replicas", "so many", "mailbox workers that live"),
+    parameter("replicas_needed", "so many", "mailbox workers that would be enough"),
+    parameter("slots", "so many", "runs at a time that are possible"),
+    parameter("state", "rejected or not approved yet", "whether the address was rejected, or nobody has decided yet"),
+];
+
 /// Every entry, in the order of the documentation: servers and mailboxes, single emails, then the organisation.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     mailboxes::ENTRIES.iter().chain(items::ENTRIES).chain(organisation::ENTRIES)
@@ -77,7 +114,13 @@ mod tests {
             assert!(entry.remedy.ends_with('.'), "{name}");
             assert_eq!(entry.text.matches('{').count(), entry.text.matches('}').count(), "{name}");
             assert_eq!(find(name), Some(entry));
+            for parameter in entry.parameters() {
+                assert!(PARAMETERS.iter().any(|known| known.name == parameter), "{name}: what is {parameter}?");
+            }
         }
         assert_eq!(find("NoSuchCode"), None);
+        for Parameter { name, .. } in PARAMETERS {
+            assert!(entries().any(|entry| entry.parameters().any(|p| p == *name)), "no text has {name}");
+        }
     }
 }
