@@ -22,7 +22,7 @@ const MAX_PASSWORD_FILE: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
-    /// Sets the organisation up under this name, unless there is one.
+    /// Sets the organisation up under this name. An error where there is one of another name.
     #[arg(long, value_name = "NAME")]
     organisation: Option<String>,
 }
@@ -108,6 +108,16 @@ pub(super) async fn migrate(source: &Source, arguments: Migrate) -> Result {
     let found = organisations::get(&mut tx).await?;
     text.push_str(&match (found, arguments.organisation) {
         (None, Some(name)) => set_up(tx, &name).await?,
+        (Some(organisation), Some(other)) if other.trim() != organisation.name => {
+            return Err(Error::new(format!(
+                "the schema is up to date, but no organisation {:?} was set up: this database has the organisation {:?} \
+                 ({}), and a database has one. Leave --organisation out, name another database, or rename it: \
+                 lockstep organisation update --set name=NAME",
+                other.trim(),
+                organisation.name,
+                organisation.id
+            )));
+        }
         (Some(organisation), _) => format!("The organisation is {:?} ({}).\n", organisation.name, organisation.id),
         (None, None) => "There is no organisation yet: run it again with --organisation NAME.\n".to_owned(),
     });
@@ -124,7 +134,9 @@ async fn set_up(mut tx: lockstep_store::Tx, name: &str) -> Result<String> {
             tx.commit().await?;
             Ok(format!("The organisation {name:?} is set up ({id}).\n"))
         }
-        Err(StoreError::Conflict(_)) => Ok("The organisation was set up by somebody else at this moment.\n".to_owned()),
+        Err(StoreError::Conflict(_)) => {
+            Err(Error::new("an organisation was set up by somebody else at this moment: run it again"))
+        }
         Err(error) => Err(error.into()),
     }
 }

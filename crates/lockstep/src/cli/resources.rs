@@ -12,6 +12,7 @@ use super::{
     Done, Error, Result,
     alerts::{self, Alert, DeactivateFailing},
     client::{Access, Api, Request},
+    explain::mailbox_id,
     fields::{Fields, pair},
     hasten, inventory,
 };
@@ -122,18 +123,20 @@ pub(super) enum Profile {
 pub(super) enum Mailbox {
     /// Lists them.
     List(List),
+    /// Lists the addresses that wait for approval.
+    AwaitingApproval(List),
     /// Shows one.
-    Show(One),
+    Show(OneMailbox),
     /// Makes a forward mailbox: `--set is_forward_mailbox=true`. Others are made with their users and queues.
     Create(Body),
     /// Changes fields of one.
-    Update(Update),
+    Update(UpdateMailbox),
     /// Removes a forward mailbox that is inactive.
-    Delete(One),
+    Delete(OneMailbox),
     /// Approves its address.
-    Approve(One),
+    Approve(OneMailbox),
     /// Rejects its address.
-    Reject(One),
+    Reject(OneMailbox),
     /// Tests server and account, enables what works, and waits for the outcome. Exit code 1 when a test fails.
     Test(TestMailbox),
     /// Has it looked at now instead of at its next turn: an extension, for diagnosis. Throttles and pauses hold.
@@ -142,10 +145,35 @@ pub(super) enum Mailbox {
     DeactivateFailing(DeactivateFailing),
 }
 
+/// A mailbox, as people name it.
+#[derive(Debug, Args)]
+pub(super) struct OneMailbox {
+    /// Its address or id.
+    #[arg(value_name = "ADDRESS")]
+    mailbox: String,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl OneMailbox {
+    async fn found(self) -> Result<One> {
+        let id = mailbox_id(&self.access.connect()?, &self.mailbox).await?;
+        Ok(One { id, access: self.access })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpdateMailbox {
+    #[command(flatten)]
+    one: OneMailbox,
+    #[command(flatten)]
+    fields: Fields,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct TestMailbox {
     #[command(flatten)]
-    one: One,
+    one: OneMailbox,
     /// From now on mail received after this instant is processed, such as `2026-11-01T00:00:00Z`, and everything in the
     /// mailbox is judged again.
     #[arg(long, value_name = "INSTANT")]
@@ -353,19 +381,35 @@ pub(super) async fn full(path: &str, command: Full) -> Result {
 async fn mailbox(command: Mailbox) -> Result {
     match command {
         Mailbox::List(arguments) => list("mailboxes", &arguments).await,
-        Mailbox::Show(one) => show(&one.access, &format!("mailboxes/{}", one.id)).await,
+        Mailbox::AwaitingApproval(arguments) => list("mailboxes/awaiting-approval", &arguments).await,
+        Mailbox::Show(one) => {
+            let one = one.found().await?;
+            show(&one.access, &format!("mailboxes/{}", one.id)).await
+        }
         Mailbox::Create(body) => create("mailboxes", &body).await,
-        Mailbox::Delete(one) => act(&one, Method::DELETE, &format!("mailboxes/{}", one.id)).await,
-        Mailbox::Update(update) => change(&update.access, &format!("mailboxes/{}", update.id), &update.fields).await,
-        Mailbox::Approve(one) => act(&one, Method::POST, &format!("mailboxes/{}/approve", one.id)).await,
-        Mailbox::Reject(one) => act(&one, Method::POST, &format!("mailboxes/{}/reject", one.id)).await,
+        Mailbox::Delete(one) => {
+            let one = one.found().await?;
+            act(&one, Method::DELETE, &format!("mailboxes/{}", one.id)).await
+        }
+        Mailbox::Update(UpdateMailbox { one, fields }) => {
+            let one = one.found().await?;
+            change(&one.access, &format!("mailboxes/{}", one.id), &fields).await
+        }
+        Mailbox::Approve(one) => decide(one, "approve").await,
+        Mailbox::Reject(one) => decide(one, "reject").await,
         Mailbox::SyncNow(arguments) => hasten::run(arguments).await,
         Mailbox::DeactivateFailing(arguments) => alerts::deactivate_failing(arguments).await,
         Mailbox::Test(TestMailbox { one, process_email_from }) => {
+            let one = one.found().await?;
             let body = process_email_from.map(|from| json!({ "process_email_from": from }));
             test(&one, &format!("mailboxes/{}/test-and-enable", one.id), body).await
         }
     }
+}
+
+async fn decide(one: OneMailbox, decision: &str) -> Result {
+    let one = one.found().await?;
+    act(&one, Method::POST, &format!("mailboxes/{}/{decision}", one.id)).await
 }
 
 async fn webhook_endpoint(command: WebhookEndpoint) -> Result {

@@ -22,7 +22,10 @@ async fn n4_each_role_waits_for_the_organisation_works_and_stops() {
     assert!(report.contains("organisation"), "{report}");
     eventually(SOON, async || role.log().contains("lockstep migrate"), "the missing organisation is told").await;
     assert!(world.admin(&["migrate", "--organisation", "Contoso"]).await.contains("is set up"));
-    assert!(world.admin(&["migrate", "--organisation", "Other"]).await.contains("\"Contoso\""));
+    let (code, _, err) = world.try_admin(&["migrate", "--organisation", "Other"]).await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("\"Contoso\"") && err.contains("\"Other\""), "{err}");
+    assert!(world.admin(&["migrate", "--organisation", "Contoso"]).await.contains("\"Contoso\""));
     world.ready(200).await;
     assert_eq!(role.stop().await, Some(0));
 

@@ -54,8 +54,8 @@ async fn a_mailbox_is_set_up_and_tested_from_the_command_line() {
         "--set", "outgoing_method=server-side",
     ])
     .await;
-    assert_eq!(json(&["mailbox", "approve", id]).await["address_status"], "approved");
-    let operation = json(&["mailbox", "test", id]).await;
+    assert_eq!(json(&["mailbox", "approve", account.address()]).await["address_status"], "approved");
+    let operation = json(&["mailbox", "test", account.address()]).await;
     assert_eq!(operation["state"], "done", "{operation}");
 
     json(&["mailbox", "update", id, "--set", "password=wrong"]).await;
