@@ -86,7 +86,7 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("InternalError", "workers/tests/it/faults.rs", "m8_what_nobody_has_thought_of_is_told"),
     ("PageCollided", "workers/tests/it/faults.rs", "a_collision_sets_nobody_aside"),
     ("DatabaseUnavailable", "workers/tests/it/faults.rs", "m8_a_database_that_does_not_answer_in_time_is_told"),
-    ("LeaseLost", "protocols/pop3/tests/it/reading.rs", "cancelling_the_deadline_ends_a_body"),
+    ("LeaseLost", "workers/tests/it/airlock.rs", "m8_a_lost_permit_is_told"),
     ("WebhookEndpointDisabled", "workers/tests/it/webhooks.rs", "three_days_of_failures_disable"),
     // Received messages.
     ("InvalidForwardMailItem", "workers/tests/it/forwarding.rs", "g3_what_does_not_fit_is_told_once_a_mailbox"),

@@ -50,8 +50,21 @@ async fn f25_where_mail_is() {
     let (code, out, _) = call(&["item", "list", "ann@contoso.test", "--filter", "disposition=quarantined"]).await;
     assert_eq!(code, Some(0));
     assert!(out.contains("key      6b31") && out.contains("never by itself, after 5 failed"), "{out}");
+    // M11: of all mailboxes.
+    let (code, out, err) = call(&["item", "list", "--filter", "reason=ItemUnavailable"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("mailbox  Ann@contoso.test") && out.contains("key      6b31"), "{out}");
+    let (_, out, _) = call(&["item", "list", "--filter", "reason=TooOld"]).await;
+    assert_eq!(out, "Nothing.\n");
     let (code, out, err) = call(&["item", "release", "ann@contoso.test", "6b31"]).await;
     assert_eq!(code, Some(0), "{out}{err}");
+    // C10: who did it is in the audit.
+    let (code, out, err) = call(&["audit", "--action", "item-released", "--since", "2026-01-01T00:00:00Z"]).await;
+    assert_eq!((code, out.contains("item-released") && out.contains("tests (")), (Some(0), true), "{out}{err}");
+    let (_, out, _) = call(&["audit", "--action", "item-released", "--record", "user"]).await;
+    assert_eq!(out, "Nothing.\n");
+    let (code, _, err) = call(&["audit", "--record", "mailbox:7"]).await;
+    assert_eq!((code, err.contains("not an id")), (Some(2), true), "{err}");
     let (code, out, _) = call(&["explain", "message", "aside@customer.test"]).await;
     assert_eq!(code, Some(0), "it waits for an attempt now: {out}");
     let (code, out, err) = call(&["item", "drop", "ann@contoso.test", "6b31"]).await;

@@ -11,7 +11,7 @@ use lockstep_model::{
     mailbox::Account,
 };
 use lockstep_queue::Outcome as Settled;
-use lockstep_store::Store;
+use lockstep_store::{Store, operations};
 use lockstep_test_support::eventually;
 use lockstep_wire::Outcome;
 
@@ -174,6 +174,40 @@ async fn who_loses_the_lease_stops_at_once() {
     assert_eq!(last.outcome, Outcome::LeaseLost, "{last:?}");
     assert_eq!((stage.emails().await, stage.server.connections()), (0, 0));
     stage.coord.release(&thief).await.unwrap();
+    stage.assert_free(anna).await;
+}
+
+/// M8: a permit that was lost is told where somebody waits for the outcome: the test of a mailbox fails with it, and ends
+/// it when it is asked for again.
+#[tokio::test]
+async fn m8_a_lost_permit_is_told() {
+    let (mut stage, anna) = Stage::with_anna().await;
+    stage.context.config.permit_ttl_ms = 300;
+    stage.world.sql("UPDATE mailboxes SET outgoing_method = 'none'").await;
+    let ask = async || {
+        let mut tx = stage.world.store.begin().await.unwrap();
+        let arguments = serde_json::json!({ "mailbox": anna });
+        let asked = operations::create(&mut tx, "test-and-enable-mailbox", &arguments, "anna").await.unwrap();
+        tx.commit().await.unwrap();
+        asked
+    };
+    stage.server.at(Call::Pull, Action::Hang);
+    let thieves = [stage.admission(anna, false), stage.admission(anna, false)];
+    let theft = async {
+        eventually(Duration::from_secs(10), async || stage.server.hangs(), "the server is slow").await;
+        stage.coord.flush();
+        for thief in &thieves {
+            assert_eq!(stage.coord.admit(thief).await.unwrap(), Admitted::Granted);
+        }
+    };
+    let first = ask().await;
+    tokio::join!(stage.operate(first, 1), theft);
+    stage.world.assert_raised("LeaseLost").await;
+    for thief in &thieves {
+        stage.coord.release(thief).await.unwrap();
+    }
+    stage.operate(ask().await, 1).await;
+    stage.world.assert_cleared("LeaseLost").await;
     stage.assert_free(anna).await;
 }
 
