@@ -1,9 +1,11 @@
 //! A client of one mailbox: connection, login, and requests one after the other.
 
 mod login;
+mod upload;
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use hyper::{
     Response,
     body::Incoming,
@@ -17,7 +19,7 @@ use crate::{
         answer, attachment,
         envelope::{self, Header},
         folder, get_item,
-        id::{FolderRef, ItemRef},
+        id::{FolderRef, ItemId, ItemRef},
         property::Shape,
     },
     fault::{self, Refusal},
@@ -144,6 +146,32 @@ impl Client {
         Ok(Box::pin(reply.content("Content").await?.reader()))
     }
 
+    /// Attaches a file to an item, streamed; answers with the attachment's id and the item's new state.
+    ///
+    /// # Errors
+    /// Inside, what the server said no to.
+    pub async fn attach(
+        &mut self,
+        parent: &ItemId,
+        name: &str,
+        content_type: &str,
+        content: BodyReader<'_>,
+        deadline: &Deadline,
+    ) -> Result<Result<(String, ItemId), Refusal>, Fault> {
+        let reply = upload::attach(self, parent, name, content_type, content, deadline).await;
+        if reply.is_err() {
+            self.give_up();
+        }
+        let response = reply?.response().await?;
+        match answer::only(&response) {
+            Ok(message) => {
+                let made = attachment::created(message);
+                made.map(Ok).ok_or_else(|| fault::violation("the server does not say what it attached"))
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
     /// Sends an operation; its answer is read by the caller.
     pub(crate) async fn ask(&mut self, operation: &str, deadline: &Deadline) -> Result<Reply, Fault> {
         self.ready(deadline).await?;
@@ -225,22 +253,43 @@ impl Client {
         Reply::new(response, self.options.patience, deadline)
     }
 
-    async fn connect(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+    /// Opens the connection, without a word.
+    async fn dial(&mut self, deadline: &Deadline) -> Result<(), Fault> {
         let Options { trust, addresses, place, patience, .. } = &self.options;
-        let link = Link::open(trust, *addresses, place, *patience, deadline).await?;
-        self.link = Some(link);
-        let connected = self.log_in(deadline).await;
-        let connected = connected.map_err(|fault| if self.greeted { fault } else { fault::before_first_answer(fault) });
-        match connected {
+        self.link = Some(Link::open(trust, *addresses, place, *patience, deadline).await?);
+        Ok(())
+    }
+
+    async fn connect(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+        self.dial(deadline).await?;
+        let question = Bytes::from(envelope::envelope(&self.header, &Self::question()));
+        let looked = match self.log_in(&question, deadline).await {
+            Ok(reply) => self.looked(reply).await,
+            Err(fault) => Err(fault),
+        };
+        match looked {
             Ok(()) => {
                 self.greeted = true;
                 Ok(())
             }
             Err(fault) => {
                 self.link = None;
-                Err(fault)
+                Err(if self.greeted { fault } else { fault::before_first_answer(fault) })
             }
         }
+    }
+
+    /// One request with its login, on a connection of its own, whatever kind of XML it is.
+    pub(crate) async fn post(options: Options, body: String, deadline: &Deadline) -> Result<Reply, Fault> {
+        login::check(&options.credentials)?;
+        let scheme = Scheme::of(options.auth, &options.credentials)?;
+        let header = Header::default();
+        let mut client = Self { options, header, link: None, scheme, cookies: Vec::new(), greeted: false };
+        client.dial(deadline).await?;
+        let mut reply = client.log_in(&Bytes::from(body), deadline).await.map_err(fault::before_first_answer)?;
+        // The connection lives until its answer has been read.
+        reply.keep(client.link.take());
+        Ok(reply)
     }
 
     /// Reads the answer to the question that each connection begins with: is the inbox there?

@@ -25,11 +25,14 @@ use lockstep_model::{
     protocol::{Capabilities, ProtocolName},
 };
 
+pub mod autodiscover;
 pub mod client;
 pub mod codec;
 pub mod fault;
 mod header;
 pub mod http;
+pub mod item;
+pub mod items;
 mod ntlm;
 mod probe;
 mod pull;
@@ -38,6 +41,7 @@ mod reply;
 mod session;
 mod submit;
 pub mod xml;
+pub mod zone;
 
 /// The name this protocol is registered and configured under.
 pub const NAME: &str = "ews";

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::{
     codec::answer,
     fault::{self, Refusal, Status},
+    http::Link,
     xml::{Builder, Element, Token, Tokenizer},
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Reply {
     beginning: Vec<u8>,
     patience: Duration,
     deadline: Deadline,
+    /// The connection of an answer that nobody else keeps.
+    link: Option<Link>,
 }
 
 /// What an operation came to.
@@ -66,7 +69,12 @@ impl Reply {
             beginning: Vec::new(),
             patience,
             deadline: deadline.clone(),
+            link: None,
         }
+    }
+
+    pub(crate) fn keep(&mut self, link: Option<Link>) {
+        self.link = link;
     }
 
     pub(crate) fn status(&self) -> u16 {
@@ -162,6 +170,29 @@ impl Reply {
         let date = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
         let wait = date(text)? - date(header(hyper::header::DATE)?)?;
         wait.to_std().ok().filter(|wait| !wait.is_zero())
+    }
+
+    /// The whole answer as a document of any sort, if it is one.
+    ///
+    /// # Errors
+    /// What the status says, or what is no XML.
+    pub(crate) async fn document(mut self) -> Answered {
+        if self.status != 200 {
+            return Err(self.refusal().await);
+        }
+        let mut builder = Builder::new(MAX_FAULT);
+        while let Some(token) = self.token().await? {
+            if let Some(root) = builder.add(token).map_err(|error| fault::violation(error.to_string()))? {
+                return Ok(root);
+            }
+        }
+        Err(fault::violation("the server's answer is empty"))
+    }
+
+    /// Where the answer sends its reader on to.
+    pub(crate) fn location(&self) -> Option<&str> {
+        let moved = matches!(self.status, 301 | 302 | 303 | 307 | 308);
+        self.headers.get(hyper::header::LOCATION).filter(|_| moved).and_then(|value| value.to_str().ok())
     }
 
     /// The whole answer as the operation's response.

@@ -2,6 +2,7 @@
 //! whether the account is let in and the mailbox is there.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use hyper::header::{DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use lockstep_connector::{Credentials, Deadline};
 use lockstep_model::{
@@ -12,7 +13,6 @@ use secrecy::zeroize::Zeroizing;
 
 use super::{Client, unauthorized};
 use crate::{
-    codec::envelope,
     fault,
     http::Outgoing,
     ntlm::{self, Login},
@@ -104,12 +104,12 @@ fn windows_time(headers: &HeaderMap) -> u64 {
 }
 
 impl Client {
-    /// Logs in on a fresh connection.
-    pub(super) async fn log_in(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+    /// Logs in on a fresh connection; answers with the reply to its first request.
+    pub(super) async fn log_in(&mut self, question: &Bytes, deadline: &Deadline) -> Result<Reply, Fault> {
         match self.scheme.clone() {
-            Scheme::Header(_) => self.plain_question(deadline).await,
-            Scheme::Undecided => self.by_challenge("NTLM", deadline).await,
-            Scheme::Ntlm(name) => self.by_challenge(name, deadline).await,
+            Scheme::Header(_) => self.exchange(Outgoing::whole(question.clone()), None, deadline).await,
+            Scheme::Undecided => self.by_challenge("NTLM", question, deadline).await,
+            Scheme::Ntlm(name) => self.by_challenge(name, question, deadline).await,
         }
     }
 
@@ -125,49 +125,39 @@ impl Client {
         Ok(self.heard(response, deadline))
     }
 
-    fn whole_question(&self) -> Outgoing {
-        Outgoing::whole(envelope::envelope(&self.header, &Self::question()))
-    }
-
-    async fn plain_question(&mut self, deadline: &Deadline) -> Result<(), Fault> {
-        let reply = self.exchange(self.whole_question(), None, deadline).await?;
-        self.looked(reply).await
-    }
-
     /// Offers NTLM; falls back to Basic where nothing is decided yet and the server wants that.
-    async fn by_challenge(&mut self, name: &'static str, deadline: &Deadline) -> Result<(), Fault> {
+    async fn by_challenge(
+        &mut self,
+        name: &'static str,
+        question: &Bytes,
+        deadline: &Deadline,
+    ) -> Result<Reply, Fault> {
         let first = ntlm::negotiate();
         let authorization = header(name, &STANDARD.encode(&first))?;
         let mut reply = self.exchange(Outgoing::whole(""), Some(authorization), deadline).await?;
         if reply.status() != 401 {
-            return Err(reply.refusal().await);
+            // Nobody was asked who they are: the caller hears what there is instead.
+            return Ok(reply);
         }
         let challenge = offered(reply.headers(), name).filter(|token| !token.is_empty()).map(str::to_owned);
-        let (basic_offered, other) = (
-            offered(reply.headers(), "Basic").is_some(),
-            offered(reply.headers(), "Negotiate").is_some() && name == "NTLM",
-        );
+        let basic_offered = offered(reply.headers(), "Basic").is_some();
+        let negotiate_offered = name == "NTLM" && offered(reply.headers(), "Negotiate").is_some();
         let time = windows_time(reply.headers());
         reply.drain().await?;
         let Some(challenge) = challenge else {
             if self.scheme != Scheme::Undecided {
                 return Err(unauthorized("it no longer offers the way the account logged in before"));
             }
-            if basic_offered {
-                self.scheme = Scheme::Header(basic(&self.options.credentials)?);
-                return Box::pin(self.again(deadline)).await;
-            }
-            if other {
-                self.scheme = Scheme::Ntlm("Negotiate");
-                return Box::pin(self.again(deadline)).await;
-            }
-            let message = "the server offers neither NTLM nor Basic authentication";
-            return Err(Fault::new(
-                FaultScope::Profile,
-                FaultClass::Refused,
-                "AuthenticationMethodNotOffered",
-                message,
-            ));
+            self.scheme = match (basic_offered, negotiate_offered) {
+                (true, _) => Scheme::Header(basic(&self.options.credentials)?),
+                (false, true) => Scheme::Ntlm("Negotiate"),
+                (false, false) => {
+                    let message = "the server offers neither NTLM nor Basic authentication";
+                    let code = "AuthenticationMethodNotOffered";
+                    return Err(Fault::new(FaultScope::Profile, FaultClass::Refused, code, message));
+                }
+            };
+            return Box::pin(self.again(question, deadline)).await;
         };
         let binding = self.link.as_ref().and_then(|link| link.binding);
         let challenge = STANDARD.decode(challenge).map_err(|_| fault::violation("the NTLM challenge is no base64"))?;
@@ -181,19 +171,21 @@ impl Client {
         };
         let third = ntlm::authenticate(&first, &challenge, &login).map_err(fault::violation)?;
         let authorization = header(name, &STANDARD.encode(third))?;
-        let reply = self.exchange(self.whole_question(), Some(authorization), deadline).await?;
-        self.looked(reply).await?;
+        let reply = self.exchange(Outgoing::whole(question.clone()), Some(authorization), deadline).await?;
         self.scheme = Scheme::Ntlm(name);
-        Ok(())
+        Ok(reply)
     }
 
     /// Goes on with another scheme: on this connection where it is still open, and otherwise on a new one.
-    async fn again(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+    async fn again(&mut self, question: &Bytes, deadline: &Deadline) -> Result<Reply, Fault> {
         let open = match &mut self.link {
             Some(link) => deadline.run(self.options.patience, link.is_ready()).await?,
             None => false,
         };
-        if open { self.log_in(deadline).await } else { self.connect(deadline).await }
+        if !open {
+            self.dial(deadline).await?;
+        }
+        self.log_in(question, deadline).await
     }
 }
 

@@ -71,6 +71,18 @@ pub fn request(folder: &FolderRef, shape: &Shape, which: Option<&Restriction>, o
     w.finish()
 }
 
+/// Asks for the appointments of a calendar within a window, occurrences of series one by one.
+pub fn view(folder: &FolderRef, shape: &Shape, from: &str, to: &str, limit: u16) -> String {
+    let mut w = Writer::default();
+    w.element("m:FindItem", &[("Traversal", "Shallow")], |w| {
+        shape.write(w, "m:ItemShape");
+        let limit = limit.clamp(1, 1_000).to_string();
+        w.empty("m:CalendarView", &[("MaxEntriesReturned", &limit), ("StartDate", from), ("EndDate", to)]);
+        w.element("m:ParentFolderIds", &[], |w| folder.write(w));
+    });
+    w.finish()
+}
+
 /// The page in a response message.
 pub fn read(message: &Element) -> Option<Page> {
     let root = message.child("RootFolder")?;

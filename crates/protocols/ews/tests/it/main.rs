@@ -1,11 +1,14 @@
 //! The EWS connector against a simulated Exchange and scripted servers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod autodiscover;
 mod contract;
 mod faults;
+mod items;
 mod large;
 mod login;
 mod pulling;
+mod records;
 mod requests;
 mod scripted;
 mod sending;
