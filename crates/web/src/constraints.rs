@@ -31,6 +31,16 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "external_id",
         "another one: one record of this kind has this source and external_id already",
     ),
+    (
+        "synchronization_filters_name_key",
+        "name",
+        "another name: one filter of this scope, user and kind of record has this one already",
+    ),
+    (
+        "synchronization_filters_one_default",
+        "is_default",
+        "the same once more: another template became the default at this moment",
+    ),
     ("emails_source_external_id_key", "external_id", "another one: one email has this source and external_id already"),
 ];
 
@@ -78,6 +88,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("organisations_token_counter_digits_check", "token_counter_digits", "a whole number from 1 to 9"),
     ("organisations_token_prefix_check", "token_prefix", "1 to 20 characters"),
     ("organisations_token_user_digits_check", "token_user_digits", "a whole number from 1 to 10"),
+    ("people_fields_of_contacts", "fields", "nothing: of contacts, accounts and leads only contacts have these"),
     ("people_one_owner", "owner_team_id", ONE_OWNER),
     ("queues_one_owner", "owner_team_id", ONE_OWNER),
     ("queues_track_option_check", "track_option", CHOICE),
@@ -85,6 +96,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("security_role_privileges_depth_check", "privileges", "entries with a depth of own, team or all"),
     ("security_role_privileges_there_is_such", "privileges", "entries of a kind, privilege and depth that go together"),
     ("settings_value_check", "value", "a whole number, 0 or more"),
+    ("synchronization_filters_default_templates", "is_default", "false: only templates are defaults"),
+    ("synchronization_filters_expression_check", "expression", "an object"),
+    ("synchronization_filters_record_kind_check", "record_kind", CHOICE),
+    ("synchronization_filters_scope_check", "scope", CHOICE),
+    ("synchronization_filters_whose", "user_id", "the id of a user with the scope user, and nothing with others"),
     ("users_auto_create_check", "auto_create", CHOICE),
     ("users_track_option_check", "track_option", CHOICE),
 ];
@@ -158,6 +174,7 @@ mod tests {
         "mailboxes_outgoing_test_check",
         "mailboxes_owner",
         "organisations_singleton",
+        "people_fields_object",
         "people_kind_check",
         "webhook_endpoints_check",
         "webhook_endpoints_disabled_code_check",
