@@ -135,6 +135,7 @@ impl Fold {
             }
             Outcome::Yielded => {
                 folded.due_at = Some(now);
+                folded.not_before = report.wait.map(|wait| now + wait);
                 let next = cadence(settings, schedule, report, false, jitter);
                 folded.activity = next.activity.ewma;
                 folded.empty_cycles = i64::from(next.activity.empty_cycles);

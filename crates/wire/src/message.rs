@@ -152,7 +152,7 @@ pub struct CycleReport {
     pub started_at: DateTime<Utc>,
     /// When it ended, or when a `running` report was made.
     pub ended_at: DateTime<Utc>,
-    /// How long to wait, where the run knows: a deferral's hint or the server's wish.
+    /// How long to wait, where the run knows: a deferral's hint, what a run that gave way leaves to others, or the server's wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Duration>,
 }

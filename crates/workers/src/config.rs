@@ -77,6 +77,12 @@ impl Config {
         Duration::from_secs(self.run_budget_s)
     }
 
+    /// How long a run keeps its slot though another mailbox of its server waits for one: an eighth of the longest run, half
+    /// a minute by default, so that what connecting and listing cost stays small beside the work.
+    pub fn turn(&self) -> Duration {
+        self.run_budget() / 8
+    }
+
     /// How long the claim of a send is kept.
     pub fn claim_lifetime(&self) -> Duration {
         Duration::from_millis(self.claim_lifetime_ms)

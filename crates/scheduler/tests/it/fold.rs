@@ -95,6 +95,19 @@ async fn a_yielded_cycle_is_due_at_once() {
     assert_eq!(stage.hint().await.generation, hint.generation + 1);
 }
 
+/// N1: a run that gave way lets the others go first, and keeps its place in the order.
+#[tokio::test]
+async fn n1_a_cycle_that_gave_way_waits_a_moment() {
+    let (stage, anna) = stage().await;
+    let hint = stage.hint().await;
+    let report = CycleReport { wait: Some(Duration::from_secs(2)), ..stage.report(&hint, Outcome::Yielded) };
+    stage.fold(&[seen(report, 500)]).await;
+    assert_eq!(stage.due_in(anna).await, 0.0);
+    assert!(stage.round().await.is_empty(), "not at once");
+    stage.world.advance(2);
+    assert_eq!(stage.hint().await.generation, hint.generation + 1);
+}
+
 /// No permit, or the server is cooling down: not an attempt, and its place in the order stays.
 #[tokio::test]
 async fn a_deferred_cycle_keeps_its_place() {

@@ -17,11 +17,8 @@ use crate::{
         report::{Ended, Reporter},
         sync,
     },
-    slots::Slots,
+    slots::{NO_SLOT, Slots},
 };
-
-/// Pause for a run whose server already has its share of this process.
-const NO_SLOT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Synchronises mailboxes.
 pub struct Handler {
@@ -48,7 +45,7 @@ impl Handler {
             tracing::debug!("stale hint");
             return Ok(None);
         };
-        let Some(_slot) = self.slots.take(run.mailbox.profile) else { return Ok(Some(Ended::deferred(NO_SLOT))) };
+        let Some(slot) = self.slots.take(run.mailbox.profile) else { return Ok(Some(Ended::deferred(NO_SLOT))) };
         let heartbeat = reporter.clone();
         let access = run.access.clone();
         let entry = airlock::enter(
@@ -72,7 +69,7 @@ impl Handler {
         };
         let begun = Instant::now();
         detail::begins(&run);
-        let ended = sync::sync(context, &mut run, &airlock, &self.memory).await;
+        let ended = sync::sync(context, &mut run, &airlock, &self.memory, &slot).await;
         if let Ok(ended) = &ended {
             detail::ended(&run, ended.outcome.as_str(), &ended.counts, ended.fault.as_ref(), begun);
         }

@@ -23,6 +23,7 @@ use crate::{
         page::{self, Stopped},
         report::Ended,
     },
+    slots::{AFTER_YOU, Slot},
     target,
 };
 
@@ -41,10 +42,11 @@ pub(crate) async fn sync(
     run: &mut Run,
     airlock: &Airlock,
     memory: &Arc<Semaphore>,
+    slot: &Slot,
 ) -> lockstep_store::Result<Ended> {
     let mut counts = Counts::default();
-    match cycle(context, run, airlock, memory, &mut counts).await {
-        Ok(outcome) => Ok(Ended { outcome, counts, fault: None, wait: None }),
+    match cycle(context, run, airlock, memory, slot, &mut counts).await {
+        Ok((outcome, wait)) => Ok(Ended { outcome, counts, fault: None, wait }),
         Err(Stopped::Fenced) => Ok(Ended { outcome: Outcome::LeaseLost, counts, fault: None, wait: None }),
         Err(Stopped::Remote(fault)) if fault.code == "LeaseLost" => {
             Ok(Ended { outcome: Outcome::LeaseLost, counts, fault: None, wait: None })
@@ -62,13 +64,17 @@ pub(crate) async fn sync(
     }
 }
 
+/// How a cycle ended that nothing has stopped, and how long its lane waits at least.
+type Way = (Outcome, Option<Duration>);
+
 async fn cycle(
     context: &Context,
     run: &mut Run,
     airlock: &Airlock,
     memory: &Arc<Semaphore>,
+    slot: &Slot,
     counts: &mut Counts,
-) -> Result<Outcome, Stopped> {
+) -> Result<Way, Stopped> {
     let deadline = &airlock.deadline;
     let access = run.access.clone();
     let target = target(context, &access, &access.profile.incoming).map_err(Stopped::Remote)?;
@@ -78,9 +84,9 @@ async fn cycle(
     let opened = connector.open(&target, deadline).await;
     detail::connected(run, asked, opened.as_ref().err());
     let mut session = opened.map_err(Stopped::Remote)?;
-    let worked = pages(context, run, session.as_mut(), deadline, memory, counts).await;
-    let outcome = match worked {
-        Ok(outcome) => outcome,
+    let worked = pages(context, run, session.as_mut(), deadline, memory, slot, counts).await;
+    let way = match worked {
+        Ok(way) => way,
         Err(stopped) => {
             // The permit is given back only after the socket is closed.
             let _ = session.close(deadline).await;
@@ -99,18 +105,20 @@ async fn cycle(
         items::deletions_done(&mut tx, run.mailbox.id, &deleted).await?;
         tx.commit().await?;
     }
-    Ok(outcome)
+    Ok(way)
 }
 
-/// Page by page until nothing is new or the budget is spent.
+/// Page by page until nothing is new, the budget is spent, or the turn is over and another mailbox waits for the slot.
 async fn pages(
     context: &Context,
     run: &mut Run,
     session: &mut dyn Session,
     deadline: &Deadline,
     memory: &Arc<Semaphore>,
+    slot: &Slot,
     counts: &mut Counts,
-) -> Result<Outcome, Stopped> {
+) -> Result<Way, Stopped> {
+    let turn_ends = Instant::now() + context.config.turn();
     let silent = run.claims.saturating_sub(1);
     page::note_death(context, run).await?;
     let limits = budget::page_limits(silent, run.suspect_due);
@@ -140,11 +148,14 @@ async fn pages(
                 alerts::resolve_part(&mut tx, run.mailbox.id, Part::Listing).await?;
                 tx.commit().await?;
             }
-            return Ok(Outcome::Completed);
+            return Ok((Outcome::Completed, None));
         }
-        // What one mailbox holds must not keep the others waiting (N6).
+        // What one mailbox holds must not keep the others waiting (N6), least of all those of the same server (N1).
+        if Instant::now() >= turn_ends && slot.gives_way() {
+            return Ok((Outcome::Yielded, Some(AFTER_YOU)));
+        }
         if counts.seen >= most || deadline.budget_is_spent(MARGIN) {
-            return Ok(Outcome::Yielded);
+            return Ok((Outcome::Yielded, None));
         }
     }
 }

@@ -24,11 +24,8 @@ use crate::{
         send::{self, Job},
         told,
     },
-    slots::Slots,
+    slots::{NO_SLOT, Slots},
 };
-
-/// Pause for an email whose server already has its share of this process.
-const NO_SLOT: Duration = Duration::from_secs(1);
 
 /// Sends email.
 pub struct Handler {

@@ -158,11 +158,11 @@ async fn faults_are_reported_as_they_were_made() {
 async fn missing_credentials_are_a_fault_of_the_mailbox() {
     let (stage, anna) = Stage::with_anna().await;
     stage.world.sql("UPDATE mailboxes SET allow_credentials = false").await;
-    let report = stage.run(anna).await;
-    assert_eq!(report.fault.unwrap().code, "CredentialsMissing");
+    let fault = stage.run(anna).await.fault.unwrap();
+    assert_eq!((fault.code.as_str(), fault.local), ("CredentialsMissing", true), "it says nothing of the server");
     stage.world.sql("UPDATE mailboxes SET allow_credentials = true, sealed_secret = '\\x00'").await;
-    let report = stage.run(anna).await;
-    assert_eq!(report.fault.unwrap().code, "CredentialsUnreadable");
+    let fault = stage.run(anna).await.fault.unwrap();
+    assert_eq!((fault.code.as_str(), fault.local), ("CredentialsUnreadable", true));
     stage.world.sql("UPDATE email_server_profiles SET incoming_protocol = 'other'").await;
     assert!(stage.server.calls().is_empty());
 }

@@ -28,4 +28,5 @@ mod shared_account;
 mod stage;
 mod tokens;
 mod tracking;
+mod turns;
 mod webhooks;
