@@ -136,3 +136,7 @@ INSERT INTO activities (id, kind, owner_user_id, fields, starts_at, ends_at, cre
      '{"subject": "Review", "time": {"start": "2026-11-02T09:00:00", "end": "2026-11-02T10:00:00", "zone": "Europe/Berlin"}, "organiser": [{"address": "anna@muster.example"}]}',
      '2026-11-02 08:00+00', '2026-11-02 09:00+00', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
 INSERT INTO activity_parties (activity_id, role, address_key) VALUES ('01930000-0000-7000-8000-000000000110', 'organiser', 'anna@muster.example');
+
+INSERT INTO synchronization_filters (id, scope, user_id, record_kind, name, expression, created_at, updated_at)
+VALUES ('01930000-0000-7000-8000-000000000120', 'user', '01930000-0000-7000-8000-000000000010', 'contact', 'Köln',
+    '{"attribute": "mailing_address.city", "test": "equals", "values": ["Köln"]}', '2026-11-01 08:00+00', '2026-11-01 08:00+00');

@@ -17,6 +17,7 @@ pub mod error;
 pub mod explain;
 pub mod feed;
 pub mod fields;
+pub mod filters;
 pub mod forwarding;
 pub mod idempotency;
 pub mod incoming;

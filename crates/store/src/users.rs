@@ -8,7 +8,7 @@ use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
-    mailboxes,
+    filters, mailboxes,
     rights::{self, Kind, Privilege},
     security_roles,
 };
@@ -72,6 +72,7 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     let written = Written { kind: "user", id: user.id, change: Change::Created, fields: &[], version: 1 };
     audit::record(tx, actor, written).await?;
     security_roles::welcome(tx, UserId(user.id), actor).await?;
+    filters::instantiate(tx, &[user.id], None).await?;
     let owner = Owner::User(UserId(user.id));
     mailboxes::create_for(
         tx,

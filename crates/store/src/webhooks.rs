@@ -41,6 +41,7 @@ pub const RECORD_KINDS: &[&str] = &[
     "queue",
     "recurring-appointment",
     "service-activity",
+    "synchronization-filter",
     "task",
     "user",
     "webhook-endpoint",

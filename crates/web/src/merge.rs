@@ -67,8 +67,23 @@ impl Patch {
     /// # Errors
     /// A problem naming the member that cannot be.
     pub(crate) fn apply<T: Serialize + DeserializeOwned>(&self, current: &T) -> Result<Patched<T>, Problem> {
+        self.apply_whole(current, &[])
+    }
+
+    /// Like [`Self::apply`], where these members are replaced as a whole: objects that are one value.
+    ///
+    /// # Errors
+    /// A problem naming the member that cannot be.
+    pub(crate) fn apply_whole<T: Serialize + DeserializeOwned>(
+        &self,
+        current: &T,
+        whole: &[&str],
+    ) -> Result<Patched<T>, Problem> {
         let Ok(Value::Object(before)) = serde_json::to_value(current) else { return Err(Problem::internal()) };
         let mut after = before.clone();
+        for name in whole.iter().filter(|name| self.0.contains_key(**name)) {
+            after.remove(*name);
+        }
         merge(&mut after, self.0.clone());
         let fields = self.read(&after)?;
         let mut changed: Vec<String> = after

@@ -3,7 +3,7 @@
 //! One form for both, so that what is read back can be sent back. What comes from outside is judged here, member by
 //! member, in words that a person can act on; every text, list and number has a bound.
 
-mod read;
+pub(crate) mod read;
 mod series;
 
 use chrono::SecondsFormat;
@@ -140,9 +140,9 @@ pub fn read_value(field: Field, json: &Json) -> Read<Value> {
 }
 
 /// Stored words and what they mean.
-type Words<T> = &'static [(&'static str, T)];
+pub(crate) type Words<T> = &'static [(&'static str, T)];
 
-fn word<T: PartialEq + Copy>(words: Words<T>, value: T) -> &'static str {
+pub(crate) fn word<T: PartialEq + Copy>(words: Words<T>, value: T) -> &'static str {
     words.iter().find(|(_, meant)| *meant == value).map_or("", |(word, _)| word)
 }
 

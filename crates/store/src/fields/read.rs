@@ -8,25 +8,25 @@ use serde_json::{Map, Value as Json};
 use super::{Words, Wrong};
 
 /// What was read, or what is wrong.
-pub(super) type Read<T> = Result<T, Wrong>;
+pub(crate) type Read<T> = Result<T, Wrong>;
 
 /// The years of a date: those that every mail server can hold.
 const YEARS: std::ops::RangeInclusive<i32> = 1601..=4500;
 
 /// A value and where it stands.
 #[derive(Clone)]
-pub(super) struct At<'a> {
+pub(crate) struct At<'a> {
     path: String,
     json: &'a Json,
 }
 
 impl<'a> At<'a> {
-    pub(super) fn new(path: &str, json: &'a Json) -> Self {
+    pub(crate) fn new(path: &str, json: &'a Json) -> Self {
         Self { path: path.to_owned(), json }
     }
 
     /// It is not what was expected.
-    pub(super) fn wrong(&self, expected: impl Into<String>) -> Wrong {
+    pub(crate) fn wrong(&self, expected: impl Into<String>) -> Wrong {
         Wrong { path: self.path.clone(), expected: expected.into() }
     }
 
@@ -35,17 +35,17 @@ impl<'a> At<'a> {
     }
 
     /// The value of an object of others.
-    pub(super) fn json(&self) -> &'a Json {
+    pub(crate) fn json(&self) -> &'a Json {
         self.json
     }
 
     /// Whether an object has this member.
-    pub(super) fn has(&self, name: &str) -> Read<bool> {
+    pub(crate) fn has(&self, name: &str) -> Read<bool> {
         Ok(self.object()?.contains_key(name))
     }
 
     /// Refuses members other than these.
-    pub(super) fn only(&self, known: &[&str]) -> Read<()> {
+    pub(crate) fn only(&self, known: &[&str]) -> Read<()> {
         let unknown = self.object()?.keys().find(|name| !known.contains(&name.as_str()));
         let Some(unknown) = unknown else { return Ok(()) };
         let expected = format!("no such member; there are {}", known.join(", "));
@@ -53,7 +53,7 @@ impl<'a> At<'a> {
     }
 
     /// A member that must be there.
-    pub(super) fn member(&self, name: &str) -> Read<At<'a>> {
+    pub(crate) fn member(&self, name: &str) -> Read<At<'a>> {
         self.optional(name)?.ok_or_else(|| Wrong {
             path: format!("{}.{name}", self.path),
             expected: "a value: it is missing".to_owned(),
@@ -61,20 +61,20 @@ impl<'a> At<'a> {
     }
 
     /// A member that may be left out, or be null.
-    pub(super) fn optional(&self, name: &str) -> Read<Option<At<'a>>> {
+    pub(crate) fn optional(&self, name: &str) -> Read<Option<At<'a>>> {
         let found = self.object()?.get(name).filter(|json| !json.is_null());
         Ok(found.map(|json| At { path: format!("{}.{name}", self.path), json }))
     }
 
     /// The members of an object whose names are data.
-    pub(super) fn members(&self) -> Read<impl Iterator<Item = (&'a str, At<'a>)>> {
+    pub(crate) fn members(&self) -> Read<impl Iterator<Item = (&'a str, At<'a>)>> {
         let path = self.path.clone();
         let members = self.object()?.iter();
         Ok(members.map(move |(name, json)| (name.as_str(), At { path: format!("{path}.{}", shortened(name)), json })))
     }
 
     /// A list of at most `max`.
-    pub(super) fn list(&self, max: usize) -> Read<Vec<At<'a>>> {
+    pub(crate) fn list(&self, max: usize) -> Read<Vec<At<'a>>> {
         let items = self.json.as_array().ok_or_else(|| self.wrong(format!("a list of at most {max}")))?;
         if items.len() > max {
             return Err(self.wrong(format!("a list of at most {max}; there are {}", items.len())));
@@ -87,7 +87,7 @@ impl<'a> At<'a> {
     }
 
     /// Text of one line.
-    pub(super) fn line(&self, max: usize) -> Read<String> {
+    pub(crate) fn line(&self, max: usize) -> Read<String> {
         let expected = format!("one line of at most {max} characters, without control characters");
         let text = self.text(&expected)?;
         if text.chars().count() > max || text.chars().any(char::is_control) {
@@ -97,7 +97,7 @@ impl<'a> At<'a> {
     }
 
     /// Text of many lines.
-    pub(super) fn block(&self, max: usize) -> Read<String> {
+    pub(crate) fn block(&self, max: usize) -> Read<String> {
         let expected =
             format!("text of at most {max} characters, without control characters other than tab and line ends");
         let text = self.text(&expected)?;
@@ -109,7 +109,7 @@ impl<'a> At<'a> {
     }
 
     /// A whole number.
-    pub(super) fn number(&self, low: u32, high: u32) -> Read<u32> {
+    pub(crate) fn number(&self, low: u32, high: u32) -> Read<u32> {
         let number = self.json.as_u64().and_then(|number| u32::try_from(number).ok());
         number
             .filter(|number| (low..=high).contains(number))
@@ -117,7 +117,7 @@ impl<'a> At<'a> {
     }
 
     /// One of some words.
-    pub(super) fn word<T: Copy>(&self, words: Words<T>) -> Read<T> {
+    pub(crate) fn word<T: Copy>(&self, words: Words<T>) -> Read<T> {
         let found = self.json.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         found.map(|(_, meant)| *meant).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -126,7 +126,7 @@ impl<'a> At<'a> {
     }
 
     /// One of some values, by name.
-    pub(super) fn named<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Read<T> {
+    pub(crate) fn named<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Read<T> {
         let found = self.json.as_str().and_then(|text| all.iter().copied().find(|value| name(*value) == text));
         found.ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|value| name(*value)).collect();
@@ -135,25 +135,25 @@ impl<'a> At<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn truth(&self) -> Read<bool> {
+    pub(crate) fn truth(&self) -> Read<bool> {
         self.json.as_bool().ok_or_else(|| self.wrong("true or false"))
     }
 
     /// A day.
-    pub(super) fn date(&self) -> Read<NaiveDate> {
+    pub(crate) fn date(&self) -> Read<NaiveDate> {
         let date = self.json.as_str().and_then(|text| text.parse::<NaiveDate>().ok());
         date.filter(|date| YEARS.contains(&date.year())).ok_or_else(|| self.wrong("a date such as 2027-03-31"))
     }
 
     /// A moment.
-    pub(super) fn instant(&self) -> Read<DateTime<Utc>> {
+    pub(crate) fn instant(&self) -> Read<DateTime<Utc>> {
         let at = self.json.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
         at.filter(|at| YEARS.contains(&at.year()))
             .ok_or_else(|| self.wrong("an instant with its offset such as 2027-03-31T09:00:00Z"))
     }
 
     /// A local time.
-    pub(super) fn local(&self) -> Read<NaiveDateTime> {
+    pub(crate) fn local(&self) -> Read<NaiveDateTime> {
         let text = self.json.as_str().unwrap_or_default();
         let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S")
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"));
@@ -163,13 +163,13 @@ impl<'a> At<'a> {
     }
 
     /// A time zone.
-    pub(super) fn zone(&self) -> Read<Tz> {
+    pub(crate) fn zone(&self) -> Read<Tz> {
         let zone = self.json.as_str().and_then(|name| name.parse::<Tz>().ok());
         zone.ok_or_else(|| self.wrong("a time zone of the IANA list such as Europe/Berlin"))
     }
 
     /// An email address.
-    pub(super) fn address(&self) -> Read<AddressKey> {
+    pub(crate) fn address(&self) -> Read<AddressKey> {
         let written = self.json.as_str().filter(|written| !written.contains(['<', '>']));
         written
             .and_then(AddressKey::of)

@@ -9,6 +9,7 @@ mod document;
 mod emails;
 mod erasures;
 mod explanations;
+mod filters;
 mod holder;
 mod item_failures;
 mod mailboxes;
@@ -91,6 +92,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(activities::appointments::routes())
         .merge(activities::recurring_appointments::routes())
         .merge(activities::service_activities::routes())
+        .merge(filters::routes())
         .merge(emails::routes())
         .routes(routes!(settings::list))
         .routes(routes!(settings::read, settings::update))

@@ -166,6 +166,12 @@ async fn j13_a_draft_is_sent_once() {
     assert!(world.patch(&path, json!({ "draft": false })).await.expect(200).body.get("draft").is_none());
     let back = world.patch(&path, json!({ "draft": true })).await.expect(422);
     assert_eq!(back.complaints(), [("draft".into(), "one-way".into())]);
+    let whole_day = world.patch(&path, json!({ "time": { "first": "2027-04-01" } })).await.expect(200).body;
+    assert_eq!(whole_day["time"], json!({ "first": "2027-04-01", "days": 1 }), "a time is one value");
+    let half = world.patch(&path, json!({ "time": { "start": "2027-04-01T09:00:00" } })).await.expect(422);
+    assert_eq!(half.complaints(), [("time.end".into(), "value".into())]);
+    let none = world.patch(&path, json!({ "state": null })).await.expect(422);
+    assert_eq!(none.complaints(), [("state".into(), "required".into())]);
     let task = world.post("/tasks", with(task(), "draft", json!(true))).await.expect(422);
     assert_eq!(task.complaints(), [("draft".into(), "not-used".into())]);
 }

@@ -133,6 +133,10 @@ fn valid(path: &str, ids: &[String]) -> Value {
                 "exceptions": [{ "original": "2027-01-11T09:00:00", "cancelled": true }],
             },
         }),
+        "/api/v1/synchronization-filters" | "/api/v1/synchronization-filters/{id}" => json!({
+            "user_id": ids[0], "record_kind": "task", "name": "n", "active": true,
+            "expression": { "all": [{ "attribute": "subject", "test": "contains", "value": "x" }] },
+        }),
         "/api/v1/emails" | "/api/v1/emails/{id}" => {
             json!({ "from": { "user_id": ids[0] }, "to": [{ "address": "b@x.test" }], "subject": "s", "body_text": "t", "body_html": "h", "in_reply_to_email_id": ids[3] })
         }

@@ -7,6 +7,7 @@ mod audit;
 mod collisions;
 mod emails;
 mod explanations;
+mod filters;
 mod forward_mailboxes;
 mod hostile;
 mod item_failures;

@@ -86,6 +86,9 @@ const COMMON: &[&str] = &["source", "external_id", "owner_user_id", "owner_team_
 /// Members that a closed record takes without being opened.
 const OF_CLOSED: &[&str] = &["source", "external_id", "owner_user_id", "owner_team_id", "regarding", "state"];
 
+/// Members that are one value: a change says all of it.
+pub(super) const WHOLE: &[&str] = &["time", "recurrence"];
+
 /// Whether appointments of this kind are meant.
 pub(super) fn is_appointment(kind: Kind) -> bool {
     matches!(kind, Kind::Appointment | Kind::RecurringAppointment | Kind::ServiceActivity)

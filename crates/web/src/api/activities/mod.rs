@@ -231,7 +231,10 @@ async fn update(
         let mut tx = app.store.begin().await?;
         let before = locked(&mut tx, caller, kind, id, Privilege::Write, expected).await?;
         wall::fields(&mut tx, caller, of_rights(kind), &patch.members()).await?;
-        let (members, changed) = patch.apply(&Members::of(&before)?)?.split();
+        let (members, changed) = patch.apply_whole(&Members::of(&before)?, body::WHOLE)?.split();
+        if patch.clears("state") {
+            return Err(Problem::field("state", "required", "open, completed or canceled"));
+        }
         let mut activity = members.checked(&before, tx.now())?;
         let changed = changed.names();
         body::closed(&before, &activity, &changed)?;
