@@ -35,13 +35,7 @@ impl Refusal {
 
     /// Whether somebody else changed the item meanwhile: one reads it again.
     pub fn is_conflict(&self) -> bool {
-        matches!(
-            self.code.as_str(),
-            "ErrorIrresolvableConflict"
-                | "ErrorStaleObject"
-                | "ErrorItemSavePropertyError"
-                | "ErrorChangeKeyRequiredForWriteOperations"
-        )
+        matches!(self.code.as_str(), "ErrorIrresolvableConflict" | "ErrorStaleObject")
     }
 
     /// The fault this is. `heard` is what the request was about: one item, or the mailbox as a whole. Codes that always

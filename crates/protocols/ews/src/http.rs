@@ -55,14 +55,16 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: SendRequest<Outgoing>,
-    driver: JoinHandle<()>,
+    driver: Option<JoinHandle<()>>,
     /// The hash of the channel's bindings, where there is TLS.
     pub(crate) binding: Option<[u8; 16]>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.driver.abort();
+        if let Some(driver) = self.driver.take() {
+            driver.abort();
+        }
     }
 }
 
@@ -103,7 +105,7 @@ impl Link {
                 tracing::debug!(%error, "an HTTP connection ended");
             }
         });
-        Ok(Self { sender, driver, binding })
+        Ok(Self { sender, driver: Some(driver), binding })
     }
 
     /// Whether another request can be sent. Waits for the answer before to be read to its end.
@@ -134,8 +136,9 @@ impl Link {
 
     /// Ends the connection and waits, within a bound, until it has ended.
     pub(crate) async fn close(mut self) {
-        let driver = std::mem::replace(&mut self.driver, tokio::spawn(async {}));
+        let Some(driver) = self.driver.take() else { return };
         let abort = driver.abort_handle();
+        // Without a sender there is nothing left to drive.
         drop(self);
         if tokio::time::timeout(CLOSING, driver).await.is_err() {
             abort.abort();

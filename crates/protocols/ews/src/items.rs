@@ -177,10 +177,25 @@ impl Client {
         Ok(page.items.iter().filter_map(ItemId::of_item).collect())
     }
 
-    /// A series with all that differs from its rule.
+    /// Whether a message with this Message-ID, angle brackets included, lies among the sent ones. `false` proves nothing:
+    /// copies can be late, and people delete them.
     ///
     /// # Errors
-    /// Inside, why the server does not show it; `None` when it is no series.
+    /// What kept the server from looking.
+    pub async fn was_sent(&mut self, message_id: &str, deadline: &Deadline) -> Result<bool, Fault> {
+        let which = Restriction::Equals(Property::Field("message:InternetMessageId"), message_id.to_owned());
+        let folder = FolderRef::Distinguished("sentitems");
+        let request = find_item::request(&folder, &Shape::default(), Some(&which), 0, 1);
+        let message = self.call_one(&request, deadline).await?;
+        let message = message.map_err(|refusal| refusal.fault(FaultScope::Mailbox))?;
+        let page = find_item::read(&message).ok_or_else(|| fault::violation("a search without a result"))?;
+        Ok(!page.items.is_empty())
+    }
+
+    /// A series with all that differs from its rule; `None` when it is none.
+    ///
+    /// # Errors
+    /// What kept the server from showing its occurrences.
     pub async fn series(&mut self, master: &Element, home: Tz, deadline: &Deadline) -> Result<Option<Fields>, Fault> {
         let modified = series::modified(master);
         let ids: Vec<ItemRef> = modified.iter().map(|one| ItemRef::Item(one.id.clone())).collect();

@@ -34,6 +34,7 @@ pub mod http;
 pub mod item;
 pub mod items;
 mod ntlm;
+pub mod oauth;
 mod probe;
 mod pull;
 mod recipients;

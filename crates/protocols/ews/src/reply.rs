@@ -284,7 +284,11 @@ fn message_index(builder: &Builder) -> usize {
 /// # Errors
 /// What is no base64.
 pub(crate) fn decode(carry: &mut Vec<u8>, piece: &str, over: bool) -> Result<Vec<u8>, Fault> {
-    carry.extend(piece.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    if b" \r\n\t".iter().any(|blank| piece.as_bytes().contains(blank)) {
+        carry.extend(piece.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    } else {
+        carry.extend_from_slice(piece.as_bytes());
+    }
     let whole = if over { carry.len() } else { carry.len() / 4 * 4 };
     let decoded = BASE64.decode(&carry[..whole]);
     carry.drain(..whole);

@@ -175,6 +175,16 @@ mod tests {
         }
     }
 
+    /// A name that is given out is understood, and means a zone with that name.
+    #[test]
+    fn names_are_stable() {
+        for zone in chrono_tz::TZ_VARIANTS {
+            let Some(name) = to_windows(zone) else { continue };
+            let back = from_windows(name).unwrap_or_else(|| panic!("{zone}: {name}"));
+            assert_eq!(to_windows(back), Some(name), "{zone} {back}");
+        }
+    }
+
     /// Nearly every zone somebody lives in has a name.
     #[test]
     fn most_zones_have_a_name() {

@@ -104,10 +104,13 @@ pub fn read(item: &Element) -> Fields {
     for (field, _, element) in TEXTS {
         put_text(&mut fields, *field, item, element);
     }
-    let text = |name| item.text_of(name).unwrap_or_default().to_owned();
+    let text = |name| {
+        let text = item.child(name).map(|child| child.text.as_str()).unwrap_or_default();
+        lockstep_model::text::block(text, MAX_TEXT)
+    };
     let name = PersonName { first: text("GivenName"), middle: text("MiddleName"), last: text("Surname") };
     put(&mut fields, Field::FullName, Value::Name(name));
-    let children: Vec<_> = item.list("Children").iter().map(|child| child.text.trim()).collect();
+    let children: Vec<_> = item.list("Children").iter().map(|child| child.text.as_str()).collect();
     put(&mut fields, Field::Children, kept(&children.join(", "), MAX_TEXT));
     for (lists, name) in [(EMAILS, "EmailAddresses"), (PHONES, "PhoneNumbers")] {
         for (field, key) in lists {

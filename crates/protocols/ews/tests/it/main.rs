@@ -1,12 +1,14 @@
 //! The EWS connector against a simulated Exchange and scripted servers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod answers;
 mod autodiscover;
 mod contract;
 mod faults;
 mod items;
 mod large;
 mod login;
+mod oauth;
 mod pulling;
 mod records;
 mod requests;

@@ -134,6 +134,10 @@ async fn answers_that_do_not_come_are_unclear_and_refusals_are_not() {
     let fault = send(&sim, &from, &envelope, &sent, &mut { OPEN }, &deadline()).await.unwrap_err();
     assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Unclear, "OutcomeUnknown"));
     assert_eq!(sim.messages(&to_whom, "inbox").len(), 1, "this time it was");
+    let options = sim.connector().options(&sim.target(&from));
+    let mut looking = lockstep_ews::client::Client::open(options, &deadline()).await.unwrap();
+    assert!(looking.was_sent("<stable@lockstep.test>", &deadline()).await.unwrap(), "and that can be looked up");
+    assert!(!looking.was_sent("<another@lockstep.test>", &deadline()).await.unwrap());
     sim.moods(r#"[{"mood":"hang","seconds":30,"operation":"CreateItem","times":1}]"#);
     let short = Deadline::within(Duration::from_secs(4));
     let fault = send(&sim, &from, &envelope, &sent, &mut { OPEN }, &short).await.unwrap_err();
