@@ -22,8 +22,8 @@ const FLOOD: u32 = 120;
 async fn n1_a_flooded_mailbox_gives_way_when_its_turn_is_over() {
     for another_asks in [false, true] {
         let (mut stage, anna) = Stage::with_anna().await;
-        // One slot for one server, and a turn of three quarters of a second.
-        (stage.context.config.concurrency, stage.context.config.run_budget_s) = (2, 6);
+        // One slot for one server, and a turn of two seconds; the budget is far from spent when it ends.
+        (stage.context.config.concurrency, stage.context.config.run_budget_s) = (2, 16);
         let bert = stage.user("bert", TrackOption::All).await;
         for number in 0..FLOOD {
             stage.server.put(ANNA, &format!("k{number:03}"), plain(&format!("m{number}")));
