@@ -172,24 +172,30 @@ impl Client {
         }
     }
 
-    /// Sends an operation; its answer is read by the caller.
+    /// Sends an operation; its answer is read by the caller. A question is asked once more where the server has closed
+    /// the connection between two requests, which shows only with the next.
     pub(crate) async fn ask(&mut self, operation: &str, deadline: &Deadline) -> Result<Reply, Fault> {
-        self.ready(deadline).await?;
-        let body = Outgoing::whole(envelope::envelope(&self.header, operation));
-        let sent = self.begin(body, None)?;
-        let patience = self.options.patience;
-        let response = match deadline.run(patience, sent).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                self.link = None;
-                return Err(fault::lost(&error));
+        let body = Bytes::from(envelope::envelope(&self.header, operation));
+        let mut may_repeat = self.link.is_some();
+        loop {
+            self.ready(deadline).await?;
+            let sent = self.begin(Outgoing::whole(body.clone()), None)?;
+            match deadline.run(self.options.patience, sent).await {
+                Ok(Ok(response)) => return Ok(self.heard(response, deadline)),
+                Ok(Err(error)) => {
+                    self.give_up();
+                    let unheard = error.is_canceled() || (is_question(operation) && error.is_incomplete_message());
+                    if !(may_repeat && unheard) {
+                        return Err(fault::lost(&error));
+                    }
+                    may_repeat = false;
+                }
+                Err(fault) => {
+                    self.give_up();
+                    return Err(fault);
+                }
             }
-            Err(fault) => {
-                self.link = None;
-                return Err(fault);
-            }
-        };
-        Ok(self.heard(response, deadline))
+        }
     }
 
     /// Makes sure that the connection is there and logged in.
@@ -302,6 +308,11 @@ impl Client {
     fn question() -> String {
         folder::request(&[FolderRef::Distinguished("inbox")], &Shape::default())
     }
+}
+
+/// Whether an operation changes nothing, so that it may be asked twice.
+fn is_question(operation: &str) -> bool {
+    ["<m:Get", "<m:Find", "<m:Sync", "<m:Resolve"].iter().any(|beginning| operation.starts_with(beginning))
 }
 
 /// A fault for an account that the server does not let in.

@@ -202,6 +202,30 @@ fn show_as_of(fields: &Fields) -> Option<&'static str> {
     }
 }
 
+/// Gives what was read the zones of what is known, where both have one name in Windows: the server tells no more than that
+/// name, and a city for another of the same zone is no change. Whole days are the same in every zone.
+pub fn keep_zones(read: &mut Fields, known: &Fields) {
+    let same = |one: Tz, other: Tz| {
+        one == other || zone::to_windows(one).is_some_and(|name| zone::to_windows(other) == Some(name))
+    };
+    if let (Some(Value::When(When::Timed { start, end, zone })), Some(Value::When(When::Timed { zone: own, .. }))) =
+        (read.get(Field::Time), known.get(Field::Time))
+        && same(*zone, *own)
+    {
+        let there = |local| zone::local(zone::instant(local, *zone), *own);
+        let when = When::Timed { start: there(*start), end: there(*end), zone: *own };
+        put(read, Field::Time, Value::When(when));
+    }
+    if let (Some(Value::Series(series)), Some(Value::Series(own))) =
+        (read.get(Field::Recurrence), known.get(Field::Recurrence))
+        && (same(series.zone, own.zone) || (series.is_all_day() && own.is_all_day()))
+    {
+        let mut series = series.clone();
+        series.zone = own.zone;
+        put(read, Field::Recurrence, Value::Series(series));
+    }
+}
+
 /// The element of a new appointment, or of the master of a new series; its exceptions are written afterwards.
 ///
 /// # Errors

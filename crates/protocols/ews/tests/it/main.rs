@@ -3,6 +3,7 @@
 
 mod answers;
 mod autodiscover;
+mod connections;
 mod contract;
 mod faults;
 mod items;

@@ -224,6 +224,40 @@ b</t:Body><t:Organizer><t:Mailbox><t:Name>Ann</t:Name><t:EmailAddress>/o=x/ou=y/
     }
 }
 
+/// Vienna and Berlin are one zone to the server: what comes back is no change.
+#[test]
+fn a_city_of_the_same_zone_is_no_change() {
+    let at = |zone| {
+        let (start, end) = (local("2024-07-01T09:00:00"), local("2024-07-01T10:00:00"));
+        fields(&[(Field::Time, Value::When(When::Timed { start, end, zone }))])
+    };
+    let series = |zone| {
+        let series = Series { zone, exceptions: [].into(), ..weekly() };
+        fields(&[(Field::Recurrence, Value::Series(Box::new(series)))])
+    };
+    let vienna = at(Tz::Europe__Vienna);
+    let element = read(&appointment::create(&vienna, None, HOME).unwrap());
+    let mut back = appointment::read(&element, HOME);
+    assert_eq!(back, at(Tz::Europe__Berlin));
+    appointment::keep_zones(&mut back, &vienna);
+    assert_eq!(back, vienna);
+    let mut elsewhere = at(Tz::America__New_York);
+    appointment::keep_zones(&mut elsewhere, &vienna);
+    assert_eq!(elsewhere, at(Tz::America__New_York), "another zone is a change");
+    let element = read(&appointment::create(&series(Tz::Europe__Vienna), None, HOME).unwrap());
+    let mut back = series::read(&element, &[], HOME).unwrap();
+    appointment::keep_zones(&mut back, &series(Tz::Europe__Vienna));
+    assert_eq!(back, series(Tz::Europe__Vienna));
+    let days = |zone| {
+        let series = Series { zone, length: Length::Days(1), exceptions: [].into(), ..weekly() };
+        fields(&[(Field::Recurrence, Value::Series(Box::new(series)))])
+    };
+    let element = read(&appointment::create(&days(Tz::Asia__Tokyo), None, HOME).unwrap());
+    let mut back = series::read(&element, &[], HOME).unwrap();
+    appointment::keep_zones(&mut back, &days(Tz::Asia__Tokyo));
+    assert_eq!(back, days(Tz::Asia__Tokyo));
+}
+
 #[test]
 fn what_the_server_cannot_say_is_refused() {
     let refused = |change: fn(&mut Series)| {
