@@ -88,14 +88,15 @@ pub(crate) async fn read(client: &mut Client, asked: &[(String, u64)], deadline:
         let got = if together > 1 {
             several(client, &rest[..together], deadline).await
         } else {
-            one(client, &rest[0].0, rest[0].1, deadline).await.map(|block| vec![block])
-        };
-        match got {
-            Ok(blocks) => answered.blocks.extend(blocks),
-            Err(fault) => {
-                answered.broken = Some(fault);
-                break;
+            match one(client, &rest[0].0, rest[0].1, deadline).await {
+                Ok(block) => HeaderBlocks { blocks: vec![block], broken: None },
+                Err(fault) => HeaderBlocks { blocks: Vec::new(), broken: Some(fault) },
             }
+        };
+        answered.blocks.extend(got.blocks);
+        answered.broken = got.broken;
+        if answered.broken.is_some() {
+            break;
         }
     }
     answered
@@ -128,11 +129,7 @@ async fn one(client: &mut Client, id: &str, size: u64, deadline: &Deadline) -> R
     Ok(Ok(block.bytes))
 }
 
-async fn several(
-    client: &mut Client,
-    asked: &[(String, u64)],
-    deadline: &Deadline,
-) -> Result<Vec<Result<Vec<u8>, Fault>>, Fault> {
+async fn several(client: &mut Client, asked: &[(String, u64)], deadline: &Deadline) -> HeaderBlocks {
     let items: Vec<ItemRef> = asked.iter().map(|(id, _)| ItemRef::Item(ItemId::whatever(id))).collect();
     let request = get_item::request(&items, &Shape { mime: true, ..Shape::default() });
     let mut blocks: Vec<Block> = asked.iter().map(|_| Block::default()).collect();
@@ -144,26 +141,35 @@ async fn several(
         }
         Ok(())
     };
-    let response = client.ask(&request, deadline).await?.diverted("MimeContent", &mut sink).await?;
+    let response = match client.ask(&request, deadline).await {
+        Ok(reply) => reply.diverted("MimeContent", &mut sink).await,
+        Err(fault) => Err(fault),
+    };
+    let mut answered = HeaderBlocks::default();
+    let response = match response {
+        Ok(response) => response,
+        Err(fault) => return HeaderBlocks { broken: Some(fault), ..answered },
+    };
+    let unavailable = |why| fault::item(FaultClass::Transient, "ItemUnavailable", why);
     let mut messages = answer::messages(&response);
-    let mut found = Vec::new();
     for mut block in blocks {
-        found.push(match messages.next() {
-            None => Err(fault::item(FaultClass::Transient, "ItemUnavailable", "the server left this item out")),
-            Some(Err(refusal)) => match sorted::<Vec<u8>>(Err(refusal.fault(FaultScope::Item)))? {
-                Ok(_) => Err(fault::violation("an answer without a fault")),
-                Err(fault) => Err(fault),
-            },
+        let answer = match messages.next() {
+            None => Err(unavailable("the server left this item out")),
+            Some(Err(refusal)) => Err(refusal.fault(FaultScope::Item)),
             Some(Ok(_)) => {
                 if !block.done {
                     let rest = reply::decode(&mut block.carry, "", true).unwrap_or_default();
                     block.add(&rest);
                 }
-                Ok(block.bytes)
+                if block.bytes.is_empty() { Err(unavailable("the server gave no content")) } else { Ok(block.bytes) }
             }
-        });
+        };
+        match answer {
+            Err(fault) if fault.scope != FaultScope::Item => return HeaderBlocks { broken: Some(fault), ..answered },
+            answer => answered.blocks.push(answer),
+        }
     }
-    Ok(found)
+    answered
 }
 
 #[cfg(test)]

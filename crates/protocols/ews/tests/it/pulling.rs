@@ -10,11 +10,15 @@ use async_trait::async_trait;
 use lockstep_connector::{Connector, Deadline, Delta, Known, Limits, RemoteHead, Session, fingerprint};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
+    profile::{AuthMethod, TlsMode},
     remote::{Cursor, Fingerprint, RemoteKey},
 };
 use tokio::io::AsyncReadExt;
 
-use crate::simulator::{Sim, deadline, letter};
+use crate::{
+    scripted::{answer, connector, envelope, serve},
+    simulator::{Sim, deadline, letter, target},
+};
 
 /// What was committed of a mailbox.
 #[derive(Default)]
@@ -196,6 +200,40 @@ async fn one_item_that_is_gone_does_not_stop_its_neighbours() {
     session.fetch(&delta.heads[0], &deadline()).await.unwrap().read_to_end(&mut whole).await.unwrap();
     assert_eq!(whole, letter(0), "the next try gets it");
     session.close(&deadline()).await.unwrap();
+}
+
+/// What was answered before the server had enough is kept.
+#[tokio::test]
+async fn headers_end_before_the_first_item_that_was_not_answered() {
+    let message = |inside: &str, class: &str, code: &str| {
+        format!(
+            r#"<m:GetItemResponseMessage ResponseClass="{class}"><m:ResponseCode>{code}</m:ResponseCode>{inside}</m:GetItemResponseMessage>"#
+        )
+    };
+    let mime =
+        |content: &str| format!("<m:Items><t:Message><t:MimeContent>{content}</t:MimeContent></t:Message></m:Items>");
+    let messages = [
+        message(&mime("QTogMQ0K\r\n DQpib2R5"), "Success", "NoError"),
+        message("", "Error", "ErrorItemNotFound"),
+        message(&mime(""), "Success", "NoError"),
+        message("", "Error", "ErrorServerBusy"),
+        message(&mime("QTogMg0KDQo="), "Success", "NoError"),
+    ];
+    let body = format!(
+        "<m:GetItemResponse><m:ResponseMessages>{}</m:ResponseMessages></m:GetItemResponse>",
+        messages.concat()
+    );
+    let port = serve(answer(200, "", &envelope(&body))).await;
+    let mut target = target(port, TlsMode::Plain, "ann@example.test");
+    target.endpoint.auth = AuthMethod::Plain;
+    let mut session = connector().open(&target, &deadline()).await.unwrap();
+    let head = |n| RemoteHead { key: RemoteKey::new(format!("{n}")).unwrap(), handle: 0, size: 9, weak: false };
+    let heads: Vec<_> = (0..5).map(head).collect();
+    let answered = session.headers(&heads, &deadline()).await.unwrap();
+    let blocks: Vec<_> = answered.blocks.into_iter().map(|block| block.map_err(|f| f.code)).collect();
+    let gone = |code: &str| Err(code.to_owned());
+    assert_eq!(blocks, [Ok(b"A: 1\r\n\r\n".to_vec()), gone("ItemGone"), gone("ItemUnavailable")]);
+    assert_eq!(answered.broken.map(|fault| fault.class), Some(FaultClass::Throttled));
 }
 
 #[tokio::test]
