@@ -227,6 +227,7 @@ impl Attribute {
             Self::State | Self::Owner | Self::CreatedAt | Self::UpdatedAt => vec![],
             Self::StartsAt | Self::EndsAt => vec!["time", "recurrence", "start_date", "due_date"],
             Self::Party => vec!["organiser", "required_attendees", "optional_attendees"],
+            Self::Field(Field::Email1) => vec!["address"],
             Self::Field(field) | Self::Part(field, _) => vec![field.name()],
         }
     }

@@ -82,12 +82,7 @@ impl TryFrom<Row> for Activity {
         let kind = record::Kind::ALL.into_iter().find(|kind| kind.name() == row.kind);
         let kind = kind.ok_or_else(|| unreadable("kind", format!("unknown: {}", row.kind)))?;
         let state = State::of(&row.state).ok_or_else(|| unreadable("state", format!("unknown: {}", row.state)))?;
-        let members = row.fields.as_object().ok_or_else(|| unreadable("fields", "not an object".to_owned()))?;
-        // The path alone: what a field holds is nobody's business in a log.
-        let fields = fields::read(members).map_err(|wrong| {
-            let paths: Vec<_> = wrong.into_iter().map(|wrong| wrong.path).collect();
-            unreadable("fields", format!("not what is expected: {}", paths.join(", ")))
-        })?;
+        let fields = fields::of_row("activities", id, &row.fields)?;
         Ok(Self {
             id,
             kind,

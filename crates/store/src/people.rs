@@ -1,13 +1,18 @@
 //! Contacts, accounts and leads: people and companies outside, so far as addresses resolve to them.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{PersonId, UserId};
+use lockstep_model::{
+    id::{PersonId, UserId},
+    record::Fields,
+};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
+    fields,
     rights::{self, Kind, Privilege},
 };
 
@@ -34,12 +39,54 @@ pub struct Person {
     pub owner_team_id: Option<Uuid>,
     /// Inactive records are resolved last.
     pub active: bool,
+    /// Of contacts, everything else that an address book knows.
+    pub fields: Fields,
     /// Raised by every write.
     pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last written.
     pub updated_at: DateTime<Utc>,
+}
+
+struct Row {
+    id: Uuid,
+    kind: String,
+    source: Option<String>,
+    external_id: Option<String>,
+    name: String,
+    address: Option<String>,
+    address_key: Option<String>,
+    owner_user_id: Option<Uuid>,
+    owner_team_id: Option<Uuid>,
+    active: bool,
+    fields: Json,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Person {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            fields: fields::of_row("people", row.id, &row.fields)?,
+            id: row.id,
+            kind: row.kind,
+            source: row.source,
+            external_id: row.external_id,
+            name: row.name,
+            address: row.address,
+            address_key: row.address_key,
+            owner_user_id: row.owner_user_id,
+            owner_team_id: row.owner_team_id,
+            active: row.active,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
 }
 
 /// Makes a record. Id, version and instants of `person` are set here.
@@ -51,8 +98,8 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
     (person.version, person.created_at, person.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* people::create */ INSERT INTO people (id, kind, source, external_id, name, address, address_key,
-             owner_user_id, active, created_at, updated_at, owner_team_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)",
+             owner_user_id, active, created_at, updated_at, owner_team_id, fields)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
         person.id,
         person.kind,
         person.source,
@@ -64,6 +111,7 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
         person.active,
         person.created_at,
         person.owner_team_id,
+        Json::Object(fields::write(&person.fields)),
     )
     .execute(tx.connection())
     .await?;
@@ -89,10 +137,10 @@ pub async fn list(
         Some(reader) => near(tx, kind, reader, address_key, after, limit).await?,
         None => None,
     };
-    Ok(sqlx::query_as!(
-        Person,
+    let rows = sqlx::query_as!(
+        Row,
         "/* people::list */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id,
-             owner_team_id, active, version, created_at, updated_at
+             owner_team_id, active, fields, version, created_at, updated_at
          FROM people
          WHERE kind = $1 AND ($2::uuid IS NULL OR id > $2) AND ($3::text IS NULL OR address_key = $3)
            AND ($5::uuid[] IS NULL OR id = ANY($5))
@@ -104,7 +152,8 @@ pub async fn list(
         near.as_deref(),
     )
     .fetch_all(tx.connection())
-    .await?)
+    .await?;
+    rows.into_iter().map(Person::try_from).collect()
 }
 
 /// The page of a user whose privilege does not reach every record: read owner by owner, each no further than the page.
@@ -143,16 +192,17 @@ async fn near(
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn get(tx: &mut Tx, kind: &str, id: PersonId) -> Result<Option<Person>> {
-    Ok(sqlx::query_as!(
-        Person,
+    let row = sqlx::query_as!(
+        Row,
         "/* people::get */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id,
-             owner_team_id, active, version, created_at, updated_at
+             owner_team_id, active, fields, version, created_at, updated_at
          FROM people WHERE id = $1 AND kind = $2",
         id.0,
         kind,
     )
     .fetch_optional(tx.connection())
-    .await?)
+    .await?;
+    row.map(Person::try_from).transpose()
 }
 
 /// Like [`get`], locked until the transaction ends.
@@ -176,7 +226,7 @@ pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) ->
     let now = tx.now();
     let version = sqlx::query_scalar!(
         "/* people::save */ UPDATE people SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             owner_user_id = $7, active = $8, owner_team_id = $10, version = version + 1, updated_at = $9
+             owner_user_id = $7, active = $8, owner_team_id = $10, fields = $11, version = version + 1, updated_at = $9
          WHERE id = $1 RETURNING version",
         person.id,
         person.source,
@@ -188,6 +238,7 @@ pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) ->
         person.active,
         now,
         person.owner_team_id,
+        Json::Object(fields::write(&person.fields)),
     )
     .fetch_one(tx.connection())
     .await?;

@@ -125,7 +125,8 @@ impl Kind {
     pub fn securable(self) -> &'static [&'static str] {
         match self {
             Self::Email => &["subject", "body_text", "body_html", "parties", "attachments", "regarding"],
-            Self::Contact | Self::Account | Self::Lead => &["name", "address", "source", "external_id", "active"],
+            Self::Contact => CONTACT_FIELDS,
+            Self::Account | Self::Lead => &["name", "address", "source", "external_id", "active"],
             Self::Appointment | Self::ServiceActivity => &[
                 "subject",
                 "description",
@@ -175,6 +176,47 @@ impl Kind {
         }
     }
 }
+
+const CONTACT_FIELDS: &[&str] = &[
+    "name",
+    "address",
+    "source",
+    "external_id",
+    "active",
+    "full_name",
+    "yomi_first_name",
+    "yomi_last_name",
+    "nickname",
+    "job_title",
+    "department",
+    "company",
+    "manager",
+    "assistant",
+    "children",
+    "spouse",
+    "birthday",
+    "anniversary",
+    "government_id",
+    "email_2",
+    "email_3",
+    "web_page",
+    "ftp_site",
+    "business_phone",
+    "business_phone_2",
+    "business_fax",
+    "home_phone",
+    "home_phone_2",
+    "mobile_phone",
+    "other_phone",
+    "assistant_phone",
+    "callback",
+    "company_phone",
+    "pager",
+    "mailing_address",
+    "home_address",
+    "other_address",
+    "description",
+];
 
 /// What may be done with a kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -403,4 +445,28 @@ pub async fn held_roles(tx: &mut Tx, user: UserId) -> Result<Vec<HeldRole>> {
     )
     .fetch_all(tx.connection())
     .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_model::record::{self, schema};
+
+    use super::*;
+
+    /// L14: what can be secured is what programs write: no field that is synchronised is left open for want of a name.
+    #[test]
+    fn l14_every_field_can_be_secured() {
+        for kind in record::Kind::ALL {
+            let rights = Kind::of(kind.name()).unwrap();
+            for row in schema::fields(kind) {
+                let name = match row.field {
+                    record::Field::Attachments => continue,
+                    record::Field::Email1 => "address",
+                    field if kind == record::Kind::Contact && field == record::Field::Regarding => continue,
+                    field => field.name(),
+                };
+                assert!(rights.securable().contains(&name), "{}: {name}", kind.name());
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ use lockstep_model::{
     },
 };
 use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
 
 use read::{At, Read};
 
@@ -66,6 +67,19 @@ pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
         }
     }
     if wrong.is_empty() { Ok(fields) } else { Err(wrong) }
+}
+
+/// The fields of a row.
+///
+/// # Errors
+/// [`crate::Error::Unreadable`] with the paths alone: what a field holds is nobody's business in a log.
+pub(crate) fn of_row(table: &'static str, id: Uuid, json: &Json) -> crate::Result<Fields> {
+    let unreadable = |problem| crate::Error::Unreadable { table, column: "fields", row: id.to_string(), problem };
+    let members = json.as_object().ok_or_else(|| unreadable("not an object".to_owned()))?;
+    read(members).map_err(|wrong| {
+        let paths: Vec<_> = wrong.into_iter().map(|wrong| wrong.path).collect();
+        unreadable(format!("not what is expected: {}", paths.join(", ")))
+    })
 }
 
 /// A patch as members of an object; a field that is cleared is `null`.

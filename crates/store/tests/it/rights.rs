@@ -274,6 +274,7 @@ async fn owners_and_defaults_are_held() {
         owner_user_id: None,
         owner_team_id: Some(ours),
         active: true,
+        fields: lockstep_model::record::Fields::default(),
         version: 0,
         created_at: tx.now(),
         updated_at: tx.now(),

@@ -20,6 +20,7 @@ mod people;
 mod profiles;
 mod queue_items;
 mod queues;
+mod record_fields;
 mod resource;
 mod secured_fields;
 mod security_roles;

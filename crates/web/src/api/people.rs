@@ -1,23 +1,34 @@
 //! Contacts, accounts and leads: whom addresses outside belong to. Three resources of one shape.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lockstep_model::id::PersonId;
+use lockstep_model::{
+    id::PersonId,
+    record::{self, Fields},
+};
 use lockstep_store::{
     Tx, people,
     rights::{Kind, Ownership, Privilege},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde_json::{Map, Value, json};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 use uuid::Uuid;
 
 use super::{
     PREFIX,
     holder::{Wanted, explain},
+    record_fields,
+    resource::resource,
 };
 use crate::{
     again::again,
@@ -35,7 +46,6 @@ use crate::{
 
 /// What may be written of a contact, account or lead.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct PersonFields {
     /// Name, at most 200 characters.
     name: String,
@@ -57,6 +67,10 @@ pub(crate) struct PersonFields {
     /// Inactive records are resolved last. Default: true.
     #[serde(default = "yes")]
     active: bool,
+    /// Of contacts, everything else that an address book knows.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    own: Map<String, Value>,
 }
 
 fn yes() -> bool {
@@ -85,6 +99,7 @@ impl From<&people::Person> for PersonFields {
             owner_user_id: person.owner_user_id,
             owner_team_id: person.owner_team_id,
             active: person.active,
+            own: record_fields::shown(record::Kind::Contact, &person.fields),
         }
     }
 }
@@ -108,6 +123,13 @@ impl PersonFields {
         let (address, address_key) = self.address.as_deref().map(|a| check.address("address", a)).unzip();
         let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
         check.owner(self.owner_user_id, self.owner_team_id);
+        let fields = match with_fields_of_its_own(&before.kind) {
+            Some(kind) => record_fields::taken(&mut check, kind, self.own, MEMBERS),
+            None => {
+                record_fields::only_known(&mut check, None, MEMBERS, self.own.keys());
+                Fields::default()
+            }
+        };
         check.finish()?;
         let (owner_user_id, owner_team_id) = (self.owner_user_id, self.owner_team_id);
         Ok(people::Person {
@@ -119,9 +141,71 @@ impl PersonFields {
             owner_user_id,
             owner_team_id,
             active: self.active,
+            fields,
             ..before
         })
     }
+}
+
+/// Names of the members that every kind has.
+const MEMBERS: &[&str] = &["name", "address", "source", "external_id", "owner_user_id", "owner_team_id", "active"];
+
+/// Accounts and leads are what addresses resolve to, and no more.
+fn with_fields_of_its_own(kind: &str) -> Option<record::Kind> {
+    (kind == "contact").then_some(record::Kind::Contact)
+}
+
+/// What may be written of a contact, as the API describes it.
+pub(crate) struct ContactFields;
+/// A contact, as the API describes it.
+pub(crate) struct Contact;
+
+impl PartialSchema for ContactFields {
+    fn schema() -> RefOr<Schema> {
+        with_fields(PersonFields::schema())
+    }
+}
+
+impl ToSchema for ContactFields {
+    fn name() -> Cow<'static, str> {
+        "ContactFields".into()
+    }
+}
+
+impl PartialSchema for Contact {
+    fn schema() -> RefOr<Schema> {
+        let answered = json!({
+            "type": "object",
+            "properties": {
+                "id": { "type": "string", "format": "uuid" },
+                "version": { "type": "integer", "format": "int64", "description": "The ETag without its quotes." },
+                "created_at": { "type": "string", "format": "date-time" },
+                "updated_at": { "type": "string", "format": "date-time" },
+            },
+            "required": ["id", "version", "created_at", "updated_at"],
+        });
+        let written = serde_json::to_value(ContactFields::schema()).unwrap_or_default();
+        let mut whole = answered;
+        for (name, property) in written["properties"].as_object().into_iter().flatten() {
+            whole["properties"][name.as_str()] = property.clone();
+        }
+        serde_json::from_value(whole).unwrap_or_else(|_| RefOr::T(Schema::default()))
+    }
+}
+
+impl ToSchema for Contact {
+    fn name() -> Cow<'static, str> {
+        "Contact".into()
+    }
+}
+
+/// The members of everybody, and the fields of a contact.
+fn with_fields(of_all: RefOr<Schema>) -> RefOr<Schema> {
+    let mut whole = serde_json::to_value(&of_all).unwrap_or_default();
+    for field in record_fields::writable(record::Kind::Contact) {
+        whole["properties"][field.name()] = record_fields::described(field);
+    }
+    serde_json::from_value(whole).unwrap_or(of_all)
 }
 
 /// Which records to list.
@@ -174,6 +258,7 @@ async fn create(
         owner_user_id: None,
         owner_team_id: None,
         active: true,
+        fields: Fields::default(),
         version: 0,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,
@@ -199,10 +284,11 @@ async fn create(
     .await
 }
 
-async fn read(app: &App, caller: &Caller, kind: Kind, id: PersonId) -> Result<Response, Problem> {
+async fn read(app: &App, caller: &Caller, kind: Kind, id: Uuid) -> Result<Response, Problem> {
     let mut tx = app.store.begin().await?;
-    wall::reading(&mut tx, caller, kind, id.0).await?;
-    let person = people::get(&mut tx, kind.as_str(), id).await?.ok_or_else(|| Problem::not_found(kind.as_str()))?;
+    wall::reading(&mut tx, caller, kind, id).await?;
+    let person =
+        people::get(&mut tx, kind.as_str(), PersonId(id)).await?.ok_or_else(|| Problem::not_found(kind.as_str()))?;
     shown(&mut tx, caller, kind, person).await
 }
 
@@ -214,7 +300,7 @@ async fn find(app: &App, caller: &Caller, kind: Kind, origin: &OriginPath) -> Re
     veil.searching("external_id")?;
     let id = known(&mut tx, kind, origin).await?;
     drop(tx);
-    read(app, caller, kind, PersonId(id)).await
+    read(app, caller, kind, id).await
 }
 
 /// The record as this caller may see it.
@@ -231,7 +317,7 @@ async fn update(
     app: &App,
     caller: &Caller,
     kind: Kind,
-    id: PersonId,
+    id: Uuid,
     expected: Option<i64>,
     patch: &Patch,
 ) -> Result<Response, Problem> {
@@ -240,7 +326,11 @@ async fn update(
         let before = locked(&mut tx, caller, kind, id, Privilege::Write, expected).await?;
         wall::fields(&mut tx, caller, kind, &patch.members()).await?;
         let owner = ownership(&before);
-        let (fields, changed) = patch.apply(&PersonFields::from(&before))?.split();
+        let mut check = Check::default();
+        record_fields::only_known(&mut check, with_fields_of_its_own(kind.as_str()), MEMBERS, &patch.members());
+        check.finish()?;
+        let (fields, changed) =
+            patch.apply_whole(&PersonFields::from(&before), &record_fields::whole(record::Kind::Contact))?.split();
         let mut person = fields.checked(before)?;
         if changed.names().is_empty() {
             return shown(&mut tx, caller, kind, person).await;
@@ -267,7 +357,7 @@ async fn delete(
     app: &App,
     caller: &Caller,
     kind: Kind,
-    id: PersonId,
+    id: Uuid,
     expected: Option<i64>,
 ) -> Result<StatusCode, Problem> {
     again(|| async {
@@ -285,12 +375,12 @@ async fn locked(
     tx: &mut Tx,
     caller: &Caller,
     kind: Kind,
-    id: PersonId,
+    id: Uuid,
     privilege: Privilege,
     expected: Option<i64>,
 ) -> Result<people::Person, Problem> {
-    let found = people::lock(tx, kind.as_str(), id, None).await?;
-    wall::writing(tx, caller, kind, id.0, privilege).await?;
+    let found = people::lock(tx, kind.as_str(), PersonId(id), None).await?;
+    wall::writing(tx, caller, kind, id, privilege).await?;
     let person = found.ok_or_else(|| Problem::not_found(kind.as_str()))?;
     match expected {
         Some(expected) if expected != person.version => Err(Problem::stale(person.version)),
@@ -298,131 +388,21 @@ async fn locked(
     }
 }
 
-/// The handlers of one kind.
-macro_rules! resource {
-    ($(#[$doc:meta])* $module:ident, $kind:expr, $plural:tt, $path:tt, $one:tt, $by_origin:tt) => {
-        $(#[$doc])*
-        pub(crate) mod $module {
-            use axum::{extract::State, http::StatusCode, response::Response};
-            use lockstep_model::id::PersonId;
-            use lockstep_store::rights::Kind;
-            use utoipa_axum::{router::OpenApiRouter, routes};
-
-            use super::{ListPeople, Person, PersonFields};
-            use crate::upsert::{Origin, OriginPath, upsert};
-            use crate::{
-                auth::Caller,
-                extract::{Id, IfMatch, Params, Received},
-                idempotent::Reply,
-                merge::Patch,
-                page::Page,
-                problem::Problem,
-                state::App,
-            };
-
-            pub(crate) fn routes() -> OpenApiRouter<App> {
-                OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete)).routes(routes!(find, put))
-            }
-
-            /// Lists the records.
-            #[utoipa::path(get, path = $path, tag = $plural, params(ListPeople),
-                responses((status = 200, description = "A page of records", body = Page<Person>)))]
-            async fn list(
-                State(app): State<App>,
-                caller: Caller,
-                Params(query): Params<ListPeople>,
-            ) -> Result<Response, Problem> {
-                super::list(&app, &caller, $kind, query).await
-            }
-
-            /// Makes a record.
-            #[utoipa::path(post, path = $path, tag = $plural, request_body = PersonFields,
-                params(("Idempotency-Key" = Option<String>, Header)),
-                responses((status = 201, description = "The new record", body = Person)))]
-            async fn create(
-                State(app): State<App>,
-                caller: Caller,
-                body: Received<PersonFields>,
-            ) -> Result<Reply, Problem> {
-                super::create(&app, &caller, $kind, $plural, body).await
-            }
-
-            /// Reads a record.
-            #[utoipa::path(get, path = $one, tag = $plural, params(("id" = Uuid, Path)),
-                responses((status = 200, description = "The record", body = Person)))]
-            async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
-                super::read(&app, &caller, $kind, PersonId(id)).await
-            }
-
-            /// Changes a record.
-            #[utoipa::path(patch, path = $one, tag = $plural, request_body = PersonFields,
-                params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
-                responses((status = 200, description = "The record as it is now", body = Person)))]
-            async fn update(
-                State(app): State<App>,
-                caller: Caller,
-                Id(id): Id,
-                IfMatch(expected): IfMatch,
-                body: Received<Patch>,
-            ) -> Result<Response, Problem> {
-                super::update(&app, &caller, $kind, PersonId(id), expected, &body.value).await
-            }
-
-            /// Reads the record that another system knows by this id.
-            #[utoipa::path(get, path = $by_origin, tag = $plural,
-                params(("source" = String, Path), ("external_id" = String, Path)),
-                responses((status = 200, description = "The record", body = Person)))]
-            async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
-                super::find(&app, &caller, $kind, &origin).await
-            }
-
-            /// Changes the record that another system knows by this id, or makes it.
-            #[utoipa::path(patch, path = $by_origin, tag = $plural, request_body = PersonFields,
-                params(("source" = String, Path), ("external_id" = String, Path),
-                    ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
-                responses((status = 200, description = "The record as it is now", body = Person),
-                    (status = 201, description = "The new record", body = Person),
-                    (status = 412, description = "There is, or is no, such record, against If-None-Match or If-Match")))]
-            async fn put(
-                State(app): State<App>,
-                caller: Caller,
-                origin: Origin,
-                IfMatch(expected): IfMatch,
-                body: Received<Patch>,
-            ) -> Result<Response, Problem> {
-                let (app, caller) = (&app, &caller);
-                let create = |body| super::create(app, caller, $kind, $plural, body);
-                let update = |id, patch: Patch| async move {
-                    super::update(app, caller, $kind, PersonId(id), expected, &patch).await
-                };
-                upsert(app, $kind, origin, body.value, create, update).await
-            }
-
-            /// Removes a record; emails keep the address.
-            #[utoipa::path(delete, path = $one, tag = $plural,
-                params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
-                responses((status = 204, description = "It is gone")))]
-            async fn delete(
-                State(app): State<App>,
-                caller: Caller,
-                Id(id): Id,
-                IfMatch(expected): IfMatch,
-            ) -> Result<StatusCode, Problem> {
-                super::delete(&app, &caller, $kind, PersonId(id), expected).await
-            }
-        }
-    };
-}
-
 resource!(
     /// Customers' persons.
-    contacts, Kind::Contact, "contacts", "/contacts", "/contacts/{id}", "/contacts/by-external-id/{source}/{external_id}"
+    contacts, people::{ListPeople, PersonFields, ContactFields, Contact}, lockstep_store::rights::Kind::Contact,
+    lockstep_store::rights::Kind::Contact,
+    "contacts", "/contacts", "/contacts/{id}", "/contacts/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Customers' companies.
-    accounts, Kind::Account, "accounts", "/accounts", "/accounts/{id}", "/accounts/by-external-id/{source}/{external_id}"
+    accounts, people::{ListPeople, PersonFields, PersonFields, Person}, lockstep_store::rights::Kind::Account,
+    lockstep_store::rights::Kind::Account,
+    "accounts", "/accounts", "/accounts/{id}", "/accounts/by-external-id/{source}/{external_id}"
 );
 resource!(
-    /// Prospective customers.
-    leads, Kind::Lead, "leads", "/leads", "/leads/{id}", "/leads/by-external-id/{source}/{external_id}"
+    /// Persons and companies that may become customers.
+    leads, people::{ListPeople, PersonFields, PersonFields, Person}, lockstep_store::rights::Kind::Lead,
+    lockstep_store::rights::Kind::Lead,
+    "leads", "/leads", "/leads/{id}", "/leads/by-external-id/{source}/{external_id}"
 );

@@ -2,9 +2,10 @@
 //! of record share functions, and each has routes and a description of its own.
 
 /// Makes a module of handlers. `$of` is the module with `list`, `create`, `read`, `find`, `update` and `delete`, which take
-/// `$kind` and ids as they are; `$query`, `$fields` and `$shown` are what is asked for, written and answered.
+/// `$kind` and ids as they are; `$rights` is what rights call it. `$query` and `$body` are
+/// what is asked for and written; `$fields` and `$shown` describe what is written and answered.
 macro_rules! resource {
-    ($(#[$doc:meta])* $module:ident, $of:ident::{$query:ident, $fields:ident, $shown:ident}, $kind:expr, $plural:literal,
+    ($(#[$doc:meta])* $module:ident, $of:ident::{$query:ident, $body:ident, $fields:ident, $shown:ident}, $kind:expr, $rights:expr, $plural:literal,
         $path:literal, $one:literal, $by_origin:literal) => {
         $(#[$doc])*
         pub(crate) mod $module {
@@ -12,7 +13,7 @@ macro_rules! resource {
             use utoipa_axum::{router::OpenApiRouter, routes};
 
             use crate::{
-                api::$of::{self as of, $fields, $query, $shown},
+                api::$of as of,
                 auth::Caller,
                 extract::{Id, IfMatch, Params, Received},
                 idempotent::Reply,
@@ -31,39 +32,39 @@ macro_rules! resource {
             }
 
             /// Lists the records.
-            #[utoipa::path(get, path = $path, tag = $plural, params($query),
-                responses((status = 200, description = "A page of records", body = Page<$shown>)))]
+            #[utoipa::path(get, path = $path, tag = $plural, params(of::$query),
+                responses((status = 200, description = "A page of records", body = Page<of::$shown>)))]
             async fn list(
                 State(app): State<App>,
                 caller: Caller,
-                Params(query): Params<$query>,
+                Params(query): Params<of::$query>,
             ) -> Result<Response, Problem> {
                 of::list(&app, &caller, $kind, query).await
             }
 
             /// Makes a record.
-            #[utoipa::path(post, path = $path, tag = $plural, request_body = $fields,
+            #[utoipa::path(post, path = $path, tag = $plural, request_body = of::$fields,
                 params(("Idempotency-Key" = Option<String>, Header)),
-                responses((status = 201, description = "The new record", body = $shown)))]
+                responses((status = 201, description = "The new record", body = of::$shown)))]
             async fn create(
                 State(app): State<App>,
                 caller: Caller,
-                body: Received<of::Members>,
+                body: Received<of::$body>,
             ) -> Result<Reply, Problem> {
                 of::create(&app, &caller, $kind, $plural, body).await
             }
 
             /// Reads a record.
             #[utoipa::path(get, path = $one, tag = $plural, params(("id" = Uuid, Path)),
-                responses((status = 200, description = "The record", body = $shown)))]
+                responses((status = 200, description = "The record", body = of::$shown)))]
             async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
                 of::read(&app, &caller, $kind, id).await
             }
 
             /// Changes a record.
-            #[utoipa::path(patch, path = $one, tag = $plural, request_body = $fields,
+            #[utoipa::path(patch, path = $one, tag = $plural, request_body = of::$fields,
                 params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
-                responses((status = 200, description = "The record as it is now", body = $shown)))]
+                responses((status = 200, description = "The record as it is now", body = of::$shown)))]
             async fn update(
                 State(app): State<App>,
                 caller: Caller,
@@ -77,17 +78,17 @@ macro_rules! resource {
             /// Reads the record that another system knows by this id.
             #[utoipa::path(get, path = $by_origin, tag = $plural,
                 params(("source" = String, Path), ("external_id" = String, Path)),
-                responses((status = 200, description = "The record", body = $shown)))]
+                responses((status = 200, description = "The record", body = of::$shown)))]
             async fn find(State(app): State<App>, caller: Caller, origin: OriginPath) -> Result<Response, Problem> {
                 of::find(&app, &caller, $kind, &origin).await
             }
 
             /// Changes the record that another system knows by this id, or makes it.
-            #[utoipa::path(patch, path = $by_origin, tag = $plural, request_body = $fields,
+            #[utoipa::path(patch, path = $by_origin, tag = $plural, request_body = of::$fields,
                 params(("source" = String, Path), ("external_id" = String, Path),
                     ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
-                responses((status = 200, description = "The record as it is now", body = $shown),
-                    (status = 201, description = "The new record", body = $shown),
+                responses((status = 200, description = "The record as it is now", body = of::$shown),
+                    (status = 201, description = "The new record", body = of::$shown),
                     (status = 412, description = "There is, or is no, such record, against If-None-Match or If-Match")))]
             async fn put(
                 State(app): State<App>,
@@ -100,7 +101,7 @@ macro_rules! resource {
                 let create = |body| of::create(app, caller, $kind, $plural, body);
                 let update =
                     |id, patch: Patch| async move { of::update(app, caller, $kind, id, expected, &patch).await };
-                upsert(app, of::of_rights($kind), origin, body.value, create, update).await
+                upsert(app, $rights, origin, body.value, create, update).await
             }
 
             /// Removes a record.

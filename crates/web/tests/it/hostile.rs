@@ -116,6 +116,10 @@ fn valid(path: &str, ids: &[String]) -> Value {
         "/api/v1/mailboxes/{id}" => {
             json!({ "profile_id": ids[2], "allow_credentials": true, "login": "l", "password": "p", "process_email_from": "2026-01-01T00:00:00Z", "address": "q@x.test" })
         }
+        "/api/v1/contacts" | "/api/v1/contacts/{id}" => json!({
+            "name": "C", "address": "c@x.test", "birthday": "1980-01-01", "mobile_phone": "1",
+            "mailing_address": { "city": "K", "street": "S" }, "full_name": { "first": "C" },
+        }),
         "/api/v1/tasks" | "/api/v1/tasks/{id}" | "/api/v1/tasks/by-external-id/{source}/{external_id}" => json!({
             "subject": "s", "due_date": "2027-01-02T09:00:00Z", "start_date": "2027-01-01T09:00:00Z", "status": "in-progress",
             "percent_complete": 10, "importance": "high", "state": "open", "owner_user_id": ids[0],

@@ -5,6 +5,7 @@ mod activities;
 mod alerts;
 mod audit;
 mod collisions;
+mod contacts;
 mod emails;
 mod explanations;
 mod filters;

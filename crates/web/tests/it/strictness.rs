@@ -167,7 +167,12 @@ async fn null_means_the_same_everywhere() {
     let email = json!({ "from": { "user_id": user }, "subject": "s", "body_text": "t" });
     let email = world.post("/emails", email).await.expect(201).id();
     world.patch(&format!("/users/{user}"), json!({ "active": false })).await.expect(200);
+    let task = world.post("/tasks", json!({ "subject": "s" })).await.expect(201).id();
+    let filter = json!({ "user_id": user, "record_kind": "task", "name": "n", "expression": { "all": [] } });
+    let filter = world.post("/synchronization-filters", filter).await.expect(201).id();
     let never: Vec<(String, &[&str])> = vec![
+        (format!("/tasks/{task}"), &["state"]),
+        (format!("/synchronization-filters/{filter}"), &["scope", "record_kind", "name", "active", "is_default"]),
         (
             format!("/users/{user}"),
             &["name", "address", "active", "track_option", "auto_create", "allow_send_on_behalf"],

@@ -9,12 +9,18 @@ use lockstep_model::record::{
     Field, Fields, Kind, State, Value, When, schema,
     series::{End, Series},
 };
-use lockstep_store::{activities::Activity, fields};
+use lockstep_store::activities::Activity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::{api::emails::RegardingFields, json, problem::Problem, validate::Check};
+use crate::{
+    api::{emails::RegardingFields, record_fields},
+    json,
+    merge::Patch,
+    problem::Problem,
+    validate::Check,
+};
 
 /// Longest subject, in characters.
 const MAX_SUBJECT: usize = 200;
@@ -86,18 +92,9 @@ const COMMON: &[&str] = &["source", "external_id", "owner_user_id", "owner_team_
 /// Members that a closed record takes without being opened.
 const OF_CLOSED: &[&str] = &["source", "external_id", "owner_user_id", "owner_team_id", "regarding", "state"];
 
-/// Members that are one value: a change says all of it.
-pub(super) const WHOLE: &[&str] = &["time", "recurrence"];
-
 /// Whether appointments of this kind are meant.
 pub(super) fn is_appointment(kind: Kind) -> bool {
     matches!(kind, Kind::Appointment | Kind::RecurringAppointment | Kind::ServiceActivity)
-}
-
-/// The fields that programs write of a kind. What the record is about has members of its own, and files have no way in yet.
-pub(super) fn writable(kind: Kind) -> impl Iterator<Item = Field> {
-    let own = |field: &Field| !matches!(field, Field::Regarding | Field::Attachments);
-    schema::fields(kind).iter().map(|row| row.field).filter(own)
 }
 
 impl Members {
@@ -113,11 +110,7 @@ impl Members {
             draft: activity.draft,
         };
         let Ok(Json::Object(mut members)) = serde_json::to_value(common) else { return Err(Problem::internal()) };
-        let mut shown = activity.fields.clone();
-        for field in Field::ALL.iter().filter(|field| !writable(activity.kind).any(|own| own == **field)) {
-            shown.copy(*field, &Fields::default());
-        }
-        members.extend(fields::write(&shown));
+        members.extend(record_fields::shown(activity.kind, &activity.fields));
         Ok(Self(members))
     }
 
@@ -146,6 +139,7 @@ impl Members {
         check.owner(common.owner_user_id, common.owner_team_id);
         let regarding = common.regarding.map(|regarding| regarding.checked(&mut check));
         let (regarding_kind, regarding_id) = regarding.unzip();
+        subject(&mut check, &own);
         let mut activity = Activity {
             source,
             external_id,
@@ -155,7 +149,7 @@ impl Members {
             regarding_id,
             state: common.state.into(),
             draft: common.draft,
-            fields: taken(&mut check, kind, own),
+            fields: record_fields::taken(&mut check, kind, own, COMMON),
             ..before.clone()
         };
         check.finish()?;
@@ -177,6 +171,16 @@ impl Members {
     }
 }
 
+/// Whether a patch names what a record of this kind has, and empties only what may be empty.
+pub(super) fn patchable(kind: Kind, patch: &Patch) -> Result<(), Problem> {
+    let mut check = Check::default();
+    record_fields::only_known(&mut check, Some(kind), COMMON, &patch.members());
+    if patch.clears("state") {
+        check.refuse("state", "required", "open, completed or canceled: it cannot be empty");
+    }
+    check.finish()
+}
+
 /// Whether a closed record is written without being opened: the names of members that are in the way.
 pub(super) fn closed(before: &Activity, after: &Activity, changed: &[&str]) -> Result<(), Problem> {
     if before.state == State::Open || after.state == State::Open {
@@ -189,32 +193,12 @@ pub(super) fn closed(before: &Activity, after: &Activity, changed: &[&str]) -> R
     check.finish()
 }
 
-/// The fields of a kind, out of a request's members.
-fn taken(check: &mut Check, kind: Kind, members: Map<String, Json>) -> Fields {
-    let known: Vec<&str> = writable(kind).map(Field::name).collect();
-    let (mut own, unknown): (Map<_, _>, Map<_, _>) =
-        members.into_iter().partition(|(name, _)| known.contains(&name.as_str()));
-    for name in unknown.keys() {
-        let all: Vec<&str> = known.iter().chain(COMMON).copied().collect();
-        check.refuse(&json::clip(name, 64), "unknown", format!("one of {}", all.join(", ")));
-    }
-    // Told of by name before anything else is looked at: everything has one.
-    match own.get("subject").and_then(Json::as_str) {
-        Some(subject) => drop(check.line("subject", subject, MAX_SUBJECT)),
-        None if own.get("subject").is_none_or(Json::is_null) => {
-            check.refuse("subject", "required", format!("1 to {MAX_SUBJECT} characters"));
-        }
-        None => {}
-    }
-    own.retain(|_, value| !value.is_null());
-    match fields::read(&own) {
-        Ok(read) => read,
-        Err(wrong) => {
-            for wrong in wrong {
-                check.refuse(&wrong.path, "value", wrong.expected);
-            }
-            Fields::default()
-        }
+/// Everything has a subject.
+fn subject(check: &mut Check, own: &Map<String, Json>) {
+    match own.get("subject") {
+        Some(Json::String(subject)) => drop(check.line("subject", subject, MAX_SUBJECT)),
+        None | Some(Json::Null) => check.refuse("subject", "required", format!("1 to {MAX_SUBJECT} characters")),
+        Some(_) => {}
     }
 }
 

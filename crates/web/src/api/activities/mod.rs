@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     PREFIX,
     holder::{Wanted, explain},
+    record_fields,
     resource::resource,
 };
 use crate::{
@@ -47,40 +48,52 @@ pub(crate) use schema::{
 
 resource!(
     /// Tasks.
-    tasks, activities::{ListActivities, TaskFields, Task}, lockstep_model::record::Kind::Task,
-    "tasks", "/tasks", "/tasks/{id}", "/tasks/by-external-id/{source}/{external_id}"
+    tasks, activities::{ListActivities, Members, TaskFields, Task},
+    lockstep_model::record::Kind::Task, lockstep_store::rights::Kind::Task,
+    "tasks", "/tasks", "/tasks/{id}",
+    "/tasks/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Phone calls.
-    phone_calls, activities::{ListActivities, PhoneCallFields, PhoneCall}, lockstep_model::record::Kind::PhoneCall,
-    "phone-calls", "/phone-calls", "/phone-calls/{id}", "/phone-calls/by-external-id/{source}/{external_id}"
+    phone_calls, activities::{ListActivities, Members, PhoneCallFields, PhoneCall},
+    lockstep_model::record::Kind::PhoneCall, lockstep_store::rights::Kind::PhoneCall,
+    "phone-calls", "/phone-calls", "/phone-calls/{id}",
+    "/phone-calls/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Letters.
-    letters, activities::{ListActivities, LetterFields, Letter}, lockstep_model::record::Kind::Letter,
-    "letters", "/letters", "/letters/{id}", "/letters/by-external-id/{source}/{external_id}"
+    letters, activities::{ListActivities, Members, LetterFields, Letter},
+    lockstep_model::record::Kind::Letter, lockstep_store::rights::Kind::Letter,
+    "letters", "/letters", "/letters/{id}",
+    "/letters/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Faxes.
-    faxes, activities::{ListActivities, FaxFields, Fax}, lockstep_model::record::Kind::Fax,
-    "faxes", "/faxes", "/faxes/{id}", "/faxes/by-external-id/{source}/{external_id}"
+    faxes, activities::{ListActivities, Members, FaxFields, Fax},
+    lockstep_model::record::Kind::Fax, lockstep_store::rights::Kind::Fax,
+    "faxes", "/faxes", "/faxes/{id}",
+    "/faxes/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Single appointments.
-    appointments, activities::{ListActivities, AppointmentFields, Appointment}, lockstep_model::record::Kind::Appointment,
-    "appointments", "/appointments", "/appointments/{id}", "/appointments/by-external-id/{source}/{external_id}"
+    appointments, activities::{ListActivities, Members, AppointmentFields, Appointment},
+    lockstep_model::record::Kind::Appointment, lockstep_store::rights::Kind::Appointment,
+    "appointments", "/appointments", "/appointments/{id}",
+    "/appointments/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Series of appointments.
-    recurring_appointments, activities::{ListActivities, RecurringAppointmentFields, RecurringAppointment},
-    lockstep_model::record::Kind::RecurringAppointment, "recurring-appointments", "/recurring-appointments",
-    "/recurring-appointments/{id}", "/recurring-appointments/by-external-id/{source}/{external_id}"
+    recurring_appointments, activities::{ListActivities, Members, RecurringAppointmentFields, RecurringAppointment},
+    lockstep_model::record::Kind::RecurringAppointment, lockstep_store::rights::Kind::RecurringAppointment,
+    "recurring-appointments", "/recurring-appointments", "/recurring-appointments/{id}",
+    "/recurring-appointments/by-external-id/{source}/{external_id}"
 );
 resource!(
     /// Appointments that services are booked for.
-    service_activities, activities::{ListActivities, ServiceActivityFields, ServiceActivity},
-    lockstep_model::record::Kind::ServiceActivity, "service-activities", "/service-activities",
-    "/service-activities/{id}", "/service-activities/by-external-id/{source}/{external_id}"
+    service_activities, activities::{ListActivities, Members, ServiceActivityFields, ServiceActivity},
+    lockstep_model::record::Kind::ServiceActivity, lockstep_store::rights::Kind::ServiceActivity,
+    "service-activities", "/service-activities", "/service-activities/{id}",
+    "/service-activities/by-external-id/{source}/{external_id}"
 );
 
 /// The kind, as rights know it.
@@ -231,10 +244,8 @@ async fn update(
         let mut tx = app.store.begin().await?;
         let before = locked(&mut tx, caller, kind, id, Privilege::Write, expected).await?;
         wall::fields(&mut tx, caller, of_rights(kind), &patch.members()).await?;
-        let (members, changed) = patch.apply_whole(&Members::of(&before)?, body::WHOLE)?.split();
-        if patch.clears("state") {
-            return Err(Problem::field("state", "required", "open, completed or canceled"));
-        }
+        body::patchable(kind, patch)?;
+        let (members, changed) = patch.apply_whole(&Members::of(&before)?, &record_fields::whole(kind))?.split();
         let mut activity = members.checked(&before, tx.now())?;
         let changed = changed.names();
         body::closed(&before, &activity, &changed)?;

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use lockstep_model::record::{Field, Kind, Shape};
+use lockstep_model::record::Kind;
 use serde_json::{Value as Json, json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema},
 };
 
-use super::body::{is_appointment, writable};
+use super::body::is_appointment;
+use crate::api::record_fields::{described, writable};
 
 /// Two types of a kind: what is written, and what is answered. They are names; the values are maps of members.
 macro_rules! described {
@@ -84,7 +85,7 @@ fn written(kind: Kind) -> Json {
             json!({ "type": "boolean", "description": "Nobody has been told of it, and nothing leaves the CRM." });
     }
     for field in writable(kind) {
-        properties[field.name()] = field_schema(field);
+        properties[field.name()] = described(field);
     }
     properties
 }
@@ -103,46 +104,4 @@ fn answered(kind: Kind) -> Json {
         properties[name] = json!({ "type": ["string", "null"], "format": "date-time", "description": words });
     }
     properties
-}
-
-fn field_schema(field: Field) -> Json {
-    let people = json!({ "type": "object", "required": ["address"],
-        "properties": { "address": { "type": "string", "format": "email" }, "name": { "type": "string" } } });
-    let words = |words: &[&str]| json!({ "type": "string", "enum": words });
-    let local =
-        json!({ "type": "string", "description": "Local time without an offset, such as 2027-03-31T09:00:00." });
-    let zone = json!({ "type": "string", "description": "Time zone of the IANA list, such as Europe/Berlin." });
-    match field.shape() {
-        Shape::Text => json!({ "type": "string" }),
-        Shape::Percent => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
-        Shape::Date => json!({ "type": "string", "format": "date" }),
-        Shape::Instant => json!({ "type": "string", "format": "date-time" }),
-        Shape::When => json!({ "type": "object",
-            "description": "start, end and zone; or first and days for whole days, the same in every zone.",
-            "properties": { "start": local, "end": local, "zone": zone,
-                "first": { "type": "string", "format": "date" }, "days": { "type": "integer", "minimum": 1 } } }),
-        Shape::Importance => words(&["low", "normal", "high"]),
-        Shape::ShowAs => words(&["free", "tentative", "busy", "out-of-office", "working-elsewhere"]),
-        Shape::TaskStatus => words(&["not-started", "in-progress", "waiting", "deferred", "completed"]),
-        Shape::Name | Shape::Place => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Shape::People => json!({ "type": "array", "items": people }),
-        Shape::Files => json!({ "type": "array", "items": { "type": "string" } }),
-        Shape::Series => json!({ "type": "object", "required": ["zone", "start", "length", "rule"],
-            "description": "A series in its own zone: without count and until it has no end.",
-            "properties": {
-                "zone": zone, "start": local,
-                "length": { "type": "object", "properties": { "minutes": { "type": "integer" }, "days": { "type": "integer" } } },
-                "rule": { "type": "object", "required": ["frequency"], "properties": {
-                    "frequency": words(&["daily", "weekly", "monthly", "yearly"]),
-                    "every": { "type": "integer", "minimum": 1 },
-                    "days": { "type": "array", "items": { "type": "string" } },
-                    "week_start": { "type": "string" },
-                    "month": { "type": "integer" }, "day": { "type": "integer" },
-                    "short_month": words(&["skipped", "last-day"]),
-                    "nth": words(&["first", "second", "third", "fourth", "last"]) } },
-                "count": { "type": "integer", "minimum": 1 }, "until": { "type": "string", "format": "date" },
-                "exceptions": { "type": "array", "items": { "type": "object", "required": ["original"], "properties": {
-                    "original": local, "cancelled": { "type": "boolean" }, "start": local,
-                    "length": { "type": "object" }, "fields": { "type": "object" } } } } } }),
-    }
 }
