@@ -158,7 +158,11 @@ mod tests {
         assert!(text.starts_with("quarantined  ItemUnavailable  seen 2026-11-23T09:00:00Z\n"), "{text}");
         assert!(text.contains(&key) && text.contains("It failed. (-ERR  no)"), "{text}");
         assert!(text.contains("again    never by itself, after 5 failed so far"), "{text}");
-        assert!(text.contains("refused      TooOld  seen -\n    mailbox  ann@example.test\n    key      00\n") && text.matches("again").count() == 1, "{text}");
+        assert!(
+            text.contains("refused      TooOld  seen -\n    mailbox  ann@example.test\n    key      00\n")
+                && text.matches("again").count() == 1,
+            "{text}"
+        );
         assert_eq!(shown(&[]), "Nothing.\n");
     }
 }

@@ -90,9 +90,11 @@ pub(crate) async fn preview(State(app): State<App>, body: Received<Person>) -> R
     let key = checked(&body.value.address)?;
     let mut tx = app.store.begin().await?;
     outside(&mut tx, &key).await?;
-    let Counts { people, activities, emails, alerts, answers, operations, item_details } = erasure::count(&mut tx, &key).await?;
+    let Counts { people, activities, emails, alerts, answers, operations, item_details } =
+        erasure::count(&mut tx, &key).await?;
     let emails_being_sent = erasure::being_sent(&mut tx, &key).await?;
-    Ok(Json(Found { people, activities, emails, emails_being_sent, alerts, answers, operations, item_details }).into_response())
+    Ok(Json(Found { people, activities, emails, emails_being_sent, alerts, answers, operations, item_details })
+        .into_response())
 }
 
 /// Erases a person. The work goes on after the answer; the operation tells how much was erased. This cannot be undone.

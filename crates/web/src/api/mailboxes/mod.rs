@@ -134,7 +134,8 @@ pub(crate) async fn update(
         let clears = body.value.clears("password") && before.password_set;
         let (fields, patched) = body.value.apply(&MailboxFields::from(&before))?.split();
         if clears && fields.allow_credentials {
-            let remedy = "a password: its own account needs one (allow_credentials). Leave it out to keep the one there is";
+            let remedy =
+                "a password: its own account needs one (allow_credentials). Leave it out to keep the one there is";
             return Err(Problem::field("password", "required", remedy));
         }
         let mut changed = patched.names();
