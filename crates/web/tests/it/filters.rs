@@ -59,7 +59,7 @@ async fn l2_l3_a_filter_is_a_saved_search() {
             .map(|item| item["id"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(tried().await, [one.clone()]);
+    assert_eq!(tried().await, [one.as_str()]);
     let wider = json!({ "expression": { "any": [by_subject("offer"), by_subject("lunch")] }, "active": false });
     let changed = as_user(&world, "PATCH", &path, Some(wider.clone())).await.expect(200);
     assert_eq!((&changed.body["active"], changed.etag().as_str()), (&json!(false), "\"2\""));
