@@ -6,6 +6,7 @@ mod broker_lost;
 mod cadence;
 mod crash_points;
 mod duplicated_deliveries;
+mod exchange;
 mod feed;
 mod first_sync;
 mod graceful;

@@ -28,6 +28,9 @@ pub struct Target {
     pub credentials: Credentials,
     /// Longest wait for one answer of the server.
     pub request_timeout: std::time::Duration,
+    /// The address of the mailbox that is meant, where the account is a service's that may act for others; without it,
+    /// the account's own. Protocols whose accounts are mailboxes take no notice of it.
+    pub mailbox: Option<String>,
 }
 
 /// The bytes of one message as they come off the wire, unescaped. Ends at the message's end. Reading it to the end

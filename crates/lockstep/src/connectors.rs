@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_connector::{AddressRules, Connector, Registry, TlsTrust};
+use lockstep_ews::Ews;
 use lockstep_pop3::Pop3;
 use lockstep_smtp::Smtp;
 
@@ -12,7 +13,8 @@ use crate::config::Network;
 pub fn registry(trust: &TlsTrust, network: &Network) -> Registry {
     let addresses = AddressRules { allow_private: !network.public_mail_servers_only };
     let ehlo_name = network.ehlo_name.as_str().to_owned();
-    let all: [Arc<dyn Connector>; 2] = [
+    let all: [Arc<dyn Connector>; 3] = [
+        Arc::new(Ews::new(trust.clone()).reaching(addresses)),
         Arc::new(Pop3::new(trust.clone()).reaching(addresses)),
         Arc::new(Smtp::new(trust.clone(), ehlo_name).reaching(addresses)),
     ];

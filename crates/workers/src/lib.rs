@@ -21,7 +21,7 @@ use lockstep_model::{
     clock::TimeScale,
     fault::{Fault, FaultClass, FaultScope},
     id::OrganisationId,
-    profile::Endpoint,
+    profile::{CredentialSource, Endpoint},
 };
 use lockstep_queue::Publisher;
 use lockstep_store::{Store, lanes::Access};
@@ -55,7 +55,14 @@ pub struct Context {
 }
 
 /// Where to connect and as whom; the secret is opened here, after permit and lease are held.
-pub(crate) fn target(context: &Context, access: &Access, endpoint: &Endpoint) -> Result<Target, Fault> {
+///
+/// `mailbox` is the address of the mailbox that is meant; it counts where the profile's account acts for its mailboxes.
+pub(crate) fn target(
+    context: &Context,
+    access: &Access,
+    endpoint: &Endpoint,
+    mailbox: Option<&str>,
+) -> Result<Target, Fault> {
     let opened = access.credentials(&context.store).map_err(|error| {
         let message = format!("the stored password cannot be opened: {error}");
         Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsUnreadable", message).local()
@@ -68,5 +75,6 @@ pub(crate) fn target(context: &Context, access: &Access, endpoint: &Endpoint) ->
         endpoint: endpoint.clone(),
         credentials: Credentials::new(login, secret),
         request_timeout: access.profile.request_timeout,
+        mailbox: mailbox.filter(|_| access.profile.credentials == CredentialSource::Profile).map(str::to_owned),
     })
 }

@@ -37,7 +37,7 @@ impl World for Memory {
             auth: AuthMethod::Auto,
         };
         let credentials = Credentials::new(address.clone(), "secret".into());
-        (address, Target { endpoint, credentials, request_timeout: Duration::from_secs(5) })
+        (address, Target { endpoint, credentials, request_timeout: Duration::from_secs(5), mailbox: None })
     }
 
     async fn deliver(&self, address: &str, messages: &[Vec<u8>]) {
@@ -59,4 +59,5 @@ async fn incoming() {
 #[tokio::test]
 async fn outgoing() {
     contract::outgoing(&Memory::default()).await;
+    contract::outgoing_by_recipient(&Memory::default()).await;
 }

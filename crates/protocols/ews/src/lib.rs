@@ -84,7 +84,8 @@ impl Ews {
             addresses: self.addresses,
             credentials: target.credentials.clone(),
             auth: endpoint.auth,
-            as_whom: None,
+            // Nobody asks to act for itself: the right to act for others is needed for that too.
+            as_whom: target.mailbox.clone().filter(|mailbox| !mailbox.eq_ignore_ascii_case(&target.credentials.user)),
             patience: target.request_timeout,
         }
     }

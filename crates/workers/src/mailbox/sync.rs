@@ -77,7 +77,8 @@ async fn cycle(
 ) -> Result<Way, Stopped> {
     let deadline = &airlock.deadline;
     let access = run.access.clone();
-    let target = target(context, &access, &access.profile.incoming).map_err(Stopped::Remote)?;
+    let target =
+        target(context, &access, &access.profile.incoming, Some(&run.mailbox.address)).map_err(Stopped::Remote)?;
     let connector = context.connectors.get(&target.endpoint.protocol).map_err(Stopped::Remote)?;
     CrashPoint::ADMITTED.reach();
     let asked = Instant::now();

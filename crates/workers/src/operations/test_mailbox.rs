@@ -180,7 +180,7 @@ impl Test<'_> {
     }
 
     async fn open(&self, access: &Access, endpoint: &Endpoint, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
-        let target = target(self.context, access, endpoint)?;
+        let target = target(self.context, access, endpoint, Some(&self.mailbox.address))?;
         self.context.connectors.get(&endpoint.protocol)?.open(&target, deadline).await
     }
 

@@ -120,7 +120,7 @@ async fn direction_told(
         return in_order(location, Some((not_run(why), not_run(why))));
     }
     let begun = Instant::now();
-    let opened = match target(context, access, endpoint) {
+    let opened = match target(context, access, endpoint, None) {
         Ok(target) => connector.open(&target, deadline).await,
         Err(fault) => Err(fault),
     };

@@ -111,7 +111,7 @@ async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut St
         to: job.to.clone(),
         size: Some(composed.size),
     };
-    let target = match target(context, &job.access, &job.access.profile.outgoing) {
+    let target = match target(context, &job.access, &job.access.profile.outgoing, Some(&envelope.from)) {
         Ok(target) => target,
         Err(fault) => return broken(fault),
     };

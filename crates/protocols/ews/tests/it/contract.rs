@@ -44,6 +44,12 @@ async fn world(ntlm: bool, tls: bool) -> Simulated {
 }
 
 #[tokio::test]
+async fn outgoing_by_either() {
+    contract::outgoing(&world(true, false).await).await;
+    contract::outgoing(&world(false, true).await).await;
+}
+
+#[tokio::test]
 async fn incoming_by_ntlm() {
     contract::incoming(&world(true, false).await).await;
 }

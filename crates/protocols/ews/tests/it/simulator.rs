@@ -131,6 +131,7 @@ pub(crate) fn target(port: u16, tls: TlsMode, user: &str) -> Target {
         },
         credentials: Credentials::new(user, "secret".to_owned().into()),
         request_timeout: Duration::from_secs(10),
+        mailbox: None,
     }
 }
 

@@ -214,6 +214,7 @@ pub(crate) fn target(port: u16) -> Target {
         },
         credentials: Credentials::new(USER, SECRET.to_owned().into()),
         request_timeout: Duration::from_secs(10),
+        mailbox: None,
     }
 }
 

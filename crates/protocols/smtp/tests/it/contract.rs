@@ -63,5 +63,7 @@ impl World for Exim {
 async fn outgoing() {
     let services = Services::shared_with(&[Service::Dovecot, Service::Exim]).await;
     let connector = smtp(TlsTrust::load(Some(&services.ca_file())).unwrap());
-    contract::outgoing(&Exim { services, connector, accounts: Mutex::default() }).await;
+    let world = Exim { services, connector, accounts: Mutex::default() };
+    contract::outgoing(&world).await;
+    contract::outgoing_by_recipient(&world).await;
 }

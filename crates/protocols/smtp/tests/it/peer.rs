@@ -170,7 +170,7 @@ impl<T: Send + 'static> Script<T> {
 pub(crate) fn target(port: u16, tls: TlsMode, auth: AuthMethod) -> Target {
     let endpoint = Endpoint { protocol: "smtp".parse().unwrap(), host: "localhost".to_owned(), port, tls, auth };
     let credentials = Credentials::new("ann@example.test", SECRET.to_owned().into());
-    Target { endpoint, credentials, request_timeout: Duration::from_secs(5) }
+    Target { endpoint, credentials, request_timeout: Duration::from_secs(5), mailbox: None }
 }
 
 pub(crate) fn minute() -> Deadline {
