@@ -6,6 +6,23 @@ ALTER TABLE people
     ADD CONSTRAINT people_fields_object CHECK (jsonb_typeof(fields) = 'object'),
     ADD CONSTRAINT people_fields_of_contacts CHECK (kind = 'contact' OR fields = '{}');
 
+-- Every address of a contact resolves to it.
+CREATE INDEX people_by_second_address ON people ((lower(fields->>'email_2') COLLATE "C")) WHERE fields ? 'email_2';
+CREATE INDEX people_by_third_address ON people ((lower(fields->>'email_3') COLLATE "C")) WHERE fields ? 'email_3';
+CREATE OR REPLACE VIEW addressees AS
+    SELECT address_key, 'user' AS kind, id AS record_id, id AS owner_user_id, active, created_at FROM users
+    UNION ALL
+    SELECT address_key, 'queue', id, owner_user_id, active, created_at FROM queues
+    UNION ALL
+    SELECT address_key, kind, id, owner_user_id, active, created_at FROM people WHERE address_key IS NOT NULL
+    UNION ALL
+    SELECT lower(fields->>'email_2') COLLATE "C", kind, id, owner_user_id, active, created_at FROM people
+    WHERE fields ? 'email_2' AND lower(fields->>'email_2') IS DISTINCT FROM address_key
+    UNION ALL
+    SELECT lower(fields->>'email_3') COLLATE "C", kind, id, owner_user_id, active, created_at FROM people
+    WHERE fields ? 'email_3' AND lower(fields->>'email_3') IS DISTINCT FROM address_key
+        AND lower(fields->>'email_3') IS DISTINCT FROM lower(fields->>'email_2');
+
 CREATE TABLE synchronization_filters (
     id          uuid PRIMARY KEY,
     scope       text NOT NULL CHECK (scope IN ('user', 'system', 'template')),
@@ -61,5 +78,10 @@ FROM (VALUES
 INSERT INTO synchronization_filters (id, scope, user_id, record_kind, name, expression, created_at, updated_at)
 SELECT gen_random_uuid(), 'user', u.id, t.record_kind, t.name, t.expression, now(), now()
 FROM users u, synchronization_filters t WHERE t.is_default;
+
+-- Which handing out of an operation a run has begun at: of deliveries of one hint, one runs.
+ALTER TABLE operations
+    ADD COLUMN begun_generation bigint,
+    ADD COLUMN begun_claims     integer;
 
 UPDATE schema_state SET version = greatest(version, 15);

@@ -1,7 +1,10 @@
 //! Erasing a person outside: every place where this database keeps something of them, found by their address. Records
 //! go in bounded batches, each of its own transaction; a batch finds what is left, so that it may be repeated.
 
-use lockstep_model::id::{OperationId, PersonId};
+use lockstep_model::{
+    id::{OperationId, PersonId},
+    record::{Field, Value},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -71,7 +74,8 @@ pub async fn holder(tx: &mut Tx, address_key: &str) -> Result<Option<(String, Uu
 pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
     let row = sqlx::query!(
         "/* erasure::count */ SELECT
-             (SELECT count(*) FROM people WHERE address_key = $1) AS \"people!\",
+             (SELECT count(*) FROM people WHERE address_key = $1 OR fields ? 'email_2' AND lower(fields->>'email_2') COLLATE \"C\" = $1
+                OR fields ? 'email_3' AND lower(fields->>'email_3') COLLATE \"C\" = $1) AS \"people!\",
              (SELECT count(*) FROM activities
                 WHERE position('\"address\": ' || to_jsonb($1::text)::text IN fields::text) > 0) AS \"activities!\",
              (SELECT count(DISTINCT email_id) FROM email_parties WHERE address_key = $1) AS \"emails!\",
@@ -96,13 +100,16 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
     })
 }
 
-/// Removes contacts, accounts and leads with the address, at most `limit`; returns how many.
+/// Removes contacts, accounts and leads with the address, be it their first, second or third, at most `limit`; returns how many.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn erase_people(tx: &mut Tx, address_key: &str, limit: i64, actor: &str) -> Result<u64> {
     let found = sqlx::query!(
-        "/* erasure::erase_people */ SELECT id, kind FROM people WHERE address_key = $1 ORDER BY id LIMIT $2",
+        "/* erasure::erase_people */ SELECT id, kind FROM people WHERE address_key = $1
+             OR fields ? 'email_2' AND lower(fields->>'email_2') COLLATE \"C\" = $1
+             OR fields ? 'email_3' AND lower(fields->>'email_3') COLLATE \"C\" = $1
+         ORDER BY id LIMIT $2",
         address_key,
         limit,
     )
@@ -111,12 +118,21 @@ pub async fn erase_people(tx: &mut Tx, address_key: &str, limit: i64, actor: &st
     let mut erased = 0;
     for row in found {
         let Some(person) = people::lock(tx, &row.kind, PersonId(row.id), None).await? else { continue };
-        if person.address_key.as_deref() == Some(address_key) {
+        if has_address(&person, address_key) {
             people::delete(tx, &person, actor).await?;
             erased += 1;
         }
     }
     Ok(erased)
+}
+
+/// Whether one of a person's addresses is this one.
+fn has_address(person: &people::Person, address_key: &str) -> bool {
+    let further = [Field::Email2, Field::Email3].into_iter().filter_map(|field| match person.fields.get(field) {
+        Some(Value::Text(address)) => Some(address.to_lowercase()),
+        _ => None,
+    });
+    person.address_key.clone().into_iter().chain(further).any(|address| address == address_key)
 }
 
 /// Takes the address off tasks, appointments and the like, at most `limit`; returns how many. The records stay: they are

@@ -76,6 +76,26 @@ pub async fn get(tx: &mut Tx, id: OperationId) -> Result<Option<Operation>> {
     .await?)
 }
 
+/// Begins a run at an operation, or `None` where the hint is stale, or a run has begun already that the operation was handed
+/// out for: a hint that is delivered twice runs once. When a run dies, the operation is handed out again.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn begin(tx: &mut Tx, id: OperationId, generation: i64) -> Result<Option<Operation>> {
+    Ok(sqlx::query_as!(
+        Operation,
+        "/* operations::begin */ UPDATE operations SET begun_generation = generation, begun_claims = claims
+         WHERE id = $1 AND generation = $2 AND state = 'pending'
+           AND (begun_generation, begun_claims) IS DISTINCT FROM (generation, claims)
+         RETURNING id, kind, arguments, state, due_at, generation, version, attempts, position, result, requested_by,
+             created_at, ended_at",
+        id.0,
+        generation,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
 /// Claims due operations, oldest first: they are not handed out again before the claim ends, which is later each
 /// time it ends without a result.
 ///

@@ -1,5 +1,6 @@
 //! Synchronising mailboxes: the way of one cycle, page by page.
 
+mod at_work;
 mod detail;
 mod facts;
 mod handler;

@@ -1,6 +1,6 @@
 //! The fields of a record, out of a request's members: those its kind has, judged one by one.
 
-use lockstep_model::record::{Field, Fields, Kind, Shape, schema};
+use lockstep_model::record::{Field, Fields, Kind, Shape, Value, schema};
 use lockstep_store::fields;
 use serde_json::{Map, Value as Json, json};
 
@@ -38,12 +38,20 @@ pub(crate) fn only_known<'a>(
 pub(crate) fn taken(check: &mut Check, kind: Kind, mut members: Map<String, Json>, others: &[&'static str]) -> Fields {
     only_known(check, Some(kind), others, members.keys());
     members.retain(|name, value| !value.is_null() && writable(kind).any(|field| field.name() == name));
-    fields::read(&members).unwrap_or_else(|wrong| {
+    let mut taken = fields::read(&members).unwrap_or_else(|wrong| {
         for wrong in wrong {
             check.refuse(&wrong.path, "value", wrong.expected);
         }
         Fields::default()
-    })
+    });
+    for field in [Field::Email2, Field::Email3] {
+        if let Some(Value::Text(address)) = taken.get(field) {
+            let (address, _) = check.address(field.name(), address);
+            // Text it stays.
+            let _ = taken.set(field, Value::Text(address));
+        }
+    }
+    taken
 }
 
 /// What was written, as it is shown.

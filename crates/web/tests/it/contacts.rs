@@ -49,6 +49,7 @@ async fn bad_fields_are_refused() {
         ("full_name", json!("Carla"), "full_name"),
         ("mobile_phone", json!("1\n2"), "mobile_phone"),
         ("email_1", json!("a@x.test"), "email_1"),
+        ("email_2", json!("nobody"), "email_2"),
         ("shoe_size", json!(38), "shoe_size"),
     ] {
         let mut body = contact();
@@ -88,4 +89,20 @@ async fn l1_l14_by_city_and_by_right() {
     assert_eq!(refused.complaints(), [("mailing_address".into(), "not-permitted".into())]);
     call("PATCH", &path, Some(json!({ "job_title": "Head" }))).await.expect(200);
     assert_eq!(world.get(&path).await.expect(200).body["mailing_address"]["city"], "Köln", "it is still there");
+}
+
+/// F16: any address of a contact resolves to it, whatever its letters' case.
+#[tokio::test]
+async fn f16_every_address_resolves() {
+    let world = World::new().await;
+    let (user, _) = world.user("ann").await;
+    let mut body = contact();
+    body["email_3"] = json!("Carla@Home.test");
+    let contact = world.post("/contacts", body).await.expect(201).id();
+    let to: Vec<_> = ["CARLA@x.test", "c.kunde@x.test", "carla@home.test", "carla@elsewhere.test"]
+        .map(|address| json!({ "address": address }))
+        .into();
+    let email = world.post("/emails", json!({ "from": { "user_id": user }, "to": to })).await.expect(201).body;
+    let found: Vec<_> = email["parties"].as_array().unwrap().iter().skip(1).map(|party| &party["record_id"]).collect();
+    assert_eq!(found, [&json!(contact), &json!(contact), &json!(contact), &Value::Null]);
 }

@@ -13,6 +13,7 @@ use crate::{
     Context,
     airlock::{self, Entry, Request},
     mailbox::{
+        at_work::AtWork,
         detail,
         report::{Ended, Reporter},
         sync,
@@ -24,6 +25,7 @@ use crate::{
 pub struct Handler {
     context: Context,
     slots: Slots,
+    at_work: AtWork,
     memory: Arc<Semaphore>,
 }
 
@@ -32,7 +34,7 @@ impl Handler {
     pub fn new(context: Context) -> Self {
         let slots = Slots::of(context.config.concurrency);
         let memory = Arc::new(Semaphore::new(context.config.memory_budget_mib as usize));
-        Self { context, slots, memory }
+        Self { context, slots, at_work: AtWork::default(), memory }
     }
 
     /// One occasion. `None`: nothing to report.
@@ -83,6 +85,8 @@ impl Handler {
 impl Handles<SyncLane> for Handler {
     async fn handle(&self, envelope: Envelope<SyncLane>, _delivery: DeliveryInfo) -> Settled {
         let lane = envelope.body;
+        // Until the run is reported: a hint that is delivered twice would end its occasion before.
+        let Some(_place) = self.at_work.enter(lane.mailbox, lane.lane, lane.generation) else { return Settled::Done };
         let reporter = Reporter::begin(&self.context, lane.clone());
         let span = tracing::Span::current();
         span.record("mailbox.id", tracing::field::display(lane.mailbox));

@@ -32,10 +32,9 @@ impl Handler {
 
     async fn occasion(&self, hint: &RunOperation) -> lockstep_store::Result<&'static str> {
         let mut tx = self.context.store.begin().await?;
-        let operation = operations::get(&mut tx, hint.operation).await?;
+        let operation = operations::begin(&mut tx, hint.operation, hint.generation).await?;
         tx.commit().await?;
-        let current = |o: &Operation| o.state == "pending" && o.generation == hint.generation;
-        let Some(operation) = operation.filter(current) else { return Ok("stale") };
+        let Some(operation) = operation else { return Ok("stale") };
         let step = match run(&self.context, &operation).await {
             Ok(step) => step,
             Err(error) if error.is_unavailable() => return Err(error),

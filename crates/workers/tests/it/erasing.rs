@@ -54,6 +54,8 @@ async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
              INSERT INTO idempotency_keys VALUES ('k', 'caller', '', 201, '{{\"address\": \"{KUNDIN}\"}}', '{now}');
              INSERT INTO operations (id, kind, state, result, due_at, requested_by, created_at, ended_at)
                  VALUES (gen_random_uuid(), 'x', 'failed', '{{\"m\": \"no {KUNDIN}\"}}', '{now}', 'a', '{now}', '{now}');
+             INSERT INTO people (id, kind, name, fields, created_at, updated_at)
+                 VALUES (gen_random_uuid(), 'contact', 'K', '{{\"email_3\": \"{KUNDIN}\"}}', '{now}', '{now}');
              INSERT INTO activities (id, kind, fields, created_at, updated_at)
                  VALUES ('01930000-0000-7000-8000-000000000999', 'recurring-appointment',
                      '{{\"subject\": \"Jour fixe\", \"required_attendees\": [{{\"address\": \"{KUNDIN}\", \"name\": \"K\"}},
@@ -77,7 +79,7 @@ const ALL: [&str; 10] = [
     "email_parties 4",
     "idempotency_keys 1",
     "operations 2",
-    "people 1",
+    "people 2",
     "remote_items 1",
 ];
 
@@ -96,13 +98,13 @@ async fn nothing_of_a_person_is_left() {
     assert_eq!(stage.operate(operation, 1).await, Settled::Done);
     let result = "SELECT result FROM operations WHERE kind = 'erase-person' ORDER BY created_at DESC, id DESC LIMIT 1";
     let told: Value = serde_json::from_str(&stage.world.text(result).await).unwrap();
-    let erased = json!({ "people": 1, "activities": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
+    let erased = json!({ "people": 2, "activities": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
     assert_eq!(told, json!({ "erased": erased, "emails_being_sent": 1 }));
     assert_eq!(sorted(places(&stage).await), ["delivery_recipients 1", "email_parties 1"], "being sent");
     let gone = "SELECT record_kind FROM feed_entries WHERE change = 'deleted' ORDER BY 1";
-    assert_eq!(stage.world.texts(gone).await, ["contact", "email", "email", "email"]);
+    assert_eq!(stage.world.texts(gone).await, ["contact", "contact", "email", "email", "email"]);
     let noted = "SELECT count(*) FROM audit_entries WHERE action = 'deleted' AND actor = 'anna'";
-    assert_eq!(stage.world.number(noted).await, 4);
+    assert_eq!(stage.world.number(noted).await, 5);
     assert_eq!(stage.items(anna).await, ["k0 refused Erased", "k1 refused Erased", "k2 tracked", "k9 refused X"]);
 
     stage.run(anna).await;
