@@ -142,7 +142,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
                       WHEN m.owner_queue_id IS NOT NULL THEN COALESCE(o.approve_queues, true)
                       ELSE COALESCE(o.approve_users OR o.approve_queues, true) END) THEN 'unapproved'
              WHEN l.disabled_code IS NOT NULL THEN 'disabled'
-             WHEN 'failure' IN (m.incoming_test, m.outgoing_test) THEN 'disabled'
+             WHEN 'failure' IN (m.incoming_test, m.outgoing_test)
+                 THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled THEN 'failing' ELSE 'disabled' END
              WHEN (m.incoming_method = 'server-side' AND NOT m.incoming_enabled)
                  OR (m.outgoing_method = 'server-side' AND NOT m.outgoing_enabled) THEN 'untested'
              WHEN l.transient_failures > 0 THEN 'failing'

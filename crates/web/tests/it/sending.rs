@@ -289,4 +289,9 @@ async fn b26_new_mailboxes_get_the_default() {
     assert_eq!(world.count("SELECT count(*) FROM email_server_profiles WHERE is_default").await, 1);
     let (_, mailbox) = world.user("ann").await;
     assert_eq!(world.get(&format!("/mailboxes/{mailbox}")).await.body["profile_id"], json!(second));
+    // A profile that does nothing is no default, and a default one is not switched off.
+    let off = world.patch(&format!("/email-server-profiles/{second}"), json!({ "active": false })).await.expect(422);
+    assert_eq!(off.complaints(), [("is_default".into(), "inactive".into())]);
+    world.patch(&format!("/email-server-profiles/{first}"), json!({ "active": false })).await.expect(200);
+    world.patch(&format!("/email-server-profiles/{first}"), json!({ "is_default": true })).await.expect(422);
 }

@@ -321,6 +321,15 @@ async fn m9_stopped_mailboxes_are_made_inactive_at_once() {
         tx.commit().await.unwrap();
         mailboxes.push(own);
     }
+    // One that only reads: its sending did not pass the test, and nothing permanent has stopped it.
+    let (_, half) = world.user("eva").await;
+    world.patch(&format!("/mailboxes/{half}"), json!({ "profile_id": profile })).await.expect(200);
+    world.post(&format!("/mailboxes/{half}/approve"), json!({})).await.expect(200);
+    let fault = Fault::new(FaultScope::Profile, FaultClass::Unreachable, "ConnectFailure", "refused");
+    let mut tx = world.store.begin().await.unwrap();
+    mailbox_tests::record(&mut tx, mailbox(&half), "test", &Tested::Works, &Tested::Fails(fault)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.get(&format!("/mailboxes/{half}")).await.expect(200).body["state"], "failing");
     let run = |sql: String| async move { sql };
     for (at, sql) in [
         (0, "enabled = false, disabled_code = 'Unauthorized', last_succeeded_at = '2026-01-01'"),
@@ -348,7 +357,7 @@ async fn m9_stopped_mailboxes_are_made_inactive_at_once() {
     let of_profile = json!({ "action": "deactivate-failing", "profile_id": profile });
     assert_eq!(act(of_profile).await.expect(200).body["results"].as_array().unwrap().len(), 1);
     assert_eq!(names("state=inactive").await, ["ann", "bert"]);
-    assert_eq!(names("state=failing").await, ["cara"]);
+    assert_eq!(names("state=failing").await, ["cara", "eva"]);
     assert_eq!(names("state=healthy").await, ["dan"]);
     let audited = "SELECT count(*) FROM audit_entries
          WHERE action = 'updated' AND object_kind = 'mailbox' AND detail->'fields' ? 'active'";

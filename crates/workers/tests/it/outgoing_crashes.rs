@@ -42,6 +42,18 @@ async fn die_at(call: Call, action: Action) -> (Stage, MailboxId, EmailId) {
     (stage, anna, email)
 }
 
+/// What can be claimed when the claim of who died has run out. A last sign of life that was on its way to the database may
+/// have lengthened it once.
+async fn claim_after_death(stage: &Stage) -> Vec<(EmailId, i32)> {
+    stage.world.advance(61);
+    let claimed = claim(stage).await;
+    if !claimed.is_empty() {
+        return claimed;
+    }
+    stage.world.advance(61);
+    claim(stage).await
+}
+
 async fn claim(stage: &Stage) -> Vec<(EmailId, i32)> {
     let mut tx = stage.world.store.begin().await.unwrap();
     let claimed = deliveries::claim(&mut tx, 10, Duration::from_secs(60)).await.unwrap();
@@ -61,8 +73,7 @@ async fn dead_before_the_point_of_no_return_it_is_tried_again() {
             assert_eq!(stage.world.delivery(email).await, ("sending".to_owned(), 1, "sending".to_owned()));
             stage.send(email, 1).await;
             assert!(claim(&stage).await.is_empty(), "the attempt still has its claim");
-            stage.world.advance(61);
-            assert_eq!(claim(&stage).await, [(email, 2)]);
+            assert_eq!(claim_after_death(&stage).await, [(email, 2)]);
             stage.send(email, 2).await;
             assert_eq!(stage.world.delivery(email).await, ("retry".to_owned(), 1, "pending-send".to_owned()));
             assert_eq!(stage.world.text("SELECT fault_code FROM deliveries").await, "WorkerDied");
@@ -80,8 +91,8 @@ async fn dead_after_the_point_of_no_return_a_person_is_asked() {
     for action in actions() {
         let (stage, _, email) = die_at(Call::Passed, action).await;
         assert_eq!(stage.world.delivery(email).await, ("in-flight".to_owned(), 1, "sending".to_owned()));
-        stage.world.advance(61);
-        assert_eq!(claim(&stage).await, [(email, 2)]);
+        let claimed = claim_after_death(&stage).await;
+        assert_eq!(claimed, [(email, 2)]);
         stage.send(email, 2).await;
         assert_eq!(stage.world.delivery(email).await, ("unknown".to_owned(), 1, "sending".to_owned()));
         assert_eq!(stage.world.open_alerts().await, ["OutcomeUnknown error ×1"]);

@@ -61,6 +61,10 @@ pub(super) fn profile(
     if !encoding_code_page.is_empty() && !(state.knows_charset)(&encoding_code_page) {
         check.refuse("encoding_code_page", "unknown", "the name of an encoding, such as windows-1251, or nothing");
     }
+    if fields.is_default && !fields.active {
+        let remedy = "false for a profile that is not active: new mailboxes would get one that does nothing";
+        check.refuse("is_default", "inactive", remedy);
+    }
     let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
     secret(&mut check, fields.password.as_ref());
     credentials(&mut check, &fields, before.as_ref());
