@@ -13,7 +13,7 @@ async fn n10_a_worker_killed_mid_mailbox_loses_and_doubles_nothing() {
     for _ in 0..3 {
         let before = cluster.received_emails().await;
         let worker = cluster.spawn(Role::MailboxWorker, &[]);
-        cluster.wait_until(60, "the worker gets on", async || cluster.received_emails().await > before).await;
+        cluster.wait_until(180, "the worker gets on", async || cluster.received_emails().await > before).await;
         cluster.kill(Role::MailboxWorker).await;
         assert!(worker.wait(std::time::Duration::from_secs(5)).await.was_killed());
     }
