@@ -10,6 +10,7 @@ pub mod deadline;
 pub mod delta;
 pub mod descriptor;
 pub mod fingerprint;
+pub mod items;
 #[cfg(feature = "contract")]
 pub mod memory;
 pub mod net;

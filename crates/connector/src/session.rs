@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use lockstep_model::{
     fault::Fault,
     profile::Endpoint,
@@ -15,6 +16,7 @@ use crate::{
     deadline::Deadline,
     delta::{Delta, Known, Limits, RemoteHead},
     descriptor::Descriptor,
+    items::Items,
     probe::Probe,
     send::{Envelope, PointOfNoReturn, SendReceipt},
 };
@@ -123,6 +125,12 @@ pub trait Session: Send {
         gate: &mut dyn PointOfNoReturn,
         deadline: &Deadline,
     ) -> Result<SendReceipt, Fault>;
+
+    /// Contacts, tasks and appointments, where the protocol has them. `home` is the zone of times that name none.
+    fn items(&mut self, home: Tz) -> Option<&mut dyn Items> {
+        let _ = home;
+        None
+    }
 
     /// Ends the conversation in order and waits until the server has closed, or the deadline. Success means that
     /// every deletion asked for took effect.
