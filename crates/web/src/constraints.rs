@@ -72,6 +72,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("emails_one_owner", "owner_team_id", ONE_OWNER),
     ("emails_regarding_whole", "regarding", "a kind and an id, or neither"),
     ("emails_status_check", "status", CHOICE),
+    ("emails_status_of_direction", "status", "received or canceled for an incoming email, anything but received else"),
     ("mailboxes_act_method_check", "act_method", CHOICE),
     ("mailboxes_delete_after_processing", "delete_after_processing", "false: the mailbox belongs to a user"),
     ("mailboxes_forward_reads_only", "outgoing_method", "none, and act_method none: a forward mailbox only reads"),
@@ -105,6 +106,15 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("users_track_option_check", "track_option", CHOICE),
 ];
 
+/// Rules about steps from state to state: their name, the field, and what to do. Triggers hold them, so they are no
+/// constraints by the database's own lists. What a step starts from was read before; these words are for when it changed
+/// since.
+const STEPS: &[(&str, &str, &str)] = &[(
+    "emails_status_transition",
+    "status",
+    "a step that this status allows: read the email again, it has another status than was expected",
+)];
+
 fn find(
     table: &'static [(&'static str, &'static str, &'static str)],
     rule: &str,
@@ -120,8 +130,12 @@ pub(crate) fn taken(rule: &str) -> Problem {
     }
 }
 
-/// A value is not what it may be.
+/// A value is not what it may be, or not what it may become.
 pub(crate) fn broken(rule: &str) -> Problem {
+    if let Some((field, remedy)) = find(STEPS, rule) {
+        let detail = format!("The {field} of this record allows no such step. What is accepted: {remedy}.");
+        return Problem::conflict("illegal-transition", detail).about(field, "transition", remedy);
+    }
     match find(VALUES, rule) {
         Some((field, remedy)) => Problem::field(field, "value", remedy),
         None => Problem::new(
@@ -216,6 +230,17 @@ mod tests {
             let (field, remedy) = find(table, rule).unwrap_or_else(|| panic!("{rule} has no words"));
             assert!(!field.is_empty() && !remedy.contains(rule.as_str()), "{rule}");
         }
+        let steps: Vec<String> = sqlx::query_scalar(
+            "SELECT t.tgname::text FROM pg_trigger t JOIN pg_class k ON k.oid = t.tgrelid
+                 JOIN pg_namespace n ON n.oid = k.relnamespace
+                 WHERE n.nspname = 'public' AND NOT t.tgisinternal AND t.tgparentid = 0",
+        )
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+        let broken = broken("emails_status_transition");
+        assert_eq!((broken.status(), broken.errors()[0].field.as_str()), (StatusCode::CONFLICT, "status"));
+        assert_eq!(steps, STEPS.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
         for (name, ..) in UNIQUE.iter().chain(VALUES) {
             assert!(rules.iter().any(|(rule, _)| rule == name), "{name} is no rule of the database");
         }

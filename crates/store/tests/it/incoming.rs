@@ -258,7 +258,13 @@ async fn message_ids_find_the_oldest_ten_that_are_no_drafts() {
     assert!(incoming::insert(&mut tx, &emails).await.unwrap());
     tx.commit().await.unwrap();
     world
-        .sql(&format!("UPDATE emails SET status = 'draft', direction = 'outgoing' WHERE id = '{}'", emails[0].id))
+        .sql(&format!(
+            "DELETE FROM emails WHERE id = '{id}';
+             INSERT INTO emails (id, direction, status, message_id, created_at, updated_at)
+                 SELECT '{id}', 'outgoing', 'draft', message_id, created_at, updated_at FROM emails WHERE id = '{}'",
+            emails[1].id,
+            id = emails[0].id,
+        ))
         .await;
     let mut tx = world.store.begin().await.unwrap();
     let ids = ["a1@kunde.example".to_owned(), "A1@kunde.example".to_owned()];

@@ -25,5 +25,6 @@ mod schedules;
 mod schema;
 mod seed;
 mod shares;
+mod statuses;
 mod vault;
 mod webhooks;

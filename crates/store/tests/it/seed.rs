@@ -1,11 +1,12 @@
 //! A database with an organisation in it, and the shortest ways to put servers, mailboxes and mail there.
 #![allow(dead_code, reason = "three test binaries share this file; none needs all of it")]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use lockstep_model::{
     clock::{ManualClock, SharedClock},
+    email::EmailStatus,
     id::{EmailId, MailboxId, OrganisationId, ProfileId, QueueId, UserId},
     mailbox::{Lane, Owner, TrackOption},
 };
@@ -165,6 +166,24 @@ impl World {
         let mut tx = self.store.begin().await.unwrap();
         let run = lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap();
         (run.version, run.generation)
+    }
+
+    /// Brings an email to a status by legal steps alone, the shortest way.
+    pub(crate) async fn reach(&self, email: EmailId, status: EmailStatus) {
+        let now = self.text(&format!("SELECT status FROM emails WHERE id = '{email}'")).await;
+        let mut ways = VecDeque::from([vec![now.parse::<EmailStatus>().unwrap()]]);
+        let way = loop {
+            let way = ways.pop_front().unwrap_or_else(|| panic!("no way from {now} to {status}"));
+            let last = *way.last().unwrap();
+            if last == status {
+                break way;
+            }
+            let next = EmailStatus::ALL.iter().filter(|next| last.may_become(**next) && !way.contains(next));
+            ways.extend(next.map(|next| [way.as_slice(), &[*next]].concat()));
+        };
+        for step in &way[1..] {
+            self.sql(&format!("UPDATE emails SET status = '{step}' WHERE id = '{email}'")).await;
+        }
     }
 
     /// An outgoing email that waits for its first attempt.

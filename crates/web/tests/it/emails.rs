@@ -262,8 +262,17 @@ async fn a_failed_email_is_edited_and_sent() {
     let waiting: Vec<_> = recipients.iter().filter(|r| r["state"] == "pending").map(|r| &r["address"]).collect();
     assert_eq!(waiting, [&json!("right@customer.test")], "{recipients:?}");
     for status in ["sending", "sent", "canceled", "completed"] {
-        sqlx::query("UPDATE emails SET status = $1").bind(status).execute(world.database.pool()).await.unwrap();
-        world.patch(&path, json!({ "subject": "Too late" })).await.expect(409);
+        let email = match status {
+            "sending" | "sent" => email.clone(),
+            _ => world.post("/emails", draft(&user)).await.expect(201).id(),
+        };
+        sqlx::query("UPDATE emails SET status = $1 WHERE id = $2::uuid")
+            .bind(status)
+            .bind(email.parse::<uuid::Uuid>().unwrap())
+            .execute(world.database.pool())
+            .await
+            .unwrap();
+        world.patch(&format!("/emails/{email}"), json!({ "subject": "Too late" })).await.expect(409);
     }
 }
 
@@ -323,6 +332,7 @@ async fn h9_a_draft_to_those_who_were_refused() {
     act(&world, &email, "copy-to-refused").await.expect(409);
     act(&world, &email, "send").await.expect(202);
     for statement in [
+        "UPDATE emails SET status = 'sending'",
         "UPDATE emails SET status = 'sent'",
         "UPDATE deliveries SET state = 'sent'",
         "UPDATE delivery_recipients SET state = 'accepted', reply = ''",

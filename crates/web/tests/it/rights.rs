@@ -403,7 +403,11 @@ async fn h9_users_copy_their_emails_to_those_who_were_refused() {
         let path = format!("/emails/{email}/send");
         world.call(Some(Role::Administrator), "POST", &path, None, &[]).await.expect(202);
     }
-    for statement in ["UPDATE emails SET status = 'sent'", "UPDATE delivery_recipients SET state = 'refused'"] {
+    for statement in [
+        "UPDATE emails SET status = 'sending'",
+        "UPDATE emails SET status = 'sent'",
+        "UPDATE delivery_recipients SET state = 'refused'",
+    ] {
         sqlx::query(statement).execute(world.database.pool()).await.unwrap();
     }
     let copy = async |email: &str| call(&world, "POST", &format!("/emails/{email}/copy-to-refused"), None).await;

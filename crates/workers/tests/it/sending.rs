@@ -154,7 +154,7 @@ async fn h8_recipients_that_are_too_many_follow() {
 #[tokio::test]
 async fn h10_a_profile_may_send_again_what_nobody_knows_of() {
     for policy in [false, true] {
-        let (stage, _, email) = stage().await;
+        let (stage, anna, email) = stage().await;
         stage.world.sql(&format!("UPDATE email_server_profiles SET resend_unknown = {policy}")).await;
         stage.server.at(Call::Passed, Action::Fail(Fault { class: FaultClass::Unclear, ..lost() }));
         stage.send(email, 1).await;
@@ -177,7 +177,11 @@ async fn h10_a_profile_may_send_again_what_nobody_knows_of() {
         // The last attempt's outcome is a person's to decide.
         let attempts = stage.world.number("SELECT max(attempt) FROM deliveries").await;
         assert_eq!(attempts, 2);
-        stage.world.sql("UPDATE deliveries SET state = 'retry', attempt = 9; UPDATE delivery_recipients SET state = 'pending'; UPDATE emails SET status = 'pending-send'").await;
+        let email = stage.world.outgoing(anna, &[CARLA]).await;
+        stage
+            .world
+            .sql(&format!("UPDATE deliveries SET state = 'retry', attempt = 9 WHERE email_id = '{email}'"))
+            .await;
         stage.server.at(Call::Passed, Action::Fail(Fault { class: FaultClass::Unclear, ..lost() }));
         stage.send(email, 10).await;
         assert_eq!(state(&stage, email).await, "unknown 10 sending");
