@@ -123,6 +123,15 @@ impl Client {
         Ok(answer::only(&response).cloned())
     }
 
+    /// Looks whether the mailbox answers at all.
+    ///
+    /// # Errors
+    /// That it does not.
+    pub async fn look(&mut self, deadline: &Deadline) -> Result<(), Fault> {
+        let reply = self.ask(&Self::question(), deadline).await?;
+        self.looked(reply).await
+    }
+
     /// A message as it travels, streamed.
     ///
     /// # Errors

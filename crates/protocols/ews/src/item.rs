@@ -82,8 +82,18 @@ pub fn shape(class: Class) -> Shape {
         Class::Task => task::properties(),
         Class::Appointment => appointment::properties(),
     };
-    more.extend([Property::Field("item:LastModifiedTime"), Property::Extended(LINK), Property::Extended(REGARDING)]);
+    more.extend(["item:Categories", "item:LastModifiedTime"].map(Property::Field));
+    more.extend([Property::Extended(LINK), Property::Extended(REGARDING)]);
     Shape { text_body: true, ..Shape::ids_and(more) }
+}
+
+/// What has to be asked for so that it can be told whom an item concerns.
+pub fn listed(class: Class) -> Shape {
+    let mut more = vec![Property::Field("item:Categories"), Property::Extended(LINK)];
+    if class == Class::Appointment {
+        more.extend(["calendar:UID", "calendar:CalendarItemType"].map(Property::Field));
+    }
+    Shape::ids_and(more)
 }
 
 /// The link an item carries, where it carries one of ours.
@@ -183,7 +193,7 @@ impl Updates {
 }
 
 /// The values of a patch alone.
-fn values(patch: &Patch) -> Fields {
+pub(crate) fn values(patch: &Patch) -> Fields {
     let mut fields = Fields::default();
     fields.apply(patch);
     fields

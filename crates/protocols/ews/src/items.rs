@@ -1,15 +1,14 @@
 //! Contacts, tasks and appointments on the server: listing, reading, making, changing and deleting them.
 
-use chrono::TimeDelta;
-use chrono_tz::Tz;
+mod occurrences;
+
 use lockstep_connector::Deadline;
 use lockstep_model::{
     fault::{Fault, FaultScope},
-    record::{
-        Fields, LinkId,
-        series::{Exception, Series},
-    },
+    record::LinkId,
 };
+
+pub use occurrences::NotWritten;
 
 use crate::{
     client::Client,
@@ -22,32 +21,28 @@ use crate::{
         id::{FolderRef, ItemId, ItemRef},
         property::{LINK, Property, Shape},
         sync_folder_items::{self, Page},
-        time,
         update_item::{self, Conflicts, Update},
     },
     fault::{self, Refusal},
-    item::{Class, Unwritable, series, shape},
+    item::{Class, listed, shape},
     xml::Element,
 };
 
 /// Most items in one request; appointments are heavy, so fewer of them.
-const TOGETHER: usize = 50;
+pub(crate) const TOGETHER: usize = 50;
 const APPOINTMENTS: usize = 10;
 
-/// Why an exception of a series was not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotWritten {
-    /// The protocol cannot say it.
-    Unwritable(Unwritable),
-    /// The server said no.
-    Refused(Refusal),
-    /// The series has no occurrence there.
-    NoOccurrence,
+/// How many items of a class are read with one request.
+pub(crate) const fn together(class: Class) -> usize {
+    match class {
+        Class::Appointment => APPOINTMENTS,
+        _ => TOGETHER,
+    }
 }
 
 impl Client {
-    /// What changed in the folder of a class since a state: ids and change keys. One page; the caller keeps its state
-    /// together with what it made of the page.
+    /// What changed in the folder of a class since a state: ids, change keys and what decides whether an item concerns
+    /// anybody. One page; the caller keeps its state together with what it made of the page.
     ///
     /// # Errors
     /// Inside, what the server said no to; [`Refusal::forgot_the_state`] means that the listing begins again.
@@ -59,8 +54,7 @@ impl Client {
         deadline: &Deadline,
     ) -> Result<Result<Page, Refusal>, Fault> {
         let folder = FolderRef::Distinguished(class.folder());
-        let wanted = Shape::ids_and([Property::Field("item:LastModifiedTime")]);
-        let request = sync_folder_items::request(&folder, &wanted, state, limit);
+        let request = sync_folder_items::request(&folder, &listed(class), state, limit);
         let message = match self.call_one(&request, deadline).await? {
             Ok(message) => message,
             Err(refusal) => return whole(refusal),
@@ -80,9 +74,8 @@ impl Client {
         deadline: &Deadline,
     ) -> Result<Vec<Result<Element, Refusal>>, Fault> {
         let wanted = shape(class);
-        let together = if class == Class::Appointment { APPOINTMENTS } else { TOGETHER };
         let mut found = Vec::new();
-        for portion in items.chunks(together) {
+        for portion in items.chunks(together(class)) {
             let response = self.call(&get_item::request(portion, &wanted), deadline).await?;
             let mut messages = answer::messages(&response);
             for _ in portion {
@@ -97,6 +90,16 @@ impl Client {
             }
         }
         Ok(found)
+    }
+
+    /// An item's id with its state as it is now.
+    ///
+    /// # Errors
+    /// Inside, why the server does not show it.
+    pub async fn state_of(&mut self, id: &str, deadline: &Deadline) -> Result<Result<ItemId, Refusal>, Fault> {
+        let request = get_item::request(&[ItemId::whatever(id).into()], &Shape::default());
+        let read = |message: &Element| get_item::read(message).and_then(ItemId::of_item);
+        ided(self.call_one(&request, deadline).await?, read)
     }
 
     /// Makes an item out of its element.
@@ -114,6 +117,30 @@ impl Client {
         let folder = FolderRef::Distinguished(class.folder());
         let made = self.call_one(&create_item::request(how, Some(&folder), element), deadline).await?;
         ided(made, create_item::read)
+    }
+
+    /// Makes contacts out of their elements with one request, at most 50; each has an answer, in their order, as far as
+    /// the server gave one.
+    ///
+    /// # Errors
+    /// What kept all of them from being made.
+    pub async fn create_contacts(
+        &mut self,
+        elements: &[String],
+        deadline: &Deadline,
+    ) -> Result<Vec<Result<ItemId, Refusal>>, Fault> {
+        let folder = FolderRef::Distinguished(Class::Contact.folder());
+        let request = create_item::request(How::Other, Some(&folder), &elements.concat());
+        let response = self.call(&request, deadline).await?;
+        let mut made = Vec::with_capacity(elements.len());
+        for message in answer::messages(&response).take(elements.len()) {
+            made.push(match message.map(create_item::read) {
+                Ok(Some(id)) => Ok(id),
+                Ok(None) => return Err(fault::violation("the server does not say what it wrote")),
+                Err(refusal) => Err(refusal),
+            });
+        }
+        Ok(made)
     }
 
     /// Changes an item, unless somebody else changed it since the state its change key names.
@@ -190,95 +217,6 @@ impl Client {
         let message = message.map_err(|refusal| refusal.fault(FaultScope::Mailbox))?;
         let page = find_item::read(&message).ok_or_else(|| fault::violation("a search without a result"))?;
         Ok(!page.items.is_empty())
-    }
-
-    /// A series with all that differs from its rule; `None` when it is none.
-    ///
-    /// # Errors
-    /// What kept the server from showing its occurrences.
-    pub async fn series(&mut self, master: &Element, home: Tz, deadline: &Deadline) -> Result<Option<Fields>, Fault> {
-        let modified = series::modified(master);
-        let ids: Vec<ItemRef> = modified.iter().map(|one| ItemRef::Item(one.id.clone())).collect();
-        let elements = self.get_items(Class::Appointment, &ids, deadline).await?;
-        let pairs: Vec<_> = modified.into_iter().zip(elements.into_iter().map(Result::ok)).collect();
-        Ok(series::read(master, &pairs, home))
-    }
-
-    /// Writes the exceptions of a series whose rule the server has already. What is so already is left alone.
-    ///
-    /// # Errors
-    /// Inside, each one that was not written, by its original local start.
-    pub async fn write_exceptions(
-        &mut self,
-        master: &ItemId,
-        series: &Series,
-        home: Tz,
-        deadline: &Deadline,
-    ) -> Result<Vec<(chrono::NaiveDateTime, NotWritten)>, Fault> {
-        let read = self.get_items(Class::Appointment, &[ItemRef::Item(master.clone())], deadline).await?;
-        let element = match read.into_iter().next() {
-            Some(Ok(element)) => element,
-            Some(Err(refusal)) => return Err(refusal.fault(FaultScope::Item)),
-            None => return Err(fault::violation("the server left an item out")),
-        };
-        let (modified, deleted) = (series::modified(&element), series::deleted(&element));
-        let mut failed = Vec::new();
-        for (original, exception) in &series.exceptions {
-            let at = series::original_instant(series, *original, home);
-            if deleted.contains(&at) {
-                if !matches!(exception, Exception::Cancelled) {
-                    failed.push((*original, NotWritten::NoOccurrence));
-                }
-                continue;
-            }
-            let known = modified.iter().find(|one| one.original == at).map(|one| one.id.clone());
-            let id = match known {
-                Some(id) => Some(id),
-                None => self.occurrence(&element, at, deadline).await?,
-            };
-            let Some(id) = id else {
-                failed.push((*original, NotWritten::NoOccurrence));
-                continue;
-            };
-            let item = ItemRef::Item(id);
-            let done = match exception {
-                Exception::Cancelled => {
-                    let done = self.delete_items(&[item], false, deadline).await?;
-                    done.into_iter().next().unwrap_or(Ok(()))
-                }
-                Exception::Changed(changed) => match series::exception_updates(series, changed, home) {
-                    Ok(updates) => self.update_item(&item, &updates, Invitations::None, deadline).await?.map(|_| ()),
-                    Err(unwritable) => {
-                        failed.push((*original, NotWritten::Unwritable(unwritable)));
-                        continue;
-                    }
-                },
-            };
-            if let Err(refusal) = done {
-                failed.push((*original, NotWritten::Refused(refusal)));
-            }
-        }
-        Ok(failed)
-    }
-
-    /// The occurrence of a series that begins at an instant and does not differ from the rule yet.
-    async fn occurrence(
-        &mut self,
-        master: &Element,
-        at: chrono::DateTime<chrono::Utc>,
-        deadline: &Deadline,
-    ) -> Result<Option<ItemId>, Fault> {
-        let wanted = Shape::ids_and(["calendar:Start", "calendar:UID"].map(Property::Field));
-        let to = at.checked_add_signed(TimeDelta::minutes(1)).unwrap_or(at);
-        let folder = FolderRef::Distinguished(Class::Appointment.folder());
-        let request = find_item::view(&folder, &wanted, &time::write(at), &time::write(to), 500);
-        let message = self.call_one(&request, deadline).await?;
-        let message = message.map_err(|refusal| refusal.fault(FaultScope::Mailbox))?;
-        let page = find_item::read(&message).ok_or_else(|| fault::violation("a search without a result"))?;
-        let ours = |item: &&Element| {
-            item.text_of("Start").and_then(time::read) == Some(at) && item.text_of("UID") == master.text_of("UID")
-        };
-        Ok(page.items.iter().find(ours).and_then(ItemId::of_item))
     }
 }
 

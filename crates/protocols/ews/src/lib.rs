@@ -25,6 +25,7 @@ use lockstep_model::{
     protocol::{Capabilities, ProtocolName},
 };
 
+mod act;
 pub mod autodiscover;
 pub mod client;
 pub mod codec;
@@ -99,6 +100,7 @@ impl Connector for Ews {
             capabilities: Capabilities {
                 incoming_email: true,
                 outgoing_email: true,
+                act: true,
                 delete_after_processing: true,
                 ..Capabilities::default()
             },

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use lockstep_connector::{
     BodyReader, Deadline, Delta, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt,
-    Session,
+    Session, items::Items,
 };
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
@@ -29,7 +30,9 @@ const DELETIONS: usize = 50;
 
 /// One session.
 pub(crate) struct EwsSession {
-    client: Client,
+    pub(crate) client: Client,
+    /// The zone of times that name none.
+    pub(crate) home: Tz,
     backlog: Option<Backlog>,
     /// What is to be deleted at the close: the protocol deletes at once, the port promises to wait.
     deletions: BTreeSet<RemoteKey>,
@@ -37,7 +40,7 @@ pub(crate) struct EwsSession {
 
 impl EwsSession {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, backlog: None, deletions: BTreeSet::new() }
+        Self { client, home: Tz::UTC, backlog: None, deletions: BTreeSet::new() }
     }
 
     async fn delete_now(&mut self, deadline: &Deadline) -> Result<(), Fault> {
@@ -110,6 +113,11 @@ impl Session for EwsSession {
         deadline: &Deadline,
     ) -> Result<SendReceipt, Fault> {
         submit::send(&mut self.client, envelope, body, gate, deadline).await
+    }
+
+    fn items(&mut self, home: Tz) -> Option<&mut dyn Items> {
+        self.home = home;
+        Some(self)
     }
 
     async fn close(mut self: Box<Self>, deadline: &Deadline) -> Result<(), Fault> {

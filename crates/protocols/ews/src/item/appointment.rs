@@ -64,6 +64,17 @@ pub fn is_master(item: &Element) -> bool {
     item.text_of("CalendarItemType") == Some("RecurringMaster")
 }
 
+/// Why a calendar's item does not stand for itself, where it is one of those.
+pub fn apart(item: &Element) -> Option<&'static str> {
+    let part = matches!(item.text_of("CalendarItemType"), Some("Occurrence" | "Exception"));
+    part.then_some("one occurrence of a series")
+}
+
+/// Whether the mailbox's owner holds the meeting, or it is none.
+pub fn is_organiser(item: &Element) -> bool {
+    !item.bool_of("IsMeeting").unwrap_or(false) || item.text_of("MyResponseType") == Some("Organizer")
+}
+
 /// The zone of an appointment: its own, or `home` where it has none that is known.
 pub(super) fn zone_of(item: &Element, home: Tz) -> Tz {
     let own = ["StartTimeZone", "MeetingTimeZone"].iter().find_map(|name| {
@@ -103,7 +114,7 @@ fn people(item: &Element, name: &str) -> Invited {
 }
 
 /// Reads what single appointments, masters and occurrences share: all but their times.
-pub(super) fn read_shared(item: &Element) -> Fields {
+pub(crate) fn read_shared(item: &Element) -> Fields {
     let mut fields = Fields::default();
     read_common(&mut fields, item);
     put_text(&mut fields, Field::Subject, item, "Subject");

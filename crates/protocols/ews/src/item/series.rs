@@ -292,6 +292,17 @@ pub fn original_instant(series: &Series, original: NaiveDateTime, home: Tz) -> D
     zone::instant(original, written_zone(series, home))
 }
 
+/// The original local start of the occurrence that would begin at an instant on the server.
+pub(crate) fn original_of(series: &Series, at: DateTime<Utc>, home: Tz) -> NaiveDateTime {
+    let local = zone::local(at, written_zone(series, home));
+    if series.is_all_day() { nearest_day(local).and_time(NaiveTime::MIN) } else { local }
+}
+
+/// When an occurrence begins and ends on the server; `None` beyond all calendars.
+pub(crate) fn span_of(series: &Series, changed: &Changed, home: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    span(changed.start, changed.length, written_zone(series, home))
+}
+
 fn span(start: NaiveDateTime, length: Length, zone: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let begin = zone::instant(start, zone);
     let end = match length {
@@ -346,7 +357,7 @@ pub fn deleted(master: &Element) -> Vec<DateTime<Utc>> {
 }
 
 /// What an occurrence may have of its own.
-const OWN: [Field; 7] = [
+pub(crate) const OWN: [Field; 7] = [
     Field::Subject,
     Field::Body,
     Field::Location,
@@ -402,18 +413,22 @@ fn length(start: NaiveDateTime, end: NaiveDateTime, all_day: bool, zone: Tz) -> 
     Length::Minutes(u32::try_from(minutes).unwrap_or(0))
 }
 
-/// The changes that make an occurrence what it is to be.
+/// The changes that make an occurrence what it is to be; `all_day` is whether it is whole days now.
 ///
 /// # Errors
 /// What the protocol cannot say.
-pub fn exception_updates(series: &Series, changed: &Changed, home: Tz) -> Result<Vec<Update>, Unwritable> {
+pub fn exception_updates(
+    series: &Series,
+    changed: &Changed,
+    all_day: bool,
+    home: Tz,
+) -> Result<Vec<Update>, Unwritable> {
     let mut updates = appointment::updates(&changed.fields, home)?;
-    let zone = written_zone(series, home);
-    let (start, end) = span(changed.start, changed.length, zone).ok_or(unwritable("it ends beyond all calendars"))?;
+    let (start, end) = span_of(series, changed, home).ok_or(unwritable("it ends beyond all calendars"))?;
     let mut times = super::Updates::new(super::Class::Appointment);
-    if matches!(changed.length, Length::Days(_)) != series.is_all_day() {
-        let all_day = if matches!(changed.length, Length::Days(_)) { "true" } else { "false" };
-        times.text("calendar:IsAllDayEvent", "t:IsAllDayEvent", Some(all_day));
+    let to_be = matches!(changed.length, Length::Days(_));
+    if to_be != all_day {
+        times.text("calendar:IsAllDayEvent", "t:IsAllDayEvent", Some(if to_be { "true" } else { "false" }));
     }
     times.text("calendar:Start", "t:Start", Some(&time::write(start)));
     times.text("calendar:End", "t:End", Some(&time::write(end)));

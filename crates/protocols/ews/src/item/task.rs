@@ -1,4 +1,4 @@
-//! Tasks (MS-OXWSTASK 2.2.4). Recurring ones are read as the one that is due.
+//! Tasks (MS-OXWSTASK 2.2.4). A recurring one, and one that somebody gave to somebody else, is not synchronised.
 
 use lockstep_model::record::{Field, Fields, Importance, LinkId, Patch, TaskStatus, Value};
 
@@ -25,8 +25,17 @@ const STATUS: &[(TaskStatus, &str)] = &[
 
 /// What has to be asked for.
 pub(super) fn properties() -> Vec<Property> {
-    let plain =
-        ["item:Subject", "item:Body", "item:Importance", "task:PercentComplete", "task:Status", "task:IsRecurring"];
+    let plain = [
+        "item:Subject",
+        "item:Body",
+        "item:Importance",
+        "task:PercentComplete",
+        "task:Status",
+        "task:IsRecurring",
+        "task:DelegationState",
+        "task:Delegator",
+        "task:IsTeamTask",
+    ];
     plain.into_iter().chain(INSTANTS.iter().map(|(_, uri, _)| *uri)).map(Property::Field).collect()
 }
 
@@ -56,6 +65,17 @@ pub(super) fn importance_of(fields: &Fields) -> Option<&'static str> {
         Some(Value::Importance(importance)) => Some(importance_word(*importance)),
         _ => None,
     }
+}
+
+/// Why a task is never synchronised, where it is one of those.
+pub fn apart(item: &Element) -> Option<&'static str> {
+    if item.bool_of("IsRecurring").unwrap_or(false) {
+        return Some("a recurring task");
+    }
+    let handed_on = item.text_of("DelegationState").is_some_and(|state| !matches!(state, "" | "NoMatch" | "Max"));
+    let by_somebody = item.text_of("Delegator").is_some_and(|name| !name.trim().is_empty());
+    let assigned = handed_on || by_somebody || item.bool_of("IsTeamTask").unwrap_or(false);
+    assigned.then_some("an assigned task")
 }
 
 /// Reads a task.

@@ -155,7 +155,7 @@ async fn a_series_with_exceptions_comes_back_as_it_went() {
     ]);
     let element = appointment::create(&all, LINK, HOME).unwrap();
     let made = client.create_item(Class::Appointment, &element, Invitations::None, &deadline()).await.unwrap().unwrap();
-    let failed = client.write_exceptions(&made, &series, HOME, &deadline()).await.unwrap();
+    let failed = client.write_exceptions(&made, &series, Invitations::None, HOME, &deadline()).await.unwrap();
     assert_eq!(failed, []);
     let shared = [Field::Organiser, Field::Importance, Field::ShowAs];
     let master = one(&mut client, Class::Appointment, &made).await;
@@ -163,7 +163,7 @@ async fn a_series_with_exceptions_comes_back_as_it_went() {
     let back = client.series(&master, HOME, &deadline()).await.unwrap().unwrap();
     assert_eq!(without(back, &shared), all);
     // Written once more, nothing is left to do.
-    let failed = client.write_exceptions(&made, &series, HOME, &deadline()).await.unwrap();
+    let failed = client.write_exceptions(&made, &series, Invitations::None, HOME, &deadline()).await.unwrap();
     assert_eq!(failed, []);
 
     // Another exception, after the clocks went forward.
@@ -175,7 +175,7 @@ async fn a_series_with_exceptions_comes_back_as_it_went() {
         fields: Patch::default(),
     };
     more.exceptions.insert(original, Exception::Changed(Box::new(changed)));
-    assert_eq!(client.write_exceptions(&made, &more, HOME, &deadline()).await.unwrap(), []);
+    assert_eq!(client.write_exceptions(&made, &more, Invitations::None, HOME, &deadline()).await.unwrap(), []);
     let master = one(&mut client, Class::Appointment, &made).await;
     let back = client.series(&master, HOME, &deadline()).await.unwrap().unwrap();
     assert_eq!(back.get(Field::Recurrence), Some(&Value::Series(Box::new(more))));
@@ -193,7 +193,7 @@ async fn an_exception_without_its_occurrence_is_told() {
     let all = fields(&[(Field::Recurrence, Value::Series(Box::new(series.clone())))]);
     let element = appointment::create(&all, None, HOME).unwrap();
     let made = client.create_item(Class::Appointment, &element, Invitations::None, &deadline()).await.unwrap().unwrap();
-    let failed = client.write_exceptions(&made, &series, HOME, &deadline()).await.unwrap();
+    let failed = client.write_exceptions(&made, &series, Invitations::None, HOME, &deadline()).await.unwrap();
     assert_eq!(failed, [(nowhere, lockstep_ews::items::NotWritten::NoOccurrence)]);
     let master = one(&mut client, Class::Appointment, &made).await;
     let back = client.series(&master, HOME, &deadline()).await.unwrap().unwrap();
