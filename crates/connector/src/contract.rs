@@ -2,6 +2,8 @@
 //! Each function panics with what was promised and what happened instead.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a suite for tests: a broken promise ends the test")]
 
+mod items;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -19,6 +21,8 @@ use crate::{
     Connector, Credentials, Deadline, Delta, Envelope, Known, Limits, PointOfNoReturn, RecipientReply, RemoteHead,
     Session, Target,
 };
+
+pub use items::items;
 
 /// A server under test, seen from behind: how a message gets into a mailbox without the connector, and what lies
 /// there.

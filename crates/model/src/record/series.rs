@@ -37,12 +37,21 @@ impl Series {
         matches!(self.length, Length::Days(_))
     }
 
-    /// Brings into the form in which series are compared: whole days start at midnight, and a changed occurrence that
-    /// changes nothing is none.
+    /// Brings into the form in which series are compared: whole days start at midnight, and are of no zone unless an
+    /// occurrence has a time of the day; what becomes of a short month is not asked where none is too short; and a
+    /// changed occurrence that changes nothing is none.
     pub fn tidy(&mut self) {
+        let timed = |exception: &Exception| match exception {
+            Exception::Cancelled => false,
+            Exception::Changed(changed) => matches!(changed.length, Length::Minutes(_)),
+        };
         if self.is_all_day() {
             self.start = self.start.date().and_time(NaiveTime::MIN);
+            if !self.exceptions.values().any(timed) {
+                self.zone = Tz::UTC;
+            }
         }
+        self.rule.tidy();
         let length = self.length;
         self.exceptions.retain(|original, exception| match exception {
             Exception::Cancelled => true,
@@ -69,6 +78,30 @@ pub struct Rule {
     pub every: u16,
     /// On which days.
     pub pattern: Pattern,
+}
+
+impl Rule {
+    fn tidy(&mut self) {
+        let (on, month) = match &mut self.pattern {
+            Pattern::Monthly(on) => (on, None),
+            Pattern::Yearly { month, day } => (day, Some(*month)),
+            Pattern::Daily | Pattern::Weekly { .. } => return,
+        };
+        if let OnDay::Absolute { day, short } = on
+            && *day <= days_always(month)
+        {
+            *short = ShortMonth::Skipped;
+        }
+    }
+}
+
+/// How many days a month has in every year; without one, any month.
+pub const fn days_always(month: Option<u8>) -> u8 {
+    match month {
+        Some(1 | 3 | 5 | 7 | 8 | 10 | 12) => 31,
+        Some(4 | 6 | 9 | 11) => 30,
+        _ => 28,
+    }
 }
 
 /// On which days a series comes.
@@ -209,5 +242,50 @@ impl Changed {
         let mut fields = master.clone();
         fields.apply(&self.fields);
         fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tidied(pattern: Pattern, length: Length, zone: Tz) -> Series {
+        let start = NaiveDate::from_ymd_opt(2027, 3, 15).unwrap().and_hms_opt(9, 0, 0).unwrap();
+        let rule = Rule { every: 1, pattern };
+        let mut series = Series { zone, start, length, rule, end: End::Never, exceptions: BTreeMap::new() };
+        series.tidy();
+        series
+    }
+
+    #[test]
+    fn short_months_matter_only_where_one_is_too_short() {
+        let same = |pattern: fn(OnDay) -> Pattern, day| {
+            let [one, other] = [ShortMonth::Skipped, ShortMonth::LastDay]
+                .map(|short| tidied(pattern(OnDay::Absolute { day, short }), Length::Minutes(30), Tz::UTC));
+            one == other
+        };
+        assert!(same(Pattern::Monthly, 28) && !same(Pattern::Monthly, 29));
+        assert!(same(|day| Pattern::Yearly { month: 12, day }, 31));
+        assert!(
+            same(|day| Pattern::Yearly { month: 4, day }, 30) && !same(|day| Pattern::Yearly { month: 4, day }, 31)
+        );
+        assert!(!same(|day| Pattern::Yearly { month: 2, day }, 29));
+    }
+
+    #[test]
+    fn whole_days_are_the_same_in_every_zone() {
+        let [here, there] = [Tz::Europe__Berlin, Tz::America__New_York];
+        assert_eq!(tidied(Pattern::Daily, Length::Days(1), here), tidied(Pattern::Daily, Length::Days(1), there));
+        let timed = |zone| tidied(Pattern::Daily, Length::Minutes(60), zone);
+        assert_ne!(timed(here), timed(there));
+        let with_a_time = |zone| {
+            let mut series = tidied(Pattern::Daily, Length::Days(1), zone);
+            series.zone = zone;
+            let changed = Changed { start: series.start, length: Length::Minutes(60), fields: Patch::default() };
+            series.exceptions.insert(series.start, Exception::Changed(Box::new(changed)));
+            series.tidy();
+            series
+        };
+        assert_ne!(with_a_time(here), with_a_time(there), "a time of the day is of a zone");
     }
 }

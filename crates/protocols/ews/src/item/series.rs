@@ -1,13 +1,16 @@
 //! Series of appointments: rules, their ends, and what differs from them.
 //!
-//! The server knows no month that is skipped for being too short: from the 29th on, a rule means the last day there.
-//! Up to the 28th both mean the same, and the rule is read as one that skips.
+//! The server knows no month that is skipped for being too short: there a rule means the last day. Where no month is too
+//! short both mean the same, and the rule is read as one that skips.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
 use lockstep_model::record::{
     Field, Fields, Patch, Value,
-    series::{Changed, Days, End, Exception, Length, MAX_EXCEPTIONS, Nth, OnDay, Pattern, Rule, Series, ShortMonth},
+    series::{
+        Changed, Days, End, Exception, Length, MAX_EXCEPTIONS, Nth, OnDay, Pattern, Rule, Series, ShortMonth,
+        days_always,
+    },
 };
 
 use super::{
@@ -54,8 +57,6 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// The days that every month has.
-const SHORTEST: u8 = 28;
 /// The server's longest intervals: days, and weeks or months.
 const MAX_DAYS: u16 = 999;
 const MAX_OTHERS: u16 = 99;
@@ -109,7 +110,7 @@ fn day_word(days: Days) -> Result<&'static str, Unwritable> {
 }
 
 fn on_day(number: u8) -> OnDay {
-    let short = if number > SHORTEST { ShortMonth::LastDay } else { ShortMonth::Skipped };
+    let short = if number > days_always(None) { ShortMonth::LastDay } else { ShortMonth::Skipped };
     OnDay::Absolute { day: number, short }
 }
 
@@ -201,13 +202,13 @@ pub fn rule(series: &Series) -> Result<String, Unwritable> {
                 w.leaf("t:FirstDayOfWeek", word(*week_start));
             });
         }
-        Pattern::Monthly(on) => by_month(&mut w, every, *on)?,
+        Pattern::Monthly(on) => by_month(&mut w, every, *on, None)?,
         Pattern::Yearly { month, day } if every <= 1 => by_year(&mut w, *month, *day)?,
         Pattern::Yearly { month, day } => {
             if u32::from(*month) != series.start.month() {
                 return Err(unwritable("a rule of several years has to begin in its month"));
             }
-            by_month(&mut w, every.saturating_mul(12), *day)?;
+            by_month(&mut w, every.saturating_mul(12), *day, Some(*month))?;
         }
     }
     let start = series.start.date().to_string();
@@ -227,10 +228,10 @@ pub fn rule(series: &Series) -> Result<String, Unwritable> {
     Ok(w.finish())
 }
 
-fn number(on: OnDay) -> Result<Option<u8>, Unwritable> {
+fn number(on: OnDay, month: Option<u8>) -> Result<Option<u8>, Unwritable> {
     match on {
         OnDay::Absolute { day, short } => {
-            if day > SHORTEST && short == ShortMonth::Skipped {
+            if day > days_always(month) && short == ShortMonth::Skipped {
                 return Err(unwritable("the server knows no month that is skipped because it is too short"));
             }
             if (1..=31).contains(&day) { Ok(Some(day)) } else { Err(unwritable("no month has such a day")) }
@@ -243,9 +244,9 @@ fn nth_word(nth: Nth) -> &'static str {
     NTH.iter().find(|(known, _)| *known == nth).map_or("Last", |(_, word)| word)
 }
 
-fn by_month(w: &mut Writer, every: u16, on: OnDay) -> Result<(), Unwritable> {
+fn by_month(w: &mut Writer, every: u16, on: OnDay, month: Option<u8>) -> Result<(), Unwritable> {
     let every = interval(every, MAX_OTHERS)?;
-    match (on, number(on)?) {
+    match (on, number(on, month)?) {
         (OnDay::Relative { nth, days }, _) => {
             let day = day_word(days)?;
             w.element("t:RelativeMonthlyRecurrence", &[], |w| {
@@ -263,9 +264,10 @@ fn by_month(w: &mut Writer, every: u16, on: OnDay) -> Result<(), Unwritable> {
 }
 
 fn by_year(w: &mut Writer, month: u8, on: OnDay) -> Result<(), Unwritable> {
+    let day_of = number(on, Some(month))?;
     let month = usize::from(month).checked_sub(1).and_then(|at| MONTHS.get(at));
     let month = month.ok_or(unwritable("no year has such a month"))?;
-    match (on, number(on)?) {
+    match (on, day_of) {
         (OnDay::Relative { nth, days }, _) => {
             let day = day_word(days)?;
             w.element("t:RelativeYearlyRecurrence", &[], |w| {

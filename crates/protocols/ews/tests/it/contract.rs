@@ -58,3 +58,8 @@ async fn incoming_by_ntlm() {
 async fn incoming_by_basic_over_tls() {
     contract::incoming(&world(false, true).await).await;
 }
+
+#[tokio::test]
+async fn items() {
+    contract::items(&world(true, false).await).await;
+}
