@@ -20,6 +20,7 @@ pub mod forwarding;
 pub mod guard;
 pub mod health;
 pub mod identity;
+pub mod invitation;
 pub mod merge;
 pub mod outage;
 pub mod outgoing;

@@ -7,9 +7,14 @@ use chrono::{DateTime, Duration, Utc};
 pub enum Refusal {
     /// Further back than the deployment allows; this is the earliest it allows.
     TooFarBack(DateTime<Utc>),
+    /// Further ahead than makes sense: until then nothing would be processed. This is the latest start.
+    TooFarAhead(DateTime<Utc>),
     /// A mailbox cannot start before its profile does; this is the profile's start.
     BeforeProfile(DateTime<Utc>),
 }
+
+/// A start lies at most so far ahead.
+const MAX_AHEAD: Duration = Duration::days(366);
 
 /// The instant that counts for a mailbox: the later of the profile's and the mailbox's own.
 pub fn effective(profile: Option<DateTime<Utc>>, mailbox: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
@@ -31,6 +36,7 @@ pub fn check(
     match profile.filter(|profile| start < *profile) {
         Some(profile) => Err(Refusal::BeforeProfile(profile)),
         None if start < earliest => Err(Refusal::TooFarBack(earliest)),
+        None if start > now + MAX_AHEAD => Err(Refusal::TooFarAhead(now + MAX_AHEAD)),
         None => Ok(()),
     }
 }

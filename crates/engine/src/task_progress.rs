@@ -1,5 +1,5 @@
 //! How far a task is, told four times over: its state, its status, its percentage and the moment it was done. Whichever
-//! of them is written, the others follow.
+//! of them is written, the others follow; what one request writes must agree.
 
 use chrono::{DateTime, Utc};
 use lockstep_model::record::{State, TaskStatus};
@@ -17,8 +17,55 @@ pub struct Progress {
     pub completed_at: Option<DateTime<Utc>>,
 }
 
-/// What a task is at after a write. `after` is what was written over `before`; with several members written that
-/// contradict each other the state leads, then the status, then the rest.
+/// One of the four that tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// [`Progress::state`].
+    State,
+    /// [`Progress::status`].
+    Status,
+    /// [`Progress::percent`].
+    Percent,
+    /// [`Progress::completed_at`].
+    CompletedAt,
+}
+
+impl Progress {
+    /// Whether this one tells that the task is done; `None` where it tells nothing.
+    fn told(&self, by: Teller, now: DateTime<Utc>) -> Option<bool> {
+        match by {
+            Teller::State => Some(self.state == State::Completed),
+            Teller::Status => self.status.map(|status| status == TaskStatus::Completed),
+            Teller::Percent => self.percent.map(|percent| percent == 100),
+            Teller::CompletedAt => self.completed_at.map(|at| at <= now),
+        }
+    }
+}
+
+/// Two of those written in one request that cannot both be so: one says that the task is done and the other that it is
+/// not, or that it has not been started and that a part of it is done. Taking away what says that it is done says that it
+/// is not.
+pub fn contradiction(
+    before: &Progress,
+    after: &Progress,
+    written: &[Teller],
+    now: DateTime<Utc>,
+) -> Option<(Teller, Teller)> {
+    let says = |by: Teller, done: bool| match after.told(by, now) {
+        Some(told) => told == done,
+        None => !done && before.told(by, now) == Some(true),
+    };
+    let one = |done: bool| written.iter().copied().find(|by| says(*by, done));
+    if let (Some(done), Some(open)) = (one(true), one(false)) {
+        return Some((done, open));
+    }
+    let begun = after.status == Some(TaskStatus::NotStarted) && after.percent.is_some_and(|percent| percent > 0);
+    let both = [Teller::Status, Teller::Percent].iter().all(|by| written.contains(by));
+    (begun && both).then_some((Teller::Status, Teller::Percent))
+}
+
+/// What a task is at after a write. `after` is what was written over `before`, without a [`contradiction`]. What was not
+/// written gives way to what was: to the state, else to the status, else to the rest.
 ///
 /// A task whose completion lies in the future is not completed before then. One that is opened again loses what said
 /// that it was done.
@@ -66,6 +113,44 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+
+    /// K7: what one request says is taken as a whole or not at all; what is said once has nothing against it.
+    #[test]
+    fn k7_one_request_says_one_thing() {
+        use State::{Canceled, Completed, Open};
+        use Teller::{CompletedAt, Percent, State as S, Status};
+        let now = at(100);
+        let task = |state, status, percent, completed: Option<i64>| Progress {
+            state,
+            status,
+            percent,
+            completed_at: completed.map(at),
+        };
+        let (not_started, done) = (Some(TaskStatus::NotStarted), Some(TaskStatus::Completed));
+        let open = task(Open, Some(TaskStatus::InProgress), Some(40), None);
+        let closed = task(Completed, done, Some(100), Some(90));
+        let all: &[Teller] = &[S, Status, Percent, CompletedAt];
+        let cases: &[(Progress, Progress, &[Teller], Option<(Teller, Teller)>)] = &[
+            (open, task(Completed, done, Some(100), Some(80)), all, None),
+            (open, task(Open, done, Some(40), None), &[Status], None),
+            (open, task(Open, done, Some(40), None), &[Status, Percent], Some((Status, Percent))),
+            (open, task(Completed, open.status, Some(100), None), &[S, Status], Some((S, Status))),
+            (open, task(Open, open.status, Some(100), None), &[S, Percent], Some((Percent, S))),
+            (open, task(Open, open.status, Some(40), Some(80)), &[Status, CompletedAt], Some((CompletedAt, Status))),
+            (open, task(Open, open.status, Some(40), Some(120)), &[Status, CompletedAt], None),
+            (open, task(Completed, open.status, Some(40), Some(120)), &[S, CompletedAt], Some((S, CompletedAt))),
+            (open, task(Canceled, done, Some(40), None), &[S, Status], Some((Status, S))),
+            (open, task(Completed, open.status, Some(40), None), &[S, CompletedAt], None),
+            (closed, task(Completed, done, Some(100), None), &[Percent, CompletedAt], Some((Percent, CompletedAt))),
+            (closed, task(Open, None, None, None), all, None),
+            (open, task(Open, not_started, Some(10), None), &[Status, Percent], Some((Status, Percent))),
+            (open, task(Open, not_started, Some(0), None), &[Status, Percent], None),
+            (open, task(Open, not_started, Some(40), None), &[Status], None),
+        ];
+        for (before, after, written, expected) in cases {
+            assert_eq!(contradiction(before, after, written, now), *expected, "{after:?} {written:?}");
+        }
+    }
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)

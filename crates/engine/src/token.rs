@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use lockstep_model::text;
+
 /// Longest subject a mail server keeps, in characters, token included.
 pub const MAX_SUBJECT: usize = 255;
 
@@ -44,7 +46,7 @@ impl Shape {
     /// The first part that is not.
     pub fn check(&self) -> Result<(), Flaw> {
         let length = self.prefix.chars().count();
-        let fits = self.prefix.trim() == self.prefix && !self.prefix.chars().any(char::is_control);
+        let fits = self.prefix.trim() == self.prefix && text::is_line(&self.prefix);
         if !(1..=20).contains(&length) || !fits {
             Err(Flaw::Prefix)
         } else if i32::try_from(self.base).is_err() {

@@ -30,6 +30,10 @@ points! {
     STORED = "mailbox.stored",
     /// Mailbox worker: the page is committed, the remote side does not know yet.
     PAGE_COMMITTED = "mailbox.page_committed",
+    /// Mailbox worker: steps on the server are written down, none is done.
+    INTENDED = "items.intended",
+    /// Mailbox worker: steps on the server are done, nothing of them is recorded.
+    CARRIED_OUT = "items.carried_out",
     /// Mailbox worker: processed messages are marked deleted, the session has not said QUIT.
     DELETED = "mailbox.deleted",
     /// Mailbox worker: the session is closed, permit and lease not given back.

@@ -140,3 +140,20 @@ INSERT INTO activity_parties (activity_id, role, address_key) VALUES ('01930000-
 INSERT INTO synchronization_filters (id, scope, user_id, record_kind, name, expression, created_at, updated_at)
 VALUES ('01930000-0000-7000-8000-000000000120', 'user', '01930000-0000-7000-8000-000000000010', 'contact', 'Köln',
     '{"attribute": "mailing_address.city", "test": "equals", "values": ["Köln"]}', '2026-11-01 08:00+00', '2026-11-01 08:00+00');
+
+INSERT INTO links (id, mailbox_id, record_kind, record_id, owner_id, remote_key, uid, crm_fields, server_fields, settled_record, settled_remote, created_at, updated_at)
+SELECT '01930000-0000-7000-8000-000000000130', id, 'appointment', '01930000-0000-7000-8000-000000000110', '01930000-0000-7000-8000-000000000010',
+    '\x4141', 'uid-1', '{"subject": "Review"}', '{"subject": "Review"}', 1, 'CK1', '2026-11-01 08:00+00', '2026-11-01 08:00+00' FROM mailboxes LIMIT 1;
+INSERT INTO intents (id, mailbox_id, run, stored_at, record_kind, record_id, step, planned)
+SELECT '01930000-0000-7000-8000-000000000131', id, '01930000-0000-7000-8000-000000000132', '2026-11-01 08:00+00', 'task',
+    '01930000-0000-7000-8000-000000000133', 'create', '{"subject": "Call back"}' FROM mailboxes LIMIT 1;
+INSERT INTO item_retries (mailbox_id, folder, remote_key, attempts, next_attempt_at, code, message)
+SELECT id, 'calendar', '\x4242', 1, '2026-11-01 09:00+00', 'ItemUnavailable', 'busy' FROM mailboxes LIMIT 1;
+INSERT INTO lost_values (id, mailbox_id, record_kind, record_id, field, side, value, lost_at)
+SELECT '01930000-0000-7000-8000-000000000134', id, 'appointment', '01930000-0000-7000-8000-000000000110', 'subject', 'server', '"Old"',
+    '2026-11-01 08:00+00' FROM mailboxes LIMIT 1;
+
+INSERT INTO mailbox_sending (mailbox_id, last_run, last_started_at, last_ended_at, last_outcome, last_worker, transient_failures, last_error_code, last_error_at, last_error_count, attempts, retried)
+VALUES ('01930000-0000-7000-8000-000000000050', '01930000-0000-7000-8000-000000000130', '2026-11-01 08:20+00', '2026-11-01 08:21+00', 'retry', 'worker-1', 1, 'ConnectFailure', '2026-11-01 08:21+00', 1, 1, 1);
+INSERT INTO mailbox_tests (mailbox_id, operation_id, scheduled_at, started_at, postponed_until, retries, last_worker)
+VALUES ('01930000-0000-7000-8000-000000000051', '01930000-0000-7000-8000-000000000090', '2026-11-01 08:30+00', '2026-11-01 08:31+00', '2026-11-01 08:32+00', 1, 'worker-1');

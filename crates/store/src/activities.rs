@@ -104,11 +104,11 @@ impl TryFrom<Row> for Activity {
     }
 }
 
-/// Makes a record. Id, version and instants of making of `activity` are set here.
+/// Makes a record. Id, version and instants of making of `activity` are set here; `fields` are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
-pub async fn create(tx: &mut Tx, mut activity: Activity, actor: &str) -> Result<Activity> {
+pub async fn create(tx: &mut Tx, mut activity: Activity, fields: &[&str], actor: &str) -> Result<Activity> {
     activity.id = Uuid::now_v7();
     (activity.version, activity.created_at, activity.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
@@ -134,7 +134,7 @@ pub async fn create(tx: &mut Tx, mut activity: Activity, actor: &str) -> Result<
     .await?;
     write_parties(tx, &activity).await?;
     let kind = activity.kind.name();
-    let written = Written { kind, id: activity.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind, id: activity.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     Ok(activity)
 }
@@ -222,6 +222,23 @@ pub async fn get(tx: &mut Tx, kind: Kind, id: Uuid) -> Result<Option<Activity>> 
     .fetch_optional(tx.connection())
     .await?;
     row.map(Activity::try_from).transpose()
+}
+
+/// These records, of whatever kind.
+///
+/// # Errors
+/// [`Error::Unreadable`] where a row holds what this code does not know.
+pub async fn many(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Activity>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "/* activities::many */ SELECT id, kind, source, external_id, owner_user_id, owner_team_id, state, draft,
+             regarding_kind, regarding_id, fields, starts_at, ends_at, version, created_at, updated_at
+         FROM activities WHERE id = ANY($1) ORDER BY id",
+        ids,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Activity::try_from).collect()
 }
 
 /// Like [`get`], locked until the transaction ends.

@@ -89,11 +89,11 @@ impl TryFrom<Row> for Person {
     }
 }
 
-/// Makes a record. Id, version and instants of `person` are set here.
+/// Makes a record. Id, version and instants of `person` are set here; `fields` are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
-pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Person> {
+pub async fn create(tx: &mut Tx, mut person: Person, fields: &[&str], actor: &str) -> Result<Person> {
     person.id = PersonId::new().0;
     (person.version, person.created_at, person.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
@@ -115,7 +115,7 @@ pub async fn create(tx: &mut Tx, mut person: Person, actor: &str) -> Result<Pers
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: &person.kind, id: person.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: &person.kind, id: person.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     Ok(person)
 }
@@ -203,6 +203,23 @@ pub async fn get(tx: &mut Tx, kind: &str, id: PersonId) -> Result<Option<Person>
     .fetch_optional(tx.connection())
     .await?;
     row.map(Person::try_from).transpose()
+}
+
+/// These records, of whatever kind.
+///
+/// # Errors
+/// [`Error::Unreadable`] where a row holds what this code does not know.
+pub async fn many(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Person>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "/* people::many */ SELECT id, kind, source, external_id, name, address, address_key, owner_user_id,
+             owner_team_id, active, fields, version, created_at, updated_at
+         FROM people WHERE id = ANY($1) ORDER BY id",
+        ids,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Person::try_from).collect()
 }
 
 /// Like [`get`], locked until the transaction ends.

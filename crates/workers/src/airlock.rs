@@ -109,6 +109,11 @@ async fn note_opened(context: &Context, access: &Access) -> lockstep_store::Resu
 }
 
 impl Airlock {
+    /// The run that holds permit and lease.
+    pub fn run(&self) -> RunId {
+        self.admission.run
+    }
+
     fn hold(context: &Context, admission: Admission, asked: Instant, heartbeat: Heartbeat) -> Self {
         let held_for = context.config.lease_ttl().min(context.config.permit_ttl());
         let deadline = Deadline::new(held_for, context.config.run_budget());

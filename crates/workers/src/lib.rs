@@ -4,6 +4,7 @@
 //! transaction a page, results recorded before they are acknowledged. Does not know any protocol by name, nor the
 //! broker, the cache or the database behind their crates.
 
+mod act;
 pub mod airlock;
 pub mod config;
 pub mod mailbox;

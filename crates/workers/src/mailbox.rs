@@ -14,3 +14,5 @@ mod sync;
 mod unwrap;
 
 pub use handler::Handler;
+pub(crate) use page::Stopped;
+pub(crate) use sync::{MARGIN, Way, hold};

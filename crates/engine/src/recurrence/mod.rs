@@ -28,6 +28,9 @@ pub const MAX_PERIODS: usize = 20_000;
 /// Most occurrences that are returned in one go.
 pub const MAX_OCCURRENCES: usize = 5_000;
 
+/// A series that does not come within so long is none.
+const COMES_WITHIN: Days = Days::new(3660);
+
 /// One occurrence of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occurrence {
@@ -120,4 +123,27 @@ pub fn last_day(series: &Series) -> Option<NaiveDate> {
     let mut dates = dates::Dates::from(series, series.start.date());
     let last = dates.by_ref().last();
     if dates.gave_up() { None } else { last }
+}
+
+/// When a single appointment starts and ends. Whole days are from midnight to midnight in UTC.
+pub fn span(when: &When) -> (DateTime<Utc>, DateTime<Utc>) {
+    match when {
+        When::Timed { start, end, zone } => (instant(*start, *zone), instant(*end, *zone)),
+        When::AllDay { first, days } => {
+            let end = first.checked_add_days(Days::new(u64::from(*days))).unwrap_or(NaiveDate::MAX);
+            (first.and_time(NaiveTime::MIN).and_utc(), end.and_time(NaiveTime::MIN).and_utc())
+        }
+    }
+}
+
+/// When the first occurrence that a series' rule gives starts, if it comes within ten years, and the end of the day of
+/// the last one; `None`: it has no end.
+pub fn extent(series: &Series) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>)> {
+    let first = series.start.date();
+    let mut whole = series.clone();
+    whole.exceptions.clear();
+    let within = first.checked_add_days(COMES_WITHIN).unwrap_or(NaiveDate::MAX);
+    let starts = between(&whole, first, within).occurrences.first()?.instants(series.zone).0;
+    let ends = last_day(&whole).and_then(|day| day.succ_opt());
+    Some((starts, ends.map(|day| instant(day.and_time(NaiveTime::MIN), series.zone))))
 }

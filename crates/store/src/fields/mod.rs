@@ -16,13 +16,16 @@ use lockstep_model::{
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use read::{At, Read};
+use read::{At, Read, Source};
 
 /// Longest text of one line, in characters.
 pub const MAX_LINE: usize = 400;
 
 /// Longest description, in characters.
 pub const MAX_BLOCK: usize = 100_000;
+
+/// Longest part of a person's name, in characters.
+pub const MAX_NAME: usize = 100;
 
 /// Most people in one field.
 pub const MAX_PEOPLE: usize = 500;
@@ -44,11 +47,15 @@ pub fn write(fields: &Fields) -> Map<String, Json> {
     fields.iter().map(|(field, value)| (field.name().to_owned(), write_value(value))).collect()
 }
 
-/// The fields of an object whose members are names of fields; `null` is a field without a value.
+/// The fields of a request: of an object whose members are names of fields; `null` is a field without a value.
 ///
 /// # Errors
 /// Everything that is wrong.
 pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
+    read_from(members, Source::Request)
+}
+
+fn read_from(members: &Map<String, Json>, from: Source) -> Result<Fields, Vec<Wrong>> {
     let (mut fields, mut wrong) = (Fields::default(), Vec::new());
     for (name, json) in members {
         let Some(field) = Field::ALL.iter().copied().find(|field| field.name() == name) else {
@@ -58,7 +65,7 @@ pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
         if json.is_null() {
             continue;
         }
-        match read_value(field, json) {
+        match value(field, &At::new(field.name(), json, from)) {
             Ok(value) => {
                 // The shape is the field's: it was read as such.
                 let _ = fields.set(field, value);
@@ -69,6 +76,51 @@ pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
     if wrong.is_empty() { Ok(fields) } else { Err(wrong) }
 }
 
+/// The values as far as records hold them: longer texts and lists are cut, and what cannot be held at all is left out
+/// and told. For values that no person wrote in an address book or a calendar of ours.
+pub fn fitted(fields: &Fields) -> (Fields, Vec<Wrong>) {
+    let (mut held, mut wrong) = (Fields::default(), Vec::new());
+    for (field, value) in fields.iter() {
+        let value = cut(field, value);
+        match read_value(field, &write_value(&value)) {
+            // The shape is the field's: it was one of its values.
+            Ok(value) => drop(held.set(field, value)),
+            Err(error) => wrong.push(error),
+        }
+    }
+    (held, wrong)
+}
+
+fn cut(field: Field, value: &Value) -> Value {
+    let line = |text: &String, most: usize| lockstep_model::text::line(text, most);
+    let block = |text: &String, most: usize| text.chars().take(most).collect::<String>();
+    match value {
+        Value::Text(text) if field == Field::Body => Value::Text(block(text, MAX_BLOCK)),
+        Value::Text(text) => Value::Text(line(text, MAX_LINE)),
+        Value::Name(name) => Value::Name(PersonName {
+            first: line(&name.first, MAX_NAME),
+            middle: line(&name.middle, MAX_NAME),
+            last: line(&name.last, MAX_NAME),
+        }),
+        Value::Place(place) => Value::Place(PostalAddress {
+            street: block(&place.street, MAX_LINE),
+            city: line(&place.city, MAX_LINE),
+            region: line(&place.region, MAX_LINE),
+            postal_code: line(&place.postal_code, MAX_LINE),
+            country: line(&place.country, MAX_LINE),
+        }),
+        Value::People(people) => {
+            let mut first = Invited::default();
+            people
+                .iter()
+                .take(MAX_PEOPLE)
+                .for_each(|(address, name)| first.add(address.clone(), &line(&name.to_owned(), MAX_LINE)));
+            Value::People(first)
+        }
+        other => other.clone(),
+    }
+}
+
 /// The fields of a row.
 ///
 /// # Errors
@@ -76,7 +128,7 @@ pub fn read(members: &Map<String, Json>) -> Result<Fields, Vec<Wrong>> {
 pub(crate) fn of_row(table: &'static str, id: Uuid, json: &Json) -> crate::Result<Fields> {
     let unreadable = |problem| crate::Error::Unreadable { table, column: "fields", row: id.to_string(), problem };
     let members = json.as_object().ok_or_else(|| unreadable("not an object".to_owned()))?;
-    read(members).map_err(|wrong| {
+    read_from(members, Source::Row).map_err(|wrong| {
         let paths: Vec<_> = wrong.into_iter().map(|wrong| wrong.path).collect();
         unreadable(format!("not what is expected: {}", paths.join(", ")))
     })
@@ -127,29 +179,32 @@ fn parts<const N: usize>(parts: [(&str, &String); N]) -> Json {
     Json::Object(filled.map(|(name, text)| (name.to_owned(), json!(text))).collect())
 }
 
-/// The value of a field.
+/// The value of a field, out of a request.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn read_value(field: Field, json: &Json) -> Read<Value> {
-    let at = At::new(field.name(), json);
+    value(field, &At::new(field.name(), json, Source::Request))
+}
+
+fn value(field: Field, at: &At<'_>) -> Read<Value> {
     Ok(match field.shape() {
         Shape::Text if field == Field::Body => Value::Text(at.block(MAX_BLOCK)?),
         Shape::Text => Value::Text(at.line(MAX_LINE)?),
         Shape::Percent => Value::Percent(u8::try_from(at.number(0, 100)?).unwrap_or(100)),
         Shape::Date => Value::Date(at.date()?),
         Shape::Instant => Value::Instant(at.instant()?),
-        Shape::When => Value::When(when(&at)?),
+        Shape::When => Value::When(when(at)?),
         Shape::Importance => Value::Importance(at.named(Importance::ALL, Importance::name)?),
         Shape::ShowAs => Value::ShowAs(at.named(ShowAs::ALL, ShowAs::name)?),
         Shape::TaskStatus => Value::TaskStatus(at.named(TaskStatus::ALL, TaskStatus::name)?),
-        Shape::Name => Value::Name(name(&at)?),
-        Shape::Place => Value::Place(place(&at)?),
-        Shape::People => Value::People(people(&at)?),
+        Shape::Name => Value::Name(name(at)?),
+        Shape::Place => Value::Place(place(at)?),
+        Shape::People => Value::People(people(at)?),
         Shape::Files => {
             Value::Files(at.list(MAX_FILES)?.into_iter().map(|file| file.line(MAX_LINE)).collect::<Result<_, _>>()?)
         }
-        Shape::Series => Value::Series(Box::new(series::read(&at)?)),
+        Shape::Series => Value::Series(Box::new(series::read(at)?)),
     })
 }
 
@@ -177,7 +232,7 @@ fn when(at: &At<'_>) -> Read<When> {
 
 fn name(at: &At<'_>) -> Read<PersonName> {
     at.only(&["first", "middle", "last"])?;
-    let part = |name| at.optional(name)?.map_or(Ok(String::new()), |part| part.line(100));
+    let part = |name| at.optional(name)?.map_or(Ok(String::new()), |part| part.line(MAX_NAME));
     Ok(PersonName { first: part("first")?, middle: part("middle")?, last: part("last")? })
 }
 
@@ -197,7 +252,11 @@ fn people(at: &At<'_>) -> Read<Invited> {
     let mut invited = Invited::default();
     for person in at.list(MAX_PEOPLE)? {
         person.only(&["address", "name"])?;
-        let address = person.member("address")?.address()?;
+        let written = person.member("address")?;
+        let address = written.address()?;
+        if at.is_request() && invited.iter().any(|(other, _)| *other == address) {
+            return Err(written.wrong("an address that is not in this list already"));
+        }
         let name = person.optional("name")?.map_or(Ok(String::new()), |name| name.line(MAX_LINE))?;
         invited.add(address, &name);
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lockstep_connector::{Deadline, Limits, Session};
 use lockstep_engine::budget;
-use lockstep_model::{crashpoint::CrashPoint, fault::Fault, remote::Cursor};
+use lockstep_model::{crashpoint::CrashPoint, fault::Fault, mailbox::Lane, remote::Cursor};
 use lockstep_store::{
     alerts::{self, Part},
     items,
@@ -14,7 +14,7 @@ use lockstep_wire::{Counts, Outcome};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    Context,
+    Context, act,
     airlock::Airlock,
     config::PAGE_MIB,
     mailbox::{
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// No page is begun with less than this left of the run's budget.
-const MARGIN: Duration = Duration::from_secs(5);
+pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 
 /// Deletions asked for in one session.
 const MAX_DELETIONS: i64 = 500;
@@ -65,7 +65,7 @@ pub(crate) async fn sync(
 }
 
 /// How a cycle ended that nothing has stopped, and how long its lane waits at least.
-type Way = (Outcome, Option<Duration>);
+pub(crate) type Way = (Outcome, Option<Duration>);
 
 async fn cycle(
     context: &Context,
@@ -85,7 +85,13 @@ async fn cycle(
     let opened = connector.open(&target, deadline).await;
     detail::connected(run, asked, opened.as_ref().err());
     let mut session = opened.map_err(Stopped::Remote)?;
-    let worked = pages(context, run, session.as_mut(), deadline, memory, slot, counts).await;
+    let worked = match run.lane {
+        Lane::Incoming => pages(context, run, session.as_mut(), deadline, memory, slot, counts).await,
+        Lane::Act => {
+            let shared = act::Shared { memory, slot, run: airlock.run() };
+            Box::pin(act::cycle(context, run, session.as_mut(), deadline, shared, counts)).await
+        }
+    };
     let way = match worked {
         Ok(way) => way,
         Err(stopped) => {
@@ -169,7 +175,7 @@ fn share(run: &Run, context: &Context) -> u32 {
 }
 
 /// Waits for a page's share of the process's memory.
-async fn hold(
+pub(crate) async fn hold(
     memory: &Arc<Semaphore>,
     share: u32,
     deadline: &Deadline,
@@ -194,13 +200,13 @@ async fn delete_processed(
     counts: &Counts,
 ) -> Result<Vec<lockstep_model::remote::RemoteKey>, Stopped> {
     let new = run.mailbox.delete_after_processing && counts.tracked > 0;
-    if !(run.deletions_wanted || new) {
+    if run.lane != Lane::Incoming || !(run.deletions_wanted || new) {
         return Ok(Vec::new());
     }
     let mut tx = context.store.begin().await?;
     let keys = items::deletions_wanted(&mut tx, run.mailbox.id, MAX_DELETIONS).await?;
     // Only the run that holds the lane may delete there.
-    let ours = lanes::still(&mut tx, run.mailbox.id, lockstep_model::mailbox::Lane::Incoming, run.version).await?;
+    let ours = lanes::still(&mut tx, run.mailbox.id, Lane::Incoming, run.version).await?;
     drop(tx);
     if !ours {
         return Err(Stopped::Fenced);

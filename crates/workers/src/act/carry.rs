@@ -1,0 +1,567 @@
+//! Carrying a batch's plans out: intents first, then the server, then everything else in one fenced transaction.
+
+use std::collections::BTreeMap;
+
+use lockstep_connector::items::{Folder, Items, NotDone, Reading, Receipt, Write};
+use lockstep_engine::merge::{
+    Base, Lost, Side, Step, Written,
+    plan::Key,
+};
+use lockstep_model::{
+    crashpoint::CrashPoint,
+    fault::{Fault, FaultClass, FaultScope},
+    mailbox::Lane,
+    record::{Fields, LinkId, RecordId},
+    remote::RemoteKey,
+};
+use lockstep_store::{
+    Error, Tx, activities,
+    alerts::{self, Severity, Subject},
+    intents::{self, Intent, Planned},
+    item_retries::{self, Failed, Which},
+    lanes,
+    links::{self, Link, LostValue},
+    people,
+    records::{self, Record},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    act::{
+        Act,
+        gather::{Case, base_of, seen_item, seen_record, why_word},
+        record,
+    },
+    mailbox::Stopped,
+};
+
+/// Who is named as the writer of what comes from a mailbox.
+const ACTOR: &str = "server-side synchronization";
+
+/// The alert of a record or an item that could not be synchronised.
+pub(crate) const NOT_SYNCHRONISED: &str = "ItemNotSynchronized";
+
+/// The alert of deletions that wait for a person.
+pub(crate) const DELETIONS_HELD: &str = "DeletionsHeld";
+
+/// What became of a case's step on the server.
+enum There {
+    /// It has none.
+    Nothing,
+    /// It was done; what was there afterwards, unless it was a deletion.
+    Done(Option<Box<(lockstep_connector::items::Item, bool)>>, Vec<String>),
+    /// It was certainly not done.
+    Not(NotDone),
+    /// Nobody knows: its intent stays.
+    Unknown,
+}
+
+/// Carries out the plans. The cursors move with the last transaction, if every step was answered.
+pub(crate) async fn carry_out(act: &mut Act<'_>, items: &mut dyn Items, cases: Vec<Case>) -> Result<(), Stopped> {
+    let (there, broken) = on_the_server(act, items, &cases).await?;
+    if !cases.is_empty() {
+        CrashPoint::STORED.reach();
+    }
+    let outcomes: Vec<_> = cases.into_iter().zip(there).collect();
+    match commit(act, &outcomes, broken.is_none()).await {
+        Err(Stopped::Store(error)) if error.is_about_data() => {
+            tracing::warn!(%error, "a page could not be written; its items are written one by one");
+            one_by_one(act, outcomes, broken.is_none()).await?;
+        }
+        done => done?,
+    }
+    CrashPoint::PAGE_COMMITTED.reach();
+    broken.map_or(Ok(()), |fault| Err(Stopped::Remote(fault)))
+}
+
+async fn one_by_one(act: &mut Act<'_>, outcomes: Vec<(Case, There)>, complete: bool) -> Result<(), Stopped> {
+    for outcome in outcomes {
+        let mut outcome = [outcome];
+        match commit(act, &outcome, false).await {
+            Err(Stopped::Store(error)) if error.is_about_data() => {
+                let fault = Fault::new(FaultScope::Item, FaultClass::Bug, "ItemUnwritable", error.to_string());
+                outcome[0].0.plan.steps.clear();
+                outcome[0].0.failed = Some(fault.local());
+                outcome[0].1 = There::Unknown;
+                commit(act, &outcome, false).await?;
+            }
+            done => done?,
+        }
+    }
+    commit(act, &[], complete).await
+}
+
+/// Stores the intents, does the steps, and reads back what they left behind.
+async fn on_the_server(
+    act: &mut Act<'_>,
+    items: &mut dyn Items,
+    cases: &[Case],
+) -> Result<(Vec<There>, Option<Fault>), Stopped> {
+    let mut there: Vec<_> = cases.iter().map(|_| There::Nothing).collect();
+    let (mut writes, mut of, mut intents) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, case) in cases.iter().enumerate() {
+        if let Some((write, intent)) = remote_step(act, case) {
+            writes.push(write);
+            of.push(n);
+            intents.push(intent);
+        }
+    }
+    if writes.is_empty() {
+        return Ok((there, None));
+    }
+    let mut tx = act.context.store.begin().await?;
+    fence(act, &mut tx, None).await?;
+    intents::store(&mut tx, act.run.mailbox.id, &intents).await?;
+    tx.commit().await?;
+    act.run.version += 1;
+    CrashPoint::INTENDED.reach();
+    let mut broken = act.deadline.check(std::time::Duration::from_secs(5)).err();
+    if broken.is_some() {
+        // Nothing was begun: whoever finds the intents sees that.
+        of.iter().for_each(|n| there[*n] = There::Unknown);
+        return Ok((there, broken));
+    }
+    let written = items.write(&writes, act.deadline).await;
+    CrashPoint::CARRIED_OUT.reach();
+    broken = written.broken;
+    let mut done = written.done.into_iter();
+    let mut read_back: BTreeMap<Folder, Vec<(usize, Receipt)>> = BTreeMap::new();
+    for n in of {
+        there[n] = match done.next() {
+            None => There::Unknown,
+            Some(Err(NotDone::Gone)) if matches!(remote(&cases[n]), Some(Step::DeleteItem { .. })) => {
+                There::Done(None, Vec::new())
+            }
+            Some(Err(not)) => There::Not(not),
+            Some(Ok(receipt)) if receipt.version.is_none() => There::Done(None, Vec::new()),
+            Some(Ok(receipt)) => {
+                read_back.entry(cases[n].folder).or_default().push((n, receipt));
+                There::Unknown
+            }
+        };
+    }
+    if broken.is_none() {
+        for (folder, receipts) in read_back {
+            for portion in receipts.chunks(200) {
+                let keys: Vec<_> = portion.iter().map(|(_, receipt)| receipt.key.clone()).collect();
+                let readings = match items.read(folder, &keys, act.deadline).await {
+                    Ok(readings) => readings,
+                    Err(fault) => return Ok((there, Some(fault))),
+                };
+                for ((n, receipt), reading) in portion.iter().zip(readings) {
+                    // What cannot be read back stays an intent, and is settled by a later look.
+                    if let Reading::Here(mut item) = reading {
+                        item.fields = lockstep_store::fields::fitted(&item.fields).0;
+                        let sure = Some(&item.head.version) == receipt.version.as_ref();
+                        let left_out = receipt.left_out.iter().map(|(_, why)| why.clone()).collect();
+                        there[*n] = There::Done(Some(Box::new((*item, sure))), left_out);
+                    }
+                }
+            }
+        }
+    }
+    Ok((there, broken))
+}
+
+fn remote(case: &Case) -> Option<&Step> {
+    case.plan.steps.iter().find(|step| step.is_remote())
+}
+
+fn remote_step(act: &Act<'_>, case: &Case) -> Option<(Write, Intent)> {
+    let (tell, kind) = (case.tell, case.kind);
+    let record = case.link.as_ref().map(|link| link.record).or(case.record.as_ref().map(Record::id))?;
+    let (id, write, planned) = match remote(case)? {
+        Step::CreateItem { key: Key(key), values } => {
+            let write = Write::Create { kind, values: values.clone(), mark: LinkId(*key), tell };
+            (*key, write, Planned::Create(values.clone()))
+        }
+        Step::UpdateItem { key: Key(key), remote, expected, patch } => {
+            let item = Box::new(case.item.clone()?);
+            let planned = Planned::Update(remote.clone(), expected.clone(), patch.clone());
+            (*key, Write::Update { item, patch: patch.clone(), tell }, planned)
+        }
+        Step::DeleteItem { key: Key(key), remote, expected } => {
+            let item = Box::new(case.item.clone()?);
+            (*key, Write::Delete { item, tell }, Planned::Delete(remote.clone(), expected.clone()))
+        }
+        _ => return None,
+    };
+    let lost = case.plan.merge.lost.iter().filter(|lost| lost.side == Side::Server);
+    let intent = Intent {
+        id,
+        run: act.run_id,
+        stored_at: act.context.store.clock().now(),
+        link: case.link.as_ref().map(|link| link.id),
+        kind,
+        record,
+        planned,
+        lost: lost.map(|lost| (lost.field, lost.value.clone())).collect(),
+    };
+    Some((write, intent))
+}
+
+/// What one transaction writes.
+#[derive(Default)]
+struct Pending {
+    links: Vec<Link>,
+    gone: Vec<LinkId>,
+    settled: Vec<Uuid>,
+    lost: Vec<LostValue>,
+    failed: Vec<(Failed, Option<String>)>,
+    healed: Vec<Which>,
+    written: Vec<RecordId>,
+    held: u64,
+    tracked: u32,
+}
+
+/// One transaction: fence, records, links, intents, failures, alerts, cursors.
+async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -> Result<(), Stopped> {
+    let cursor = complete.then(|| act.cursors.write()).filter(|cursor| *cursor != act.run.cursor);
+    if outcomes.is_empty() && cursor.is_none() {
+        return Ok(());
+    }
+    let mut tx = act.context.store.begin().await?;
+    fence(act, &mut tx, cursor.as_ref()).await?;
+    let touched: Vec<_> = outcomes
+        .iter()
+        .filter(|(case, _)| {
+            case.plan.steps.iter().any(|step| matches!(step, Step::UpdateRecord { .. } | Step::DeleteRecord { .. }))
+        })
+        .filter_map(|(case, _)| case.record.as_ref().map(Record::id))
+        .collect();
+    let now_there = records::lock(&mut tx, &touched).await?;
+    let mut pending = Pending::default();
+    for (case, there) in outcomes {
+        let current = case.record.as_ref().and_then(|record| now_there.iter().find(|now| now.id() == record.id()));
+        settle_case(act, &mut tx, case, there, current, &mut pending).await?;
+    }
+    let mailbox = act.run.mailbox.id;
+    links::forget(&mut tx, mailbox, &pending.gone).await?;
+    links::put(&mut tx, mailbox, &pending.links).await?;
+    intents::clear(&mut tx, mailbox, &pending.settled).await?;
+    links::keep_lost(&mut tx, mailbox, &pending.lost).await?;
+    for which in &pending.healed {
+        alerts::resolve(&mut tx, NOT_SYNCHRONISED, Subject::Item(mailbox, &alert_key(which))).await?;
+    }
+    item_retries::clear(&mut tx, mailbox, &pending.healed).await?;
+    tell_failed(act, &mut tx, &pending.failed).await?;
+    if pending.held > 0 {
+        let parameters = json!({ "items": pending.held });
+        alerts::raise(&mut tx, DELETIONS_HELD, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+    }
+    if !pending.written.is_empty() {
+        lanes::wake(&mut tx, &pending.written, Some(mailbox)).await?;
+    }
+    tx.commit().await?;
+    act.run.version += 1;
+    if let Some(cursor) = cursor {
+        act.run.cursor = cursor;
+    }
+    act.counts.tracked += pending.tracked;
+    act.counts.failed += u32::try_from(pending.failed.len()).unwrap_or(u32::MAX);
+    Ok(())
+}
+
+async fn tell_failed(act: &Act<'_>, tx: &mut Tx, failed: &[(Failed, Option<String>)]) -> Result<(), Stopped> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let mailbox = act.run.mailbox.id;
+    let notes: Vec<_> = failed.iter().map(|(failed, _)| failed.clone()).collect();
+    item_retries::note(tx, mailbox, &notes).await?;
+    for (failed, title) in failed {
+        let next =
+            if failed.next.is_some() { "it is tried again by itself" } else { "it is tried again when it changes" };
+        let parameters = json!({
+            "item": title.as_deref().unwrap_or("an item"),
+            "reason": failed.code,
+            "message": failed.message,
+            "next": next,
+        });
+        let key = alert_key(&failed.which);
+        alerts::raise(tx, NOT_SYNCHRONISED, Severity::Warning, Subject::Item(mailbox, &key), parameters).await?;
+    }
+    Ok(())
+}
+
+/// What names a record or an item among the alerts of a mailbox.
+fn alert_key(which: &Which) -> RemoteKey {
+    let key = match which {
+        Which::Record(_, id) => RemoteKey::new(format!("record/{}", id.0)),
+        Which::Item(key) => Some(key.clone()),
+    };
+    // A word and a UUID are short enough; keys of items are keys already.
+    key.unwrap_or_else(|| unreachable!("a short key"))
+}
+
+async fn settle_case(
+    act: &Act<'_>,
+    tx: &mut Tx,
+    case: &Case,
+    there: &There,
+    current: Option<&Record>,
+    pending: &mut Pending,
+) -> Result<(), Stopped> {
+    let now = tx.now();
+    if let Some(
+        Step::CreateItem { key: Key(key), .. }
+        | Step::UpdateItem { key: Key(key), .. }
+        | Step::DeleteItem { key: Key(key), .. },
+    ) = remote(case)
+        && !matches!(there, There::Unknown)
+    {
+        pending.settled.push(*key);
+    }
+    let mut fault = case.failed.clone();
+    match there {
+        // Whoever was faster is listed, and the pair is planned again; so is one whose outcome nobody knows.
+        There::Not(NotDone::Conflict | NotDone::Gone) | There::Unknown if fault.is_none() => return Ok(()),
+        There::Not(NotDone::Unwritable { field, why }) => {
+            let words = format!("{}: {why}", field.name());
+            fault = Some(Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritableThere", words).local());
+        }
+        There::Not(NotDone::Refused(refused)) => fault = Some(refused.clone()),
+        There::Done(_, left_out) if !left_out.is_empty() => {
+            let words = left_out.join("; ");
+            fault = Some(Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritableThere", words).local());
+        }
+        _ => {}
+    }
+    let done_there = !matches!(there, There::Not(_));
+    let written_there = match there {
+        There::Done(Some(item), _) => Some(Written { now: seen_item(&item.0), sure: item.1 }),
+        _ => None,
+    };
+    let mut link = case.link.clone();
+    let mut written_here = None;
+    for step in &case.plan.steps {
+        match step {
+            Step::CreateItem { key: Key(key), values } if done_there => {
+                if let (Some(record), Some(written), There::Done(Some(item), _)) = (&case.record, &written_there, there)
+                {
+                    let base = Base::of_new_item(&seen_record(record), values, written, &case.rules);
+                    link = Some(linked(LinkId(*key), record, &item.0, base));
+                }
+            }
+            Step::DeleteItem { .. } if done_there => {
+                pending.gone.extend(link.take().map(|link| link.id));
+            }
+            Step::Forget => pending.gone.extend(link.take().map(|link| link.id)),
+            Step::DeleteRecord { expected, .. } => {
+                if let Some(current) = current.filter(|current| current.version() == *expected) {
+                    delete(tx, current).await?;
+                    pending.written.push(current.id());
+                    pending.gone.extend(link.take().map(|link| link.id));
+                }
+            }
+            Step::UpdateRecord { expected, patch, .. } => {
+                if let Some(current) = current.filter(|current| current.version() == *expected) {
+                    let mut values = current.fields();
+                    values.apply(patch);
+                    match record::with(current, &values, now) {
+                        Ok(after) => {
+                            let saved = save(tx, current, after).await?;
+                            pending.written.push(saved.id());
+                            written_here = Some(saved);
+                        }
+                        Err(why) => {
+                            let fault_of = Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritable", why);
+                            fault = Some(fault_of.local());
+                        }
+                    }
+                }
+            }
+            Step::CreateRecord { kind, values } => {
+                let Some(item) = &case.item else { continue };
+                match record::with(&record::blank(*kind, act.user.0), values, now) {
+                    Ok(new) => {
+                        let new = create(tx, new).await?;
+                        let id = LinkId(Key::of_creation(act.run.mailbox.id, new.id()).0);
+                        let base = Base::of_new_record(&seen_item(item), values, &seen_record(&new), &case.rules);
+                        link = Some(linked(id, &new, item, base));
+                        pending.written.push(new.id());
+                        pending.tracked += 1;
+                    }
+                    Err(why) => {
+                        let fault_of = Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritable", why);
+                        fault = Some(fault_of.local());
+                    }
+                }
+            }
+            Step::Link { record, remote } => {
+                if let Some(record) = case.record.as_ref().filter(|known| known.id() == *record) {
+                    let id = LinkId(Key::of_creation(act.run.mailbox.id, record.id()).0);
+                    link = Some(unmerged(id, record, remote, case));
+                }
+            }
+            Step::Relink => link.iter_mut().for_each(|link| link.unlinked = None),
+            Step::Unlink { why } => link.iter_mut().for_each(|link| link.unlinked = Some(why_word(*why).to_owned())),
+            Step::Hold { side } => {
+                let side = if *side == Side::Crm { "crm" } else { "server" };
+                pending.held += 1;
+                link.iter_mut().for_each(|link| {
+                    let since = link.held.as_ref().map_or(now, |(_, since)| *since);
+                    link.held = Some((side.to_owned(), since));
+                });
+            }
+            _ => {}
+        }
+    }
+    if let Some(link) = &mut link {
+        let holds = case.plan.steps.iter().any(|step| matches!(step, Step::Hold { .. }));
+        if !holds {
+            link.held = None;
+        }
+        if case.link.is_some() {
+            merged(link, case, written_here.as_ref(), written_there.as_ref());
+        }
+        if let Some(record) = written_here.as_ref().or(case.record.as_ref()) {
+            link.owner = record.owner();
+        }
+        if let Some(item) = &case.item {
+            (link.uid, link.organiser) = (item.head.uid.clone(), item.organiser);
+        }
+    }
+    let record_id = link.as_ref().map(|link| link.record).or(case.record.as_ref().map(Record::id));
+    if let Some(record) = record_id {
+        pending.lost.extend(
+            case.plan
+                .merge
+                .lost
+                .iter()
+                .filter(|lost| was_lost(lost, written_here.is_some(), written_there.is_some()))
+                .map(|lost| LostValue {
+                    record,
+                    kind: case.kind,
+                    field: lost.field,
+                    side: if lost.side == Side::Crm { "crm" } else { "server" },
+                    value: lost.value.clone(),
+                }),
+        );
+    }
+    pending.links.extend(link);
+    match fault {
+        None => pending.healed.push(case.which.clone()),
+        Some(fault) => {
+            let title = case.record.as_ref().map(record::title);
+            let wait = act.context.scale.apply(std::time::Duration::from_secs(act.context.config.item_backoff_s));
+            let next = fault.may_heal().then(|| now + fault.retry_after.unwrap_or(wait));
+            let which = case.which.clone();
+            let folder = case.folder.name();
+            pending.failed.push((Failed { which, folder, next, code: fault.code, message: fault.message }, title));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the write happened by which a value was lost.
+const fn was_lost(lost: &Lost, written_here: bool, written_there: bool) -> bool {
+    match lost.side {
+        Side::Crm => written_here,
+        Side::Server => written_there,
+    }
+}
+
+/// The base of a pair after its merge.
+fn merged(link: &mut Link, case: &Case, written_here: Option<&Record>, written_there: Option<&Written>) {
+    let (Some(record), Some(item)) = (&case.record, &case.item) else { return };
+    let written_here = written_here.map(seen_record);
+    let base = base_of(link).after(
+        &case.plan.merge,
+        (&seen_record(record), written_here.as_ref()),
+        (&seen_item(item), written_there),
+        &case.rules,
+    );
+    take_base(link, base);
+}
+
+fn take_base(link: &mut Link, base: Base) {
+    let Base { crm, server, unclear, settled } = base;
+    (link.crm, link.server, link.unclear, link.settled) = (crm, server, unclear, settled);
+}
+
+pub(crate) fn linked(id: LinkId, record: &Record, item: &lockstep_connector::items::Item, base: Base) -> Link {
+    let mut link = Link {
+        id,
+        kind: record.kind(),
+        record: record.id(),
+        owner: record.owner(),
+        remote: item.head.key.clone(),
+        uid: item.head.uid.clone(),
+        organiser: item.organiser,
+        unlinked: None,
+        crm: Fields::default(),
+        server: Fields::default(),
+        unclear: std::collections::BTreeSet::new(),
+        settled: None,
+        held: None,
+    };
+    take_base(&mut link, base);
+    link
+}
+
+/// A link whose sides were never compared: the next cycle merges them.
+fn unmerged(id: LinkId, record: &Record, remote: &RemoteKey, case: &Case) -> Link {
+    let (uid, organiser) = case.item.as_ref().map_or((None, true), |item| (item.head.uid.clone(), item.organiser));
+    Link {
+        id,
+        kind: record.kind(),
+        record: record.id(),
+        owner: record.owner(),
+        remote: remote.clone(),
+        uid,
+        organiser,
+        unlinked: None,
+        crm: Fields::default(),
+        server: Fields::default(),
+        unclear: std::collections::BTreeSet::new(),
+        settled: None,
+        held: None,
+    }
+}
+
+async fn create(tx: &mut Tx, record: Record) -> Result<Record, Error> {
+    let blank = record::blank(record.kind(), Uuid::nil());
+    let set = record::changed(&blank, &record);
+    Ok(match record {
+        Record::Contact(person) => Record::Contact(Box::new(people::create(tx, *person, &set, ACTOR).await?)),
+        Record::Activity(activity) => Record::Activity(Box::new(activities::create(tx, *activity, &set, ACTOR).await?)),
+    })
+}
+
+async fn save(tx: &mut Tx, before: &Record, mut after: Record) -> Result<Record, Error> {
+    let changed = record::changed(before, &after);
+    let now = tx.now();
+    match &mut after {
+        Record::Contact(person) => {
+            person.version = people::save(tx, person, &changed, ACTOR).await?;
+            person.updated_at = now;
+        }
+        Record::Activity(activity) => {
+            activity.version = activities::save(tx, activity, &changed, ACTOR).await?;
+            activity.updated_at = now;
+        }
+    }
+    Ok(after)
+}
+
+async fn delete(tx: &mut Tx, record: &Record) -> Result<(), Error> {
+    match record {
+        Record::Contact(person) => people::delete(tx, person, ACTOR).await,
+        Record::Activity(activity) => activities::delete(tx, activity, ACTOR).await,
+    }
+}
+
+/// The fence of this lane, in a transaction's first statement.
+pub(crate) async fn fence(
+    act: &Act<'_>,
+    tx: &mut Tx,
+    cursor: Option<&lockstep_model::remote::Cursor>,
+) -> Result<(), Stopped> {
+    if lanes::fence(tx, act.run.mailbox.id, Lane::Act, act.run.version, cursor).await? {
+        return Ok(());
+    }
+    act.context.metrics.fenced.inc();
+    Err(Stopped::Fenced)
+}
