@@ -1,6 +1,8 @@
 //! The EWS connector against a simulated Exchange and scripted servers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod act;
+mod act_faults;
 mod answers;
 mod autodiscover;
 mod connections;

@@ -43,6 +43,11 @@ pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
 
 /// Lets everybody in, and answers every other request with this.
 pub(crate) async fn serve(reply: String) -> u16 {
+    serve_by(move |_| reply.clone()).await
+}
+
+/// Lets everybody in, and answers every other request with what is made of it.
+pub(crate) async fn serve_by(reply: impl Fn(&str) -> String + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -52,7 +57,7 @@ pub(crate) async fn serve(reply: String) -> u16 {
                 while let Some(request) = read_request(&mut stream).await {
                     let hello = answer(200, "Content-Type: text/xml\r\n", &envelope(INBOX));
                     let look = request.windows(9).any(|window| window == b"GetFolder");
-                    let reply = if look { &hello } else { &reply };
+                    let reply = if look { hello } else { reply(&String::from_utf8_lossy(&request)) };
                     if stream.write_all(reply.as_bytes()).await.is_err() {
                         return;
                     }
