@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod counts;
+mod exchange;
 mod messages;
 mod progress;
 mod report;
@@ -132,8 +133,10 @@ async fn tell(cluster: &Cluster, progress: &mut Progress) -> Result<Report> {
     // Besides the posts, the copy of the CRM's own email lies in Cora's mailbox.
     let counts = story.settle(1).await?;
     let (sent, handed_over) = (story.copies(&message_id)?, story.handed_over(1));
-    part(story.progress, "settled", "counting");
-    Report::of(cluster.pool(), &world, &counts, handed_over, sent, parts).await
+    part(story.progress, "settled", "Finn's appointment goes to a simulated Exchange, is moved there, and comes back");
+    let appointment = exchange::tell(cluster).await?;
+    part(story.progress, "appointment back", "counting");
+    Report::of(cluster.pool(), &world, &counts, handed_over, sent, appointment, parts).await
 }
 
 /// Ends every process as an operator would.

@@ -10,6 +10,7 @@ use sqlx::{PgPool, Row};
 
 use super::{
     counts::{Counts, MailboxCounts},
+    exchange::Appointment,
     world::{HOLDERS, World},
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     lost: usize,
     /// Records beyond one for each message.
     duplicated: usize,
+    /// What became of the appointment on the simulated Exchange.
+    appointment: Appointment,
     /// From the first process to the last count.
     seconds: f64,
     breakdown: Breakdown,
@@ -89,6 +92,7 @@ impl Report {
         counts: &Counts,
         handed_over: HandedOver,
         sent: usize,
+        appointment: Appointment,
         parts: Vec<(String, f64)>,
     ) -> Result<Self> {
         let mut refused_by_reason = BTreeMap::new();
@@ -137,6 +141,7 @@ impl Report {
             sent,
             lost: counts.waiting() + counts.merged,
             duplicated: counts.duplicated,
+            appointment,
             seconds: parts.last().map_or(0.0, |(_, seconds)| *seconds),
             breakdown: Breakdown {
                 messages: handed_over.messages,
@@ -219,6 +224,13 @@ impl Report {
             "  Lost: {}. Records too many: {}. Sent from the CRM and arrived: {}. All in {:.0} s.",
             self.lost, self.duplicated, self.sent, self.seconds
         );
+        let Appointment { there_after, moved_by, back_after, not_moved } = &self.appointment;
+        println!("  An appointment of the CRM lay in the calendar on the simulated Exchange after {there_after:.1} s.");
+        match (moved_by, back_after, not_moved) {
+            (Some(who), Some(after), _) => println!("  {who} moved it there; the record had moved {after:.1} s later."),
+            (.., Some(why)) => println!("  Nobody moved it there: {why}."),
+            _ => {}
+        }
         if self.breakdown.open_alerts.is_empty() {
             println!("  No open alerts.");
         }
