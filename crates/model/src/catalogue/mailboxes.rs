@@ -37,6 +37,22 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Add the old key to `secrets.keys`, or set the password anew.",
     },
     Entry {
+        code: "MailboxNotFound",
+        scopes: &[FaultScope::Mailbox],
+        level: Level::Error,
+        title: "The server has no such mailbox",
+        text: "The server knows no mailbox that can be used under this address or account: {message}",
+        remedy: "Check the address of the mailbox, and whether the server's administrator has removed or disabled it; then test and enable it again.",
+    },
+    Entry {
+        code: "ImpersonationDenied",
+        scopes: &[FaultScope::Mailbox],
+        level: Level::Error,
+        title: "The account may not act for the mailbox",
+        text: "The server does not let the profile's account act for this mailbox: {message}",
+        remedy: "Give the account the right to impersonate this mailbox (on Exchange: the role ApplicationImpersonation, with a scope that has the mailbox in it), then test and enable the mailbox again.",
+    },
+    Entry {
         code: "AuthenticationMethodNotOffered",
         scopes: &[FaultScope::Profile],
         level: Level::Error,
@@ -115,6 +131,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "The mail server is not available",
         text: "The server turned the work away for now: {message}",
         remedy: "Nothing needs doing unless it stays; then look at the server's log. It is tried again by itself.",
+    },
+    Entry {
+        code: "EwsBlocked",
+        scopes: &[FaultScope::Profile],
+        level: Level::Error,
+        title: "The server does not allow Exchange Web Services",
+        text: "Exchange Web Services are switched off on the server, or for this program: {message}",
+        remedy: "Ask the server's administrator to allow Exchange Web Services for the organisation and its mailboxes (EwsEnabled, EwsApplicationAccessPolicy), or use a profile with another protocol.",
     },
     Entry {
         code: "SmtpUnrecognisedCommand",

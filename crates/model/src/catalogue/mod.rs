@@ -3,6 +3,7 @@
 mod items;
 mod mailboxes;
 mod organisation;
+mod two_way;
 
 use crate::{fault::FaultScope, mailbox::words};
 
@@ -68,6 +69,7 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("address", "the address", "address of the mailbox"),
     parameter("busy", "so many", "runs at a time, on average, that the wanted polling takes"),
     parameter("failures", "so many", "mailboxes that have failed within an hour"),
+    parameter("items", "so many", "contacts, tasks or appointments"),
     parameter("limit", "what limits it", "connections, runs under way, or workers: whichever is used up first"),
     parameter("load", "so many", "runs needed as a part of runs possible, in per cent"),
     parameter("mailboxes", "so many", "mailboxes: of the profile, or of it those whose last test has failed"),
@@ -87,7 +89,7 @@ pub const PARAMETERS: &[Parameter] = &[
 
 /// Every entry, in the order of the documentation: servers and mailboxes, single emails, then the organisation.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    mailboxes::ENTRIES.iter().chain(items::ENTRIES).chain(organisation::ENTRIES)
+    mailboxes::ENTRIES.iter().chain(items::ENTRIES).chain(two_way::ENTRIES).chain(organisation::ENTRIES)
 }
 
 /// The entry of a code.

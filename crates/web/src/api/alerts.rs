@@ -80,6 +80,7 @@ const STATES: &[&str] = &[
     "endpoint",
     "failures",
     "item",
+    "items",
     "limit",
     "load",
     "mailboxes",
