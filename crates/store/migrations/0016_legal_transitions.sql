@@ -24,4 +24,7 @@ END $$;
 CREATE TRIGGER emails_status_transition BEFORE UPDATE OF status ON emails
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION refuse_illegal_email_status();
 
+-- The audit by what was done, the newest first.
+CREATE INDEX audit_entries_by_action ON audit_entries (action, id);
+
 UPDATE schema_state SET version = greatest(version, 16);

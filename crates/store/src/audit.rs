@@ -1,12 +1,20 @@
 //! Who did what: one row an action, in the transaction of what it tells.
 
+mod sign_ins;
+mod words;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Result, Tx};
+use crate::{Result, Tx, feed::Change};
 
-/// Notes an action. `detail` holds names of fields and states, never content or secrets.
+pub use self::{
+    sign_ins::sign_in_failed,
+    words::{ACTIONS, RECORD_KINDS},
+};
+
+/// Notes an action: one of [`ACTIONS`], on one of [`RECORD_KINDS`]. `detail` holds names of fields and states, never content or secrets.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -18,6 +26,8 @@ pub async fn note(
     object_id: Option<Uuid>,
     detail: Value,
 ) -> Result<()> {
+    debug_assert!(ACTIONS.contains(&action), "{action} is missing in audit::ACTIONS");
+    debug_assert!(RECORD_KINDS.contains(&object_kind), "{object_kind} is missing in audit::RECORD_KINDS");
     let now = tx.now();
     sqlx::query!(
         "/* audit::note */ INSERT INTO audit_entries (id, done_at, actor, action, object_kind, object_id, detail)
@@ -103,7 +113,9 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
 /// [`crate::Error::Unavailable`].
 pub(crate) async fn record(tx: &mut Tx, actor: &str, written: Written<'_>) -> Result<()> {
     let Written { kind, id, change, fields, version } = written;
-    crate::feed::tell(tx, kind, id, change, fields, version).await?;
+    // Of what is new, everything is new to whoever follows the feed; the audit keeps what its maker said.
+    let told = if change == Change::Created { &[] } else { fields };
+    crate::feed::tell(tx, kind, id, change, told, version).await?;
     note(tx, actor, change.as_str(), kind, Some(id), serde_json::json!({ "fields": fields })).await
 }
 
@@ -111,7 +123,8 @@ pub(crate) async fn record(tx: &mut Tx, actor: &str, written: Written<'_>) -> Re
 pub(crate) struct Written<'a> {
     pub(crate) kind: &'a str,
     pub(crate) id: Uuid,
-    pub(crate) change: crate::feed::Change,
+    pub(crate) change: Change,
+    /// Names of the fields that were changed, or that a new record was given.
     pub(crate) fields: &'a [&'a str],
     pub(crate) version: i64,
 }

@@ -130,12 +130,13 @@ pub(crate) async fn create_for(tx: &mut Tx, owner: Owner, held: Held<'_>, actor:
         Owner::User(id) => (Some(id.0), None),
         Owner::Queue(id) => (None, Some(id.0)),
     };
-    sqlx::query!(
+    let has_profile = sqlx::query_scalar!(
         "/* mailboxes::create_for */ INSERT INTO mailboxes (id, name, profile_id, owner_user_id, owner_queue_id,
              address, address_key, incoming_method, outgoing_method, active, created_at, updated_at)
          SELECT $1, $2, (SELECT id FROM email_server_profiles WHERE is_default), $3, $4, $5, $6,
              COALESCE((SELECT default_incoming FROM organisations), 'server-side'),
-             COALESCE((SELECT default_outgoing FROM organisations), 'server-side'), $7, $8, $8",
+             COALESCE((SELECT default_outgoing FROM organisations), 'server-side'), $7, $8, $8
+         RETURNING profile_id IS NOT NULL AS \"has_profile!\"",
         id.0,
         held.name,
         user,
@@ -145,9 +146,11 @@ pub(crate) async fn create_for(tx: &mut Tx, owner: Owner, held: Held<'_>, actor:
         held.active,
         now,
     )
-    .execute(tx.connection())
+    .fetch_one(tx.connection())
     .await?;
-    let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    let fields = ["name", "address", "active", "incoming_method", "outgoing_method", "profile_id"];
+    let fields = if has_profile { &fields[..] } else { &fields[..5] };
+    let written = Written { kind: "mailbox", id: id.0, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     forwards_now(tx, id, actor).await?;
     lanes::realign(tx, &[id]).await
@@ -167,7 +170,13 @@ async fn forwards_now(tx: &mut Tx, id: MailboxId, actor: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Conflict`] when the address or the account is another mailbox's, [`Error::Reference`] when the profile is
 /// unknown.
-pub async fn create_forward(tx: &mut Tx, new: &MailboxRecord, secret: &SecretChange, actor: &str) -> Result<()> {
+pub async fn create_forward(
+    tx: &mut Tx,
+    new: &MailboxRecord,
+    secret: &SecretChange,
+    fields: &[&str],
+    actor: &str,
+) -> Result<()> {
     let now = tx.now();
     let (_, sealed) = secret.parts();
     sqlx::query!(
@@ -192,7 +201,7 @@ pub async fn create_forward(tx: &mut Tx, new: &MailboxRecord, secret: &SecretCha
     .execute(tx.connection())
     .await?;
     write_login_keys(tx, &[new.id]).await?;
-    let written = Written { kind: "mailbox", id: new.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: "mailbox", id: new.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     lanes::realign(tx, &[MailboxId(new.id)]).await
 }

@@ -109,7 +109,7 @@ pub async fn create(tx: &mut Tx, name: &str, actor: &str) -> Result<Organisation
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: "organisation", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: "organisation", id: id.0, change: Change::Created, fields: &["name"], version: 1 };
     audit::record(tx, actor, written).await?;
     Ok(id)
 }

@@ -192,7 +192,7 @@ pub async fn send_notice(
         body_text: Some(notice.text.to_owned()),
         body_html: None,
     };
-    let id = drafts::create(tx, &draft, &[], ACTOR).await?;
+    let id = drafts::create(tx, &draft, &[], &["from", "to", "subject", "body_text"], ACTOR).await?;
     sqlx::query!("/* outages::send_notice */ UPDATE emails SET auto_submitted = true WHERE id = $1", id.0)
         .execute(tx.connection())
         .await?;

@@ -114,11 +114,18 @@ impl SecretChange {
     }
 }
 
-/// Makes a profile under `profile.id` (chosen by the caller, because the password is sealed for it).
+/// Makes a profile under `profile.id` (chosen by the caller, because the password is sealed for it); `fields` are those
+/// it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the name is taken, [`Error::Rule`] when a limit is out of range.
-pub async fn create(tx: &mut Tx, profile: &ProfileRecord, secret: &SecretChange, actor: &str) -> Result<()> {
+pub async fn create(
+    tx: &mut Tx,
+    profile: &ProfileRecord,
+    secret: &SecretChange,
+    fields: &[&str],
+    actor: &str,
+) -> Result<()> {
     if profile.is_default {
         clear_default(tx, profile.id, actor).await?;
     }
@@ -162,7 +169,7 @@ pub async fn create(tx: &mut Tx, profile: &ProfileRecord, secret: &SecretChange,
     .await?;
     save_sending(tx, profile).await?;
     let written =
-        Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields: &[], version: 1 };
+        Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await
 }
 

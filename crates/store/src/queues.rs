@@ -46,11 +46,11 @@ pub struct Queue {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Makes a queue and its mailbox. Id, version and instants of `queue` are set here.
+/// Makes a queue and its mailbox. Id, version and instants of `queue` are set here; `fields` are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the address or the external id is taken, [`Error::Reference`] when the owner is unknown.
-pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue> {
+pub async fn create(tx: &mut Tx, mut queue: Queue, fields: &[&str], actor: &str) -> Result<Queue> {
     queue.id = QueueId::new().0;
     (queue.version, queue.created_at, queue.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
@@ -71,7 +71,7 @@ pub async fn create(tx: &mut Tx, mut queue: Queue, actor: &str) -> Result<Queue>
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: "queue", id: queue.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: "queue", id: queue.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     let owner = Owner::Queue(QueueId(queue.id));
     mailboxes::create_for(

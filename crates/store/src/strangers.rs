@@ -75,7 +75,9 @@ pub async fn create(tx: &mut Tx, strangers: &[Stranger]) -> Result<bool> {
         .execute(tx.connection())
         .await?;
         let kind = stranger.kind.as_str();
-        let written = Written { kind, id: stranger.id.0, change: Change::Created, fields: &[], version: 1 };
+        let fields: &[&str] =
+            if stranger.owner.is_some() { &["name", "address", "owner_user_id"] } else { &["name", "address"] };
+        let written = Written { kind, id: stranger.id.0, change: Change::Created, fields, version: 1 };
         audit::record(tx, ACTOR, written).await?;
     }
     Ok(true)

@@ -39,11 +39,12 @@ pub struct Member {
     pub active: bool,
 }
 
-/// Makes a team without members. Id, version and instants of `team` are set here; its roles are given apart.
+/// Makes a team without members. Id, version and instants of `team` are set here; its roles are given apart. `fields`
+/// are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the name is taken.
-pub async fn create(tx: &mut Tx, mut team: Team, actor: &str) -> Result<Team> {
+pub async fn create(tx: &mut Tx, mut team: Team, fields: &[&str], actor: &str) -> Result<Team> {
     team.id = Uuid::now_v7();
     (team.version, team.created_at, team.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
@@ -56,7 +57,8 @@ pub async fn create(tx: &mut Tx, mut team: Team, actor: &str) -> Result<Team> {
     )
     .execute(tx.connection())
     .await?;
-    audit::note(tx, actor, "created", "team", Some(team.id), json!({ "name": team.name })).await?;
+    let detail = json!({ "name": team.name, "fields": fields });
+    audit::note(tx, actor, "created", "team", Some(team.id), detail).await?;
     Ok(team)
 }
 

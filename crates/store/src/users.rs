@@ -44,11 +44,11 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Makes a user and its mailbox. Id, version and instants of `user` are set here.
+/// Makes a user and its mailbox. Id, version and instants of `user` are set here; `fields` are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the address or the external id is taken.
-pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
+pub async fn create(tx: &mut Tx, mut user: User, fields: &[&str], actor: &str) -> Result<User> {
     user.id = UserId::new().0;
     (user.version, user.created_at, user.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
@@ -69,7 +69,7 @@ pub async fn create(tx: &mut Tx, mut user: User, actor: &str) -> Result<User> {
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: "user", id: user.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: "user", id: user.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     security_roles::welcome(tx, UserId(user.id), actor).await?;
     filters::instantiate(tx, &[user.id], None).await?;

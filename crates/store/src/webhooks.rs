@@ -135,7 +135,7 @@ pub fn new_secret() -> Result<SecretString> {
 }
 
 /// Makes an endpoint under an id chosen by the caller, because the secret is sealed for it. It is told of what comes
-/// after `position` of the present epoch. The caller nudges.
+/// after `position` of the present epoch. `fields` are those it was given. The caller nudges.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the name is taken.
@@ -145,6 +145,7 @@ pub async fn create(
     settings: Settings<'_>,
     sealed_secret: &[u8],
     (epoch, position): (Uuid, i64),
+    fields: &[&str],
     actor: &str,
 ) -> Result<()> {
     let now = tx.now();
@@ -177,7 +178,7 @@ pub async fn create(
     )
     .execute(tx.connection())
     .await?;
-    written(tx, id, Change::Created, &[], 1, actor).await?;
+    written(tx, id, Change::Created, fields, 1, actor).await?;
     make_due(tx, id).await
 }
 

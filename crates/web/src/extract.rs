@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -22,6 +22,27 @@ use crate::{
 pub(crate) struct Received<T> {
     pub(crate) value: T,
     pub(crate) once: Option<OnceKey>,
+    pub(crate) given: Given,
+}
+
+/// Names of the members to which a request gives a value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given(Vec<String>);
+
+impl Given {
+    pub(crate) fn of(members: &Map<String, Value>) -> Self {
+        Self(members.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// These and others.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
 }
 
 /// An `Idempotency-Key` and a hash of the request it stands for.
@@ -65,7 +86,7 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeBody<T> {
         let bytes = read_bytes(body, state.limits.max_body_bytes).await?;
         if bytes.is_empty() {
             let once = once_key(&parts.headers, &target, &Value::Null)?;
-            return Ok(Self(Received { value: T::default(), once }));
+            return Ok(Self(Received { value: T::default(), once, given: Given::default() }));
         }
         Ok(Self(read(Request::from_parts(parts, Body::from(bytes)), state, state.limits.max_body_bytes).await?))
     }
@@ -94,7 +115,8 @@ async fn read<T: DeserializeOwned>(request: Request, state: &App, limit: usize) 
         refuse_passwords(&value)?;
     }
     let once = once_key(&headers, &target, &value)?;
-    Ok(Received { value: json::from_value(value)?, once })
+    let given = value.as_object().map(Given::of).unwrap_or_default();
+    Ok(Received { value: json::from_value(value)?, once, given })
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {

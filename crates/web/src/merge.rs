@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{json, problem::Problem};
+use crate::{extract::Given, json, problem::Problem};
 
 /// A patch: members replace the record's, `null` clears one, objects are merged.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -50,6 +50,11 @@ impl Patch {
     /// Its members with their values.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// What a new record of its members and these others is given.
+    pub(crate) fn given(&self, others: &Map<String, Value>) -> Given {
+        Given::of(others).and(Given::of(&self.0))
     }
 
     /// A new record of its members and these others.

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, OnceLock, PoisonError},
@@ -24,9 +24,9 @@ const AT_ONCE: usize = 2;
 /// Longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Failed attempts on one name within [`WINDOW`].
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: usize = 10;
 /// Failed attempts from one address within [`WINDOW`], whatever the names: several people may share one.
-const ATTEMPTS_OF_SOURCE: u32 = 30;
+const ATTEMPTS_OF_SOURCE: usize = 30;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Names remembered, and addresses.
 const MAX_KEPT: usize = 4096;
@@ -78,19 +78,18 @@ pub(crate) enum Verdict {
     Busy,
 }
 
-struct Attempts {
-    failed: u32,
-    since: Instant,
-}
+/// When attempts of the last [`WINDOW`] were begun that failed or are being looked at; the first one first.
+type Attempts = VecDeque<Instant>;
 
-/// Failed attempts of the last [`WINDOW`], by name or by address, of a bounded number of them.
+/// Attempts by name or by address, of a bounded number of them. An attempt counts from its beginning, so that several at
+/// one moment are no more than `most` either; a right password takes its own back.
 struct Failures<K> {
-    most: u32,
+    most: usize,
     entries: Mutex<HashMap<K, Attempts>>,
 }
 
 impl<K: Hash + Eq + Clone> Failures<K> {
-    fn new(most: u32) -> Self {
+    fn new(most: usize) -> Self {
         Self { most, entries: Mutex::new(HashMap::new()) }
     }
 
@@ -98,31 +97,51 @@ impl<K: Hash + Eq + Clone> Failures<K> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long it takes until the next attempt may be made; `None`: none at all.
+    fn wait(&self, attempts: &Attempts) -> Option<Duration> {
+        // The one that has to be older than the window before there is room.
+        let oldest = attempts.len().checked_sub(self.most).and_then(|at| attempts.get(at))?;
+        WINDOW.checked_sub(oldest.elapsed()).filter(|left| !left.is_zero())
+    }
+
     fn must_wait<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<Duration>
     where
         K: Borrow<Q>,
     {
-        let entries = self.lock();
-        let entry = entries.get(key)?;
-        let left = WINDOW.checked_sub(entry.since.elapsed()).filter(|left| !left.is_zero())?;
-        (entry.failed >= self.most).then_some(left)
+        self.wait(self.lock().get(key)?)
     }
 
-    fn note(&self, key: K) {
+    /// Begins an attempt, unless it has to wait for so long.
+    fn begin(&self, key: K) -> Result<(), Duration> {
         let mut entries = self.lock();
-        if entries.len() >= MAX_KEPT {
-            entries.retain(|_, entry| entry.since.elapsed() < WINDOW);
+        if !entries.contains_key(&key) && entries.len() >= MAX_KEPT {
+            entries.retain(|_, attempts| attempts.back().is_some_and(|last| last.elapsed() < WINDOW));
+            if entries.len() >= MAX_KEPT
+                && let Some(oldest) = entries.iter().min_by_key(|(_, attempts)| attempts.back()).map(|(key, _)| key)
+            {
+                let oldest = oldest.clone();
+                entries.remove(&oldest);
+            }
         }
-        if entries.len() >= MAX_KEPT
-            && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.since).map(|(key, _)| key.clone())
-        {
-            entries.remove(&oldest);
+        let attempts = entries.entry(key).or_default();
+        while attempts.front().is_some_and(|first| first.elapsed() >= WINDOW) {
+            attempts.pop_front();
         }
-        let entry = entries.entry(key).or_insert(Attempts { failed: 0, since: Instant::now() });
-        if entry.since.elapsed() >= WINDOW {
-            *entry = Attempts { failed: 0, since: Instant::now() };
+        if let Some(wait) = self.wait(attempts) {
+            return Err(wait);
         }
-        entry.failed += 1;
+        attempts.push_back(Instant::now());
+        Ok(())
+    }
+
+    /// Takes the last attempt back: it was none.
+    fn take_back<Q: Hash + Eq + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(attempts) = self.lock().get_mut(key) {
+            attempts.pop_back();
+        }
     }
 }
 
@@ -153,8 +172,16 @@ impl SignIn {
             return Verdict::Later(wait);
         }
         let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Verdict::Busy };
-        // Others may have failed while this one waited.
-        if let Some(wait) = self.must_wait(name, source) {
+        // Others may have failed while this one waited, and others are being looked at now.
+        if let Some(source) = source
+            && let Err(wait) = self.sources.begin(source)
+        {
+            return Verdict::Later(wait);
+        }
+        if let Err(wait) = self.names.begin(name.to_owned()) {
+            if let Some(source) = source {
+                self.sources.take_back(&source);
+            }
             return Verdict::Later(wait);
         }
         let known = stored.is_some();
@@ -167,11 +194,10 @@ impl SignIn {
         .unwrap_or(false);
         if known && matched {
             self.names.lock().remove(name);
+            if let Some(source) = source {
+                self.sources.take_back(&source);
+            }
             return Verdict::Right;
-        }
-        self.names.note(name.to_owned());
-        if let Some(source) = source {
-            self.sources.note(source);
         }
         Verdict::Wrong
     }
@@ -182,7 +208,7 @@ impl SignIn {
 }
 
 /// What counts as one source: whoever has an IPv6 address has 2^64 of them.
-fn network(source: IpAddr) -> IpAddr {
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
@@ -221,12 +247,12 @@ mod tests {
         let names = Failures::new(ATTEMPTS);
         for _ in 0..ATTEMPTS {
             assert_eq!(names.must_wait("ann"), None);
-            names.note("ann".to_owned());
+            assert_eq!(names.begin("ann".to_owned()), Ok(()));
         }
         assert!(names.must_wait("ann").is_some());
         assert_eq!(names.must_wait("bob"), None);
         for n in 0..2 * MAX_KEPT {
-            names.note(n.to_string());
+            assert_eq!(names.begin(n.to_string()), Ok(()));
         }
         assert!(names.lock().len() <= MAX_KEPT);
     }
@@ -238,13 +264,45 @@ mod tests {
         let source: IpAddr = "2001:db8::1".parse().unwrap();
         for n in 0..ATTEMPTS_OF_SOURCE {
             assert_eq!(sign_in.must_wait(&n.to_string(), Some(network(source))), None);
-            sign_in.sources.note(network(source));
+            assert_eq!(sign_in.sources.begin(network(source)), Ok(()));
         }
         let verify = |source: &str| sign_in.verify("ann", Some(source.parse().unwrap()), secret("x"), None);
         assert!(matches!(verify("2001:db8::2").await, Verdict::Later(wait) if wait <= WINDOW));
         assert_eq!(verify("2001:db8:0:1::1").await, Verdict::Wrong, "another network");
         tokio::time::advance(WINDOW).await;
         assert_eq!(verify("2001:db8::2").await, Verdict::Wrong, "for a minute only");
+    }
+
+    /// However many guesses come at one moment, and however they lie around the turn of a minute: ten within any minute are
+    /// looked at.
+    #[tokio::test(start_paused = true)]
+    async fn ten_guesses_are_ten() {
+        let sign_in = SignIn::new();
+        let count = async |guesses: usize| {
+            let guess = || sign_in.verify("ann", None, secret("x"), None);
+            let verdicts = futures::future::join_all((0..guesses).map(|_| guess())).await;
+            verdicts.into_iter().filter(|verdict| *verdict == Verdict::Wrong).count()
+        };
+        assert_eq!(count(1).await, 1);
+        tokio::time::advance(WINDOW - Duration::from_secs(1)).await;
+        assert_eq!(count(25).await, ATTEMPTS - 1, "at one moment");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(count(25).await, 1, "only the first one is a minute old");
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(count(3).await, 3);
+    }
+
+    /// Who signs in rightly takes nothing from others behind the same address.
+    #[tokio::test]
+    async fn the_right_password_is_no_guess() {
+        let sign_in = SignIn::new();
+        let stored = hash_password(&secret("correct horse battery")).unwrap();
+        let source = Some("192.0.2.7".parse().unwrap());
+        for _ in 0..3 {
+            let verdict = sign_in.verify("ann", source, secret("correct horse battery"), Some(stored.clone())).await;
+            assert_eq!(verdict, Verdict::Right);
+        }
+        assert!(sign_in.sources.lock().values().all(VecDeque::is_empty));
     }
 
     #[test]

@@ -112,7 +112,8 @@ where
             (Some(id), _) => update(id, patch.clone()).await,
             (None, _) => {
                 let value = patch.make(origin.members())?;
-                create(Received { value, once: None }).await.map(IntoResponse::into_response)
+                let given = patch.given(&origin.members());
+                create(Received { value, once: None, given }).await.map(IntoResponse::into_response)
             }
         };
         match outcome {

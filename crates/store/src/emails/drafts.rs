@@ -152,7 +152,13 @@ pub async fn answered(tx: &mut Tx, email: EmailId) -> Result<Option<Answered>> {
 ///
 /// # Errors
 /// [`crate::Error::Conflict`] when the external id is taken.
-pub async fn create(tx: &mut Tx, draft: &Draft, attachments: &[NewAttachment], actor: &str) -> Result<EmailId> {
+pub async fn create(
+    tx: &mut Tx,
+    draft: &Draft,
+    attachments: &[NewAttachment],
+    fields: &[&str],
+    actor: &str,
+) -> Result<EmailId> {
     let (id, now) = (EmailId::new(), tx.now());
     let (source, external_id) = draft.origin.clone().unzip();
     sqlx::query!(
@@ -170,8 +176,7 @@ pub async fn create(tx: &mut Tx, draft: &Draft, attachments: &[NewAttachment], a
         insert_attachment(tx, id, attachment).await?;
     }
     measure(tx, id).await?;
-    audit::record(tx, actor, Written { kind: "email", id: id.0, change: Change::Created, fields: &[], version: 1 })
-        .await?;
+    audit::record(tx, actor, Written { kind: "email", id: id.0, change: Change::Created, fields, version: 1 }).await?;
     Ok(id)
 }
 

@@ -13,6 +13,9 @@ use crate::{
 /// Code of the alert about an email that was sent to some of its recipients only.
 pub const PARTLY_REFUSED: &str = "PartlyRefused";
 
+/// What the draft to those who were refused has of the email.
+const COPIED: [&str; 5] = ["parties", "subject", "body_text", "body_html", "attachments"];
+
 /// Tells of an email that was sent and that some of its recipients were refused for; nothing where nobody was.
 ///
 /// # Errors
@@ -85,7 +88,7 @@ pub async fn copy(tx: &mut Tx, email: EmailId, actor: &str) -> Result<Option<Ema
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: "email", id: id.0, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: "email", id: id.0, change: Change::Created, fields: &COPIED, version: 1 };
     audit::record(tx, actor, written).await?;
     if let Some(mailbox) = mailbox {
         alerts::resolve(tx, PARTLY_REFUSED, Subject::Email(email, MailboxId(mailbox))).await?;

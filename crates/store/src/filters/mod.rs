@@ -105,7 +105,7 @@ impl TryFrom<Row> for Filter {
         let scope = Scope::of(&row.scope).ok_or_else(|| unreadable("scope", row.scope.clone()))?;
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == row.record_kind);
         let kind = kind.ok_or_else(|| unreadable("record_kind", row.record_kind.clone()))?;
-        let expression = read(kind, &row.expression);
+        let expression = codec::of_row(kind, &row.expression);
         let expression =
             expression.map_err(|wrong| unreadable("expression", format!("{}: {}", wrong.path, wrong.expected)))?;
         Ok(Self {
@@ -124,11 +124,11 @@ impl TryFrom<Row> for Filter {
     }
 }
 
-/// Makes a filter. Id, version and instants of `filter` are set here.
+/// Makes a filter. Id, version and instants of `filter` are set here; `fields` are those it was given.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the name is taken, [`Error::Reference`] when the user is unknown.
-pub async fn create(tx: &mut Tx, mut filter: Filter, actor: &str) -> Result<Filter> {
+pub async fn create(tx: &mut Tx, mut filter: Filter, fields: &[&str], actor: &str) -> Result<Filter> {
     filter.id = Uuid::now_v7();
     (filter.version, filter.created_at, filter.updated_at) = (1, tx.now(), tx.now());
     if filter.is_default {
@@ -150,7 +150,7 @@ pub async fn create(tx: &mut Tx, mut filter: Filter, actor: &str) -> Result<Filt
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: RECORD_KIND, id: filter.id, change: Change::Created, fields: &[], version: 1 };
+    let written = Written { kind: RECORD_KIND, id: filter.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
     Ok(filter)
 }

@@ -32,7 +32,7 @@ async fn user(world: &World, name: &str) -> UserId {
         created_at: tx.now(),
         updated_at: tx.now(),
     };
-    let made = users::create(&mut tx, user, "test").await.unwrap();
+    let made = users::create(&mut tx, user, &[], "test").await.unwrap();
     tx.commit().await.unwrap();
     UserId(made.id)
 }
@@ -48,7 +48,7 @@ async fn team(world: &World, name: &str, members: &[UserId]) -> Uuid {
         created_at: tx.now(),
         updated_at: tx.now(),
     };
-    let team = teams::create(&mut tx, team, "test").await.unwrap().id;
+    let team = teams::create(&mut tx, team, &[], "test").await.unwrap().id;
     for member in members {
         assert!(teams::admit(&mut tx, team, *member, "test").await.unwrap());
     }
@@ -279,7 +279,7 @@ async fn owners_and_defaults_are_held() {
         created_at: tx.now(),
         updated_at: tx.now(),
     };
-    let made = people::create(&mut tx, person.clone(), "test").await.unwrap();
+    let made = people::create(&mut tx, person.clone(), &[], "test").await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = world.store.begin().await.unwrap();
     let found = people::get(&mut tx, "contact", PersonId(made.id)).await.unwrap().unwrap();
@@ -289,7 +289,7 @@ async fn owners_and_defaults_are_held() {
     drop(tx);
     let mut tx = world.store.begin().await.unwrap();
     let both = people::Person { owner_user_id: Some(ann.0), ..person };
-    assert!(matches!(people::create(&mut tx, both, "test").await, Err(lockstep_store::Error::Rule { .. })));
+    assert!(matches!(people::create(&mut tx, both, &[], "test").await, Err(lockstep_store::Error::Rule { .. })));
     drop(tx);
     let mut tx = world.store.begin().await.unwrap();
     let everybody = security_roles::list(&mut tx, None, None, 1).await.unwrap().remove(0);

@@ -27,7 +27,7 @@ async fn register(world: &World, name: &str) -> WebhookEndpointId {
     let span = webhooks::span(&mut tx).await.unwrap().unwrap();
     let settings = Settings { name, description: "", url: "https://crm.example/", record_kinds: &[], active: true };
     let sealed = world.store.vault().seal(&webhooks::secret_identity(id), &webhooks::new_secret().unwrap()).unwrap();
-    webhooks::create(&mut tx, id, settings, &sealed, (span.epoch, span.newest), "test").await.unwrap();
+    webhooks::create(&mut tx, id, settings, &sealed, (span.epoch, span.newest), &[], "test").await.unwrap();
     tx.commit().await.unwrap();
     id
 }
@@ -170,6 +170,7 @@ async fn writes_fence_the_run_at_work() {
         Settings { name: "crm", description: "", url: "https://x.example/", record_kinds: &[], active: true },
         b"sealed",
         (Uuid::now_v7(), 0),
+        &[],
         "test",
     );
     assert!(matches!(name.await, Err(Error::Conflict(_))));

@@ -16,8 +16,6 @@ use crate::{
     validate::Check,
 };
 
-/// Longest word for a kind or an action, in characters.
-const MAX_WORD: usize = 64;
 /// Longest part of an actor's name, in characters.
 const MAX_ACTOR: usize = 200;
 
@@ -28,7 +26,7 @@ pub(crate) struct AuditEntry {
     done_at: DateTime<Utc>,
     /// Who: name and id of a key, and the user it stands for; or a program.
     actor: String,
-    /// What, such as `created`, `updated`, `approved`, `tested` or `taken-over`.
+    /// What, such as `created`, `updated`, `approved`, `tested`, `test-ended` or `taken-over`.
     action: String,
     /// Kind of the record it concerns, such as `mailbox`.
     record_kind: String,
@@ -63,13 +61,14 @@ pub(crate) struct ListAudit {
     limit: Option<u16>,
     /// The next of the page before.
     after: Option<Uuid>,
-    /// Only those that concern this kind of record, such as `mailbox`: at most 64 characters.
+    /// Only those that concern this kind of record, such as `mailbox`. Another word than the audit has is refused, and the
+    /// refusal lists them.
     record_kind: Option<String>,
     /// Only those that concern this record; needs record_kind.
     record_id: Option<Uuid>,
     /// Only those by whom this names: a part of a key's name, a key's id or a user's id, at most 200 characters.
     actor: Option<String>,
-    /// Only this action, such as `approved`: at most 64 characters.
+    /// Only this action, such as `approved`. Another word than the audit has is refused, and the refusal lists them.
     action: Option<String>,
     /// Only what was done at this instant or later.
     since: Option<DateTime<Utc>>,
@@ -85,10 +84,14 @@ pub(crate) async fn list(
     Params(query): Params<ListAudit>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
     let mut check = Check::default();
-    let mut line = |name: &str, text: Option<&str>, max: usize| text.map(|text| check.line(name, text, max));
-    let kind = line("record_kind", query.record_kind.as_deref(), MAX_WORD);
-    let action = line("action", query.action.as_deref(), MAX_WORD);
-    let actor = line("actor", query.actor.as_deref(), MAX_ACTOR).map(|actor| actor.to_lowercase());
+    let kind = query.record_kind.as_deref();
+    let action = query.action.as_deref();
+    for (field, word, words) in [("record_kind", kind, audit::RECORD_KINDS), ("action", action, audit::ACTIONS)] {
+        if word.is_some_and(|word| !words.contains(&word)) {
+            check.refuse(field, "choice", format!("one of: {}", words.join(", ")));
+        }
+    }
+    let actor = query.actor.as_deref().map(|actor| check.line("actor", actor, MAX_ACTOR).to_lowercase());
     check.instant("since", query.since);
     check.instant("before", query.before);
     if query.record_id.is_some() && kind.is_none() {
@@ -96,10 +99,10 @@ pub(crate) async fn list(
     }
     check.finish()?;
     let filter = Filter {
-        kind: kind.as_deref(),
+        kind,
         record: query.record_id,
         actor: actor.as_deref(),
-        action: action.as_deref(),
+        action,
         since: query.since,
         before: query.before,
     };

@@ -245,7 +245,7 @@ async fn create(State(app): State<App>, caller: Caller, mut body: Received<Filte
             Begun::New(once) => once,
         };
         veiled(&mut once.tx, &caller, &filter).await?;
-        let filter = match filters::create(&mut once.tx, filter.clone(), &caller.actor()).await {
+        let filter = match filters::create(&mut once.tx, filter.clone(), &body.given.names(), &caller.actor()).await {
             Ok(filter) => filter,
             Err(error) => {
                 drop(once);

@@ -52,8 +52,8 @@ pub(super) trait MailboxOwner: Clone + Send + Sync {
     /// Takes over what a write has set.
     fn written(&mut self, version: i64, at: DateTime<Utc>);
 
-    /// Makes it, and its mailbox.
-    fn create(self, tx: &mut Tx, actor: &str) -> impl Future<Output = lockstep_store::Result<Self>> + Send;
+    /// Makes it, and its mailbox; `fields` are those it was given.
+    fn create(self, tx: &mut Tx, fields: &[&str], actor: &str) -> impl Future<Output = lockstep_store::Result<Self>> + Send;
     /// Those after `after`, or the one with this address key; with `reader`, those that this user may read.
     fn list(
         tx: &mut Tx,
@@ -160,13 +160,13 @@ pub(super) async fn create<O: MailboxOwner>(
     body: Received<O::Fields>,
 ) -> Result<Reply, Problem> {
     let owner = O::checked(body.value, None)?;
-    let (owner, key) = (&owner, &body.once);
+    let (owner, key, given) = (&owner, &body.once, &body.given);
     again(|| async move {
         let mut once = match idempotent::begin(app, caller, key.clone()).await? {
             Begun::Answered(reply) => return Ok(reply),
             Begun::New(once) => once,
         };
-        let made = match owner.clone().create(&mut once.tx, &caller.actor()).await {
+        let made = match owner.clone().create(&mut once.tx, &given.names(), &caller.actor()).await {
             Ok(made) => made,
             Err(error) => {
                 drop(once);

@@ -10,10 +10,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use lockstep_model::{
     id::PersonId,
-    record::{self, Fields},
+    record::{self, Fields, RecordId},
 };
 use lockstep_store::{
-    Tx, people,
+    Tx, lanes, people,
     rights::{Kind, Ownership, Privilege},
 };
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ impl PersonFields {
         let (source, external_id) = check.origin(self.source.as_deref(), self.external_id.as_deref());
         check.owner(self.owner_user_id, self.owner_team_id);
         let fields = match with_fields_of_its_own(&before.kind) {
-            Some(kind) => record_fields::taken(&mut check, kind, self.own, MEMBERS),
+            Some(kind) => record_fields::taken(&mut check, kind, self.own, MEMBERS, &before.fields),
             None => {
                 record_fields::only_known(&mut check, None, MEMBERS, self.own.keys());
                 Fields::default()
@@ -270,13 +270,14 @@ async fn create(
         };
         wall::owning(&mut once.tx, caller, kind, Privilege::Create, ownership(&person)).await?;
         wall::fields(&mut once.tx, caller, kind, &said).await?;
-        let person = match people::create(&mut once.tx, person.clone(), &caller.actor()).await {
+        let person = match people::create(&mut once.tx, person.clone(), &body.given.names(), &caller.actor()).await {
             Ok(person) => person,
             Err(error) => {
                 drop(once);
                 return Err(explain(app, error, Wanted::default()).await);
             }
         };
+        lanes::wake(&mut once.tx, &[RecordId(person.id)], None).await?;
         let location = format!("{PREFIX}/{plural}/{}", person.id);
         let veil = Veil::of(&mut once.tx, caller, kind).await?;
         once.finish(Reply::created(location, person.version, &veil.over(&Person::from(person)))).await
@@ -346,7 +347,9 @@ async fn update(
             }
         }
         // Seen by whoever has just written it, also where it was handed over.
+        let written = RecordId(person.id);
         let answer = shown(&mut tx, caller, kind, person).await?;
+        lanes::wake(&mut tx, &[written], None).await?;
         tx.commit().await?;
         Ok(answer)
     })
@@ -364,6 +367,7 @@ async fn delete(
         let mut tx = app.store.begin().await?;
         let person = locked(&mut tx, caller, kind, id, Privilege::Delete, expected).await?;
         people::delete(&mut tx, &person, &caller.actor()).await?;
+        lanes::wake(&mut tx, &[RecordId(person.id)], None).await?;
         tx.commit().await?;
         Ok(StatusCode::NO_CONTENT)
     })

@@ -137,8 +137,8 @@ impl MailboxOwner for queues::Queue {
         (self.version, self.updated_at) = (version, at);
     }
 
-    async fn create(self, tx: &mut Tx, actor: &str) -> Stored<Self> {
-        queues::create(tx, self, actor).await
+    async fn create(self, tx: &mut Tx, fields: &[&str], actor: &str) -> Stored<Self> {
+        queues::create(tx, self, fields, actor).await
     }
 
     async fn list(

@@ -1,5 +1,7 @@
 //! Sessions of local administrators: a name and a password become a key for half a day.
 
+use std::net::IpAddr;
+
 use axum::{
     Json,
     extract::State,
@@ -7,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use lockstep_store::access::{self, Role};
+use lockstep_store::{
+    access::{self, Role},
+    audit,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +20,7 @@ use utoipa::ToSchema;
 use crate::{
     extract::{Client, Received},
     problem::Problem,
-    sign_in::{MAX_PASSWORD_BYTES, Verdict},
+    sign_in::{MAX_PASSWORD_BYTES, Verdict, network},
     state::App,
 };
 
@@ -58,9 +63,13 @@ pub(crate) async fn create(
     let mut tx = app.store.begin().await?;
     let stored = access::password_hash(&mut tx, &name).await?;
     drop(tx);
+    let known = stored.is_some();
     match app.sign_in.verify(&name, source, password, stored).await {
         Verdict::Right => {}
-        Verdict::Wrong => return Err(wrong()),
+        Verdict::Wrong => {
+            note_failure(&app, known.then_some(&name), source).await;
+            return Err(wrong());
+        }
         Verdict::Later(wait) => {
             let seconds = wait.as_secs().max(1).to_string();
             let detail =
@@ -78,6 +87,23 @@ pub(crate) async fn create(
     tx.commit().await?;
     let session = Session { key: key.expose_secret().to_owned(), role: Role::Administrator.as_str(), expires_at };
     Ok((StatusCode::CREATED, Json(session)).into_response())
+}
+
+/// Keeps a failed attempt in the audit. A name that is nobody's is not kept: people type their password there. What
+/// cannot be kept changes nothing for the caller.
+async fn note_failure(app: &App, administrator: Option<&String>, source: Option<IpAddr>) {
+    let source = source.map(|source| match network(source) {
+        IpAddr::V6(network) => format!("{network}/64"),
+        address => address.to_string(),
+    });
+    let noted = async {
+        let mut tx = app.store.begin().await?;
+        audit::sign_in_failed(&mut tx, administrator.map(String::as_str), source.as_deref()).await?;
+        tx.commit().await
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "a failed attempt to sign in is not in the audit");
+    }
 }
 
 /// The same answer for a wrong password and an unknown name.

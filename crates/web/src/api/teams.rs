@@ -148,7 +148,7 @@ async fn create(State(app): State<App>, caller: Caller, body: Received<TeamField
         Begun::Answered(reply) => return Ok(reply),
         Begun::New(once) => once,
     };
-    let team = teams::create(&mut once.tx, team, &caller.actor()).await?;
+    let team = teams::create(&mut once.tx, team, &body.given.names(), &caller.actor()).await?;
     once.finish(Reply::created(format!("{PREFIX}/teams/{}", team.id), team.version, &Team::from(team))).await
 }
 

@@ -129,8 +129,8 @@ impl MailboxOwner for users::User {
         (self.version, self.updated_at) = (version, at);
     }
 
-    async fn create(self, tx: &mut Tx, actor: &str) -> Stored<Self> {
-        users::create(tx, self, actor).await
+    async fn create(self, tx: &mut Tx, fields: &[&str], actor: &str) -> Stored<Self> {
+        users::create(tx, self, fields, actor).await
     }
 
     async fn list(

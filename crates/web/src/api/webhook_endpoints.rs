@@ -88,7 +88,7 @@ pub(crate) async fn create(
         let tx = &mut once.tx;
         let span = check::span(tx).await?;
         let place = check::place(&start, span, (span.epoch, span.newest))?;
-        webhooks::create(tx, id, fields.settings(), &sealed, place, &caller.actor()).await?;
+        webhooks::create(tx, id, fields.settings(), &sealed, place, &body.given.names(), &caller.actor()).await?;
         nudge(tx).await?;
         let made = WebhookEndpoint::from(webhooks::get(tx, id).await?.ok_or_else(Problem::internal)?);
         let location = format!("{PREFIX}/webhook-endpoints/{id}");

@@ -386,7 +386,7 @@ async fn l3_the_database_and_the_engine_agree() {
         let mut tx = world.store.begin().await.unwrap();
         for _ in 0..RECORDS {
             let record = activity(kind, now, vec![ann, bob, team]).new_tree(&mut runner).unwrap().current();
-            made.push(activities::create(&mut tx, record, "test").await.unwrap());
+            made.push(activities::create(&mut tx, record, &[], "test").await.unwrap());
         }
         tx.commit().await.unwrap();
         let mut found = 0;

@@ -362,6 +362,9 @@ async fn m9_stopped_mailboxes_are_made_inactive_at_once() {
     let audited = "SELECT count(*) FROM audit_entries
          WHERE action = 'updated' AND object_kind = 'mailbox' AND detail->'fields' ? 'active'";
     assert_eq!(world.count(audited).await, 2);
+    let deactivated = world.get("/audit?action=deactivated&record_kind=mailbox").await.expect(200).body;
+    let deactivated: Vec<_> = deactivated["items"].as_array().unwrap().iter().map(|e| &e["record_id"]).collect();
+    assert_eq!(deactivated, [&json!(mailboxes[1]), &json!(mailboxes[0])], "in a word of its own");
     for (body, field) in [
         (json!({ "action": "approve" }), "mailbox_ids"),
         (json!({ "action": "approve", "mailbox_ids": mailboxes, "idle_since": "2026-06-01T00:00:00Z" }), "idle_since"),

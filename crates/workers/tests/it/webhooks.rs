@@ -156,7 +156,7 @@ async fn register(stage: &Stage, url: &str, record_kinds: &[&str]) -> (WebhookEn
     let span = webhooks::span(&mut tx).await.unwrap().unwrap();
     let name = format!("crm {id}");
     let settings = Settings { name: &name, description: "", url, record_kinds: &kinds, active: true };
-    webhooks::create(&mut tx, id, settings, &sealed, (span.epoch, span.newest), "test").await.unwrap();
+    webhooks::create(&mut tx, id, settings, &sealed, (span.epoch, span.newest), &[], "test").await.unwrap();
     tx.commit().await.unwrap();
     (id, secret)
 }

@@ -9,10 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::DateTime;
-use lockstep_model::record::{Fields, Kind, State};
+use lockstep_model::record::{Fields, Kind, RecordId, State};
 use lockstep_store::{
     Tx,
     activities::{self, Activity},
+    lanes,
     rights::{self, Ownership, Privilege},
 };
 use serde::Deserialize;
@@ -37,6 +38,7 @@ use crate::{
     query::one_of,
     state::App,
     upsert::{OriginPath, known},
+    validate::Check,
     wall::{self, Veil},
 };
 
@@ -145,7 +147,7 @@ async fn create(
     body.value.owned_by(caller.user.map(|user| user.0));
     let said = wall::said(&body.value);
     let now = app.store.begin().await?.now();
-    let activity = body.value.checked(&nothing(kind), now)?;
+    let activity = body.value.checked(&nothing(kind), &said, now)?;
     let rights = of_rights(kind);
     again(|| async {
         let mut once = match idempotent::begin(app, caller, body.once.clone()).await? {
@@ -154,19 +156,34 @@ async fn create(
         };
         wall::owning(&mut once.tx, caller, rights, Privilege::Create, ownership(&activity)).await?;
         wall::fields(&mut once.tx, caller, rights, &said).await?;
-        let activity = match activities::create(&mut once.tx, activity.clone(), &caller.actor()).await {
+        let mut activity = activity.clone();
+        about(&mut once.tx, caller, &mut activity).await?;
+        let activity = match activities::create(&mut once.tx, activity, &body.given.names(), &caller.actor()).await {
             Ok(activity) => activity,
             Err(error) => {
                 drop(once);
                 return Err(explain(app, error, Wanted::default()).await);
             }
         };
+        lanes::wake(&mut once.tx, &[RecordId(activity.id)], None).await?;
         let location = format!("{PREFIX}/{plural}/{}", activity.id);
         let veil = Veil::of(&mut once.tx, caller, rights).await?;
         let shown = view(&veil, &activity)?;
         once.finish(Reply::created(location, activity.version, &shown)).await
     })
     .await
+}
+
+/// What a record is about, as it is kept.
+///
+/// # Errors
+/// 422 where it is not there for this caller.
+async fn about(tx: &mut Tx, caller: &Caller, activity: &mut Activity) -> Result<(), Problem> {
+    let mut check = Check::default();
+    if let (Some(kind), Some(id)) = (&activity.regarding_kind, &mut activity.regarding_id) {
+        *id = wall::about(tx, caller, &mut check, kind, id).await?;
+    }
+    check.finish()
 }
 
 /// A record before its making.
@@ -246,11 +263,15 @@ async fn update(
         wall::fields(&mut tx, caller, of_rights(kind), &patch.members()).await?;
         body::patchable(kind, patch)?;
         let (members, changed) = patch.apply_whole(&Members::of(&before)?, &record_fields::whole(kind))?.split();
-        let mut activity = members.checked(&before, tx.now())?;
+        let mut activity = members.checked(&before, &patch.members(), tx.now())?;
         let changed = changed.names();
         body::closed(&before, &activity, &changed)?;
         if changed.is_empty() {
             return shown(&mut tx, caller, &before).await;
+        }
+        // What it was about may be gone since: then it stays until another is named.
+        if changed.contains(&"regarding") {
+            about(&mut tx, caller, &mut activity).await?;
         }
         if ownership(&activity) != ownership(&before) {
             wall::owning(&mut tx, caller, of_rights(kind), Privilege::Write, ownership(&activity)).await?;
@@ -264,6 +285,7 @@ async fn update(
         }
         // Seen by whoever has just written it, also where it was handed over.
         let answer = shown(&mut tx, caller, &activity).await?;
+        lanes::wake(&mut tx, &[RecordId(id)], None).await?;
         tx.commit().await?;
         Ok(answer)
     })
@@ -281,6 +303,7 @@ async fn delete(
         let mut tx = app.store.begin().await?;
         let activity = locked(&mut tx, caller, kind, id, Privilege::Delete, expected).await?;
         activities::delete(&mut tx, &activity, &caller.actor()).await?;
+        lanes::wake(&mut tx, &[RecordId(id)], None).await?;
         tx.commit().await?;
         Ok(StatusCode::NO_CONTENT)
     })

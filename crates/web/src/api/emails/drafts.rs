@@ -23,7 +23,7 @@ use crate::{
         holder::{Wanted, explain},
     },
     auth::Caller,
-    extract::{Id, IfMatch, Received, ReceivedEmail},
+    extract::{Given, Id, IfMatch, Received, ReceivedEmail},
     idempotent::{self, Begun, Reply, tagged},
     merge::Patch,
     problem::Problem,
@@ -68,9 +68,9 @@ pub(crate) async fn create(
             wall::sending_as(tx, &caller, author).await?;
         }
         wall::fields(tx, &caller, Kind::Email, &said).await?;
-        let draft = check::draft(tx, &caller, fields.clone(), &limits).await?;
+        let draft = check::draft(tx, &caller, fields.clone(), None, &limits).await?;
         wall::owning(tx, &caller, Kind::Email, Privilege::Create, draft.sender.owner()).await?;
-        let id = match drafts::create(&mut once.tx, &draft, &files, &caller.actor()).await {
+        let id = match drafts::create(&mut once.tx, &draft, &files, &body.given.names(), &caller.actor()).await {
             Ok(id) => id,
             Err(error) => {
                 drop(once);
@@ -115,7 +115,7 @@ pub(crate) async fn update(
             if let Some(author) = author {
                 wall::sending_as(&mut tx, &caller, author).await?;
             }
-            let draft = check::draft(&mut tx, &caller, fields, &limits).await?;
+            let draft = check::draft(&mut tx, &caller, fields, Some(&names), &limits).await?;
             if author.is_some() {
                 wall::owning(&mut tx, &caller, Kind::Email, Privilege::Write, draft.sender.owner()).await?;
             }
@@ -159,7 +159,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     let make = |body| create(State(app.clone()), caller.clone(), ReceivedEmail(body));
     let change = |id, patch| {
-        let body = Received { value: patch, once: None };
+        let body = Received { value: patch, once: None, given: Given::default() };
         update(State(app.clone()), caller.clone(), Id(id), IfMatch(expected), body)
     };
     upsert(&app, Kind::Email, origin, body.value, make, change).await

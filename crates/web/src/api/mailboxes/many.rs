@@ -8,13 +8,14 @@ use axum::{
 use chrono::{DateTime, Utc};
 use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
-    Tx,
+    Tx, audit,
     mailboxes::{self, Filter, MailboxRecord, status},
     nudge, organisations,
     profiles::{self, SecretChange},
     rights::Privilege,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -259,6 +260,7 @@ async fn deactivate(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<(), P
     }
     let mailbox = MailboxRecord { active: false, ..mailbox };
     mailboxes::save(tx, &mailbox, &SecretChange::Keep, &["active"], &caller.actor()).await?;
+    audit::note(tx, &caller.actor(), "deactivated", "mailbox", Some(id.0), json!({ "state": state })).await?;
     Ok(())
 }
 
@@ -270,8 +272,11 @@ async fn edit(app: &App, tx: &mut Tx, caller: &Caller, id: MailboxId, asked: &Ma
     if changed.names().is_empty() {
         return Ok(());
     }
+    let (had_login, had_password) = (before.login.is_some(), before.password_set);
     let (mailbox, secret) = check::mailbox(app, tx, fields, before).await?;
-    mailboxes::save(tx, &mailbox, &secret, &changed.names(), &caller.actor()).await?;
+    let mut changed = changed.names();
+    changed.extend(check::dropped(had_login, had_password, &mailbox));
+    mailboxes::save(tx, &mailbox, &secret, &changed, &caller.actor()).await?;
     Ok(())
 }
 

@@ -81,6 +81,8 @@ pub(crate) async fn take_over(
         }
         let released = MailboxRecord { login: None, allow_credentials: false, ..theirs };
         mailboxes::save(&mut tx, &released, &SecretChange::Clear, &ACCOUNT, &caller.actor()).await?;
+        let detail = json!({ "to_mailbox": id });
+        audit::note(&mut tx, &caller.actor(), "account-lost", "mailbox", Some(released.id), detail).await?;
         let mut fields = MailboxFields::from(&before);
         (fields.login, fields.password) = (Some(login.clone()), Some(password.clone()));
         fields.allow_credentials = true;
