@@ -159,9 +159,9 @@ async fn what_new_records_were_given_is_audited() {
     assert_eq!(told, 0);
 }
 
-/// Whoever takes over an account and whoever loses it are told apart.
+/// D4: whoever takes over an account and whoever loses it are told apart.
 #[tokio::test]
-async fn d7_both_sides_of_a_takeover_are_audited() {
+async fn d4_both_sides_of_a_takeover_are_audited() {
     let world = World::new().await;
     let server = world.post("/email-server-profiles", crate::world::profile("server")).await.expect(201).id();
     let ((_, ann), (_, bert)) = (world.user("ann").await, world.user("bert").await);
