@@ -1,9 +1,13 @@
 //! What is known of one mailbox or one message, read at once, so that somebody can be told why mail is where it is.
 //! Facts only: what they mean is judged elsewhere.
 
+mod messages;
+
 use chrono::{DateTime, Utc};
 use lockstep_model::id::MailboxId;
 use uuid::Uuid;
+
+pub use messages::{DeliveryFacts, Elsewhere, EmailFacts, ItemFacts, MessageFacts, Place, RecipientFacts, message};
 
 use crate::{
     Result, Tx,
@@ -15,12 +19,6 @@ use crate::{
 
 /// Most alerts read for one mailbox.
 const MAX_ALERTS: i64 = 50;
-/// Most emails read under one Message-ID; hostile mail may repeat one any number of times.
-const MAX_EMAILS: i64 = 20;
-/// Most mailboxes read for one message: newsletters go to many.
-const MAX_PLACES: i64 = 50;
-/// Most recipients read for one message.
-const MAX_RECIPIENTS: i64 = 500;
 
 /// Everything that decides whether a mailbox is served.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +35,12 @@ pub struct MailboxFacts {
     pub router: bool,
     /// Reading email, as it is scheduled; none before the mailbox had a profile.
     pub incoming: Option<LaneStatus>,
+    /// Connections of the accounts it reads and sends with, as far as the database knows; none without a profile.
+    pub permit: Option<Permit>,
+    /// What the organisation has decided about received email.
+    pub rules: Rules,
+    /// The synchronisation filters in force for its user, by kind of record.
+    pub filters: Vec<FiltersOfKind>,
     /// Open alerts of the mailbox and of its profile; those about single items last.
     pub alerts: Vec<OpenAlert>,
     /// Items set aside.
@@ -77,6 +81,52 @@ pub struct ProfileFacts {
     pub min_polling_minutes: i32,
     /// Mail received before is not processed.
     pub process_emails_from: Option<DateTime<Utc>>,
+}
+
+/// Connections of the accounts of a mailbox. They are counted in Redis while they are open; these are the claims and reports
+/// of those who open them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// Connections at once to one account.
+    pub cap: i32,
+    /// The mailboxes of the profile share one account to read.
+    pub shared: bool,
+    /// They send with an account of its own.
+    pub sends_apart: bool,
+    /// Lanes of the account that are handed out.
+    pub claimed: i64,
+    /// Those of them whose worker has given a sign of life.
+    pub at_work: i64,
+    /// Emails that are being sent with the account the mailbox sends with.
+    pub sending: i64,
+    /// Lanes of the account that got no connection at their last run and wait.
+    pub deferred: i64,
+    /// Mailbox workers that were heard of in the last minute.
+    pub workers: i64,
+    /// Runs they do at a time, all together; 0 where none says.
+    pub capacity: i64,
+}
+
+/// What the organisation has decided about received email.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Answers are recognised by what they refer to.
+    pub use_correlation: bool,
+    /// In-Reply-To and References are not looked at.
+    pub ignore_reply_headers: bool,
+    /// Answers are recognised by a token in the subject.
+    pub use_tracking_tokens: bool,
+    /// Only the owner of the mailbox a message is found in may accept it.
+    pub only_receiving_accepts: bool,
+}
+
+/// How many synchronisation filters name records of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiltersOfKind {
+    /// The kind of record.
+    pub record_kind: String,
+    /// Filters in force.
+    pub filters: i64,
 }
 
 /// An open alert.
@@ -141,7 +191,11 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
              COALESCE(CASE WHEN m.owner_user_id IS NOT NULL THEN g.approve_users
                            WHEN m.owner_queue_id IS NOT NULL THEN g.approve_queues
                            ELSE g.approve_users OR g.approve_queues END, true)
-                 AS \"approval_required!\", COALESCE(g.process_email_using = 'email-router', false) AS \"router!\"
+                 AS \"approval_required!\", COALESCE(g.process_email_using = 'email-router', false) AS \"router!\",
+             COALESCE(g.use_correlation, true) AS \"use_correlation!\",
+             COALESCE(g.ignore_reply_headers, false) AS \"ignore_reply_headers!\",
+             COALESCE(g.use_tracking_tokens, true) AS \"use_tracking_tokens!\",
+             COALESCE(g.only_receiving_mailbox_accepts, false) AS \"only_receiving_accepts!\"
          FROM mailboxes m
          LEFT JOIN email_server_profiles p ON p.id = m.profile_id
          LEFT JOIN organisations g ON true
@@ -178,6 +232,14 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
         quarantine: quarantine(tx, id).await?,
         outbox: outbox(tx, id).await?,
         roles: roles(tx).await?,
+        permit: permit(tx, id).await?,
+        filters: filters(tx, status.mailbox.owner_user_id).await?,
+        rules: Rules {
+            use_correlation: row.use_correlation,
+            ignore_reply_headers: row.ignore_reply_headers,
+            use_tracking_tokens: row.use_tracking_tokens,
+            only_receiving_accepts: row.only_receiving_accepts,
+        },
         incoming: status.lanes.into_iter().find(|lane| lane.lane == "incoming"),
         mailbox: status.mailbox,
         approval_required: row.approval_required,
@@ -185,6 +247,46 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
         owner,
         profile,
     }))
+}
+
+/// Whoever reads or sends with the accounts of a mailbox: all mailboxes of the profile where they share one.
+async fn permit(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<Permit>> {
+    let now = tx.now();
+    Ok(sqlx::query_as!(
+        Permit,
+        "/* explain::permit */ SELECT p.max_connections AS \"cap!\", p.credentials = 'profile' AS \"shared!\",
+             NOT p.same_settings_for_outgoing AS \"sends_apart!\", l.claimed AS \"claimed!\", l.at_work AS \"at_work!\",
+             d.sending AS \"sending!\", l.deferred AS \"deferred!\", w.workers AS \"workers!\", w.capacity AS \"capacity!\"
+         FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
+         CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE s.claimed_until > $2) AS claimed,
+                 count(*) FILTER (WHERE s.claimed_until > $2 AND s.worker IS NOT NULL) AS at_work,
+                 count(*) FILTER (WHERE s.last_outcome = 'deferred' AND s.not_before > $2) AS deferred
+             FROM lane_schedules s
+             WHERE s.profile_id = p.id AND s.enabled AND (p.credentials = 'profile' OR s.mailbox_id = m.id)) AS l
+         CROSS JOIN LATERAL (SELECT count(*) AS sending FROM deliveries d JOIN mailboxes o ON o.id = d.mailbox_id
+             WHERE d.state IN ('sending', 'in-flight') AND d.claimed_until > $2 AND o.profile_id = p.id
+               AND (p.credentials = 'profile' OR NOT p.same_settings_for_outgoing OR o.id = m.id)) AS d
+         CROSS JOIN LATERAL (SELECT count(*) AS workers, COALESCE(sum(capacity), 0) AS capacity FROM replicas
+             WHERE role = 'mailbox-worker' AND seen_at > $2::timestamptz - interval '1 minute') AS w
+         WHERE m.id = $1",
+        mailbox.0,
+        now,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
+}
+
+/// Those of the user, and those for all.
+async fn filters(tx: &mut Tx, user: Option<Uuid>) -> Result<Vec<FiltersOfKind>> {
+    let Some(user) = user else { return Ok(Vec::new()) };
+    Ok(sqlx::query_as!(
+        FiltersOfKind,
+        "/* explain::filters */ SELECT record_kind, count(*) AS \"filters!\" FROM synchronization_filters
+         WHERE active AND (user_id = $1 OR scope = 'system') GROUP BY record_kind ORDER BY record_kind",
+        user,
+    )
+    .fetch_all(tx.connection())
+    .await?)
 }
 
 async fn alerts(tx: &mut Tx, mailbox: MailboxId, profile: Option<Uuid>) -> Result<Vec<OpenAlert>> {
@@ -234,284 +336,5 @@ async fn roles(tx: &mut Tx) -> Result<Vec<RoleSeen>> {
         "/* explain::roles */ SELECT role, max(seen_at) AS \"seen_at!\" FROM replicas GROUP BY role ORDER BY role",
     )
     .fetch_all(tx.connection())
-    .await?)
-}
-
-/// Everything known under one Message-ID.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MessageFacts {
-    /// Records that carry it.
-    pub emails: Vec<EmailFacts>,
-    /// Items on servers that carry it and are no records.
-    pub items: Vec<ItemFacts>,
-    /// Where else it might be.
-    pub elsewhere: Elsewhere,
-}
-
-/// A record with the Message-ID asked for. Without its content.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EmailFacts {
-    /// Identity.
-    pub id: Uuid,
-    /// `incoming` or `outgoing`.
-    pub direction: String,
-    /// Its public status.
-    pub status: String,
-    /// When the record was made.
-    pub created_at: DateTime<Utc>,
-    /// `user` or `queue`: who accepted it.
-    pub accepting_kind: Option<String>,
-    /// Name of who accepted it, while there is such a record.
-    pub accepting_name: Option<String>,
-    /// How the email it answers was found.
-    pub correlation_method: String,
-    /// The email it belongs to.
-    pub correlated_email_id: Option<Uuid>,
-    /// Files were left out.
-    pub attachments_left_out: bool,
-    /// A body was cut.
-    pub body_truncated: bool,
-    /// Why it could not be read as a message.
-    pub unparsable: Option<String>,
-    /// In which mailboxes it was found.
-    pub found_in: Vec<Place>,
-    /// How its sending went.
-    pub delivery: Option<DeliveryFacts>,
-}
-
-/// A mailbox in which something was found, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The mailbox.
-    pub mailbox_id: Uuid,
-    /// Its address.
-    pub address: String,
-    /// When it was found there.
-    pub at: DateTime<Utc>,
-}
-
-/// How the sending of an email went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryFacts {
-    /// The mailbox it is sent from.
-    pub mailbox_id: Uuid,
-    /// Its address.
-    pub address: String,
-    /// `pending`, `retry`, `sending`, `in-flight`, `unknown`, `sent` or `failed`.
-    pub state: String,
-    /// Attempts begun.
-    pub attempt: i32,
-    /// When the next one is due.
-    pub due_at: DateTime<Utc>,
-    /// A worker has it until then.
-    pub claimed_until: Option<DateTime<Utc>>,
-    /// When the point of no return was passed.
-    pub in_flight_at: Option<DateTime<Utc>>,
-    /// The server's words when it accepted.
-    pub reply: Option<String>,
-    /// The last fault.
-    pub fault_code: Option<String>,
-    /// Its words.
-    pub fault_message: Option<String>,
-    /// When this was last written.
-    pub updated_at: DateTime<Utc>,
-    /// How it went with each recipient.
-    pub recipients: Vec<RecipientFacts>,
-}
-
-/// How the sending to one recipient went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipientFacts {
-    /// Forward path.
-    pub address: String,
-    /// `pending`, `accepted` or `refused`.
-    pub state: String,
-    /// The server's words.
-    pub reply: Option<String>,
-}
-
-/// An item on a server that is no record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ItemFacts {
-    /// The mailbox.
-    pub mailbox_id: Uuid,
-    /// Its address.
-    pub address: String,
-    /// The server's identity of it, in hexadecimal digits.
-    pub key: String,
-    /// `refused` or `quarantined`.
-    pub disposition: String,
-    /// Stable name of the reason.
-    pub reason: Option<String>,
-    /// The reason in words.
-    pub detail: Option<String>,
-    /// How often it has failed.
-    pub attempts: i32,
-    /// When it is tried again.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When it was first seen.
-    pub seen_at: DateTime<Utc>,
-}
-
-/// How the reading of all mailboxes stands: where a message can be that nobody has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// Mailboxes there are.
-    pub mailboxes: i64,
-    /// Mailboxes that are read.
-    pub read: i64,
-    /// Mailboxes whose reading a fault has stopped.
-    pub stopped: i64,
-    /// Mailboxes that wait after a transient fault.
-    pub failing: i64,
-    /// Mailboxes that are overdue by more than a minute and nobody's.
-    pub overdue: i64,
-    /// Servers to which nothing goes at present.
-    pub open_breakers: i64,
-    /// Items set aside.
-    pub quarantined: i64,
-}
-
-/// What is known under any of these forms of one Message-ID. Where there is too much, what concerns `mailbox` comes
-/// first.
-///
-/// # Errors
-/// [`crate::Error::Unavailable`].
-pub async fn message(tx: &mut Tx, message_ids: &[String], mailbox: Option<MailboxId>) -> Result<MessageFacts> {
-    let mailbox = mailbox.map(|id| id.0);
-    let emails = emails(tx, message_ids, mailbox).await?;
-    let items = sqlx::query_as!(
-        ItemFacts,
-        "/* explain::message */ SELECT i.mailbox_id, m.address, encode(i.remote_key, 'hex') AS \"key!\", i.disposition,
-             i.reason, i.detail, i.attempts, i.next_attempt_at, i.seen_at
-         FROM remote_items i JOIN mailboxes m ON m.id = i.mailbox_id
-         WHERE i.message_id = ANY($1::text[]) AND i.disposition <> 'tracked'
-         ORDER BY i.mailbox_id IS DISTINCT FROM $2, i.seen_at DESC, i.mailbox_id LIMIT $3",
-        message_ids,
-        mailbox,
-        MAX_PLACES,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    let elsewhere = elsewhere(tx).await?;
-    Ok(MessageFacts { emails, items, elsewhere })
-}
-
-async fn emails(tx: &mut Tx, message_ids: &[String], mailbox: Option<Uuid>) -> Result<Vec<EmailFacts>> {
-    let rows = sqlx::query!(
-        "/* explain::emails */ SELECT e.id, e.direction, e.status, e.created_at, e.accepting_kind,
-             COALESCE(u.name, q.name) AS accepting_name, e.correlation_method, e.correlated_email_id,
-             e.attachments_left_out, e.body_truncated, e.unparsable
-         FROM emails e
-         LEFT JOIN users u ON e.accepting_kind = 'user' AND u.id = e.accepting_id
-         LEFT JOIN queues q ON e.accepting_kind = 'queue' AND q.id = e.accepting_id
-         WHERE e.message_id = ANY($1::text[]) AND e.status <> 'draft'
-         ORDER BY NOT EXISTS (SELECT 1 FROM email_mailboxes l WHERE l.email_id = e.id AND l.mailbox_id = $2), e.id
-         LIMIT $3",
-        message_ids,
-        mailbox,
-        MAX_EMAILS,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-    let mut places = places(tx, &ids, mailbox).await?;
-    let mut deliveries = deliveries(tx, &ids).await?;
-    let emails = rows.into_iter().map(|row| EmailFacts {
-        found_in: places.extract_if(.., |(email, _)| *email == row.id).map(|(_, place)| place).collect(),
-        delivery: deliveries.extract_if(.., |(email, _)| *email == row.id).map(|(_, delivery)| delivery).next(),
-        id: row.id,
-        direction: row.direction,
-        status: row.status,
-        created_at: row.created_at,
-        accepting_kind: row.accepting_kind,
-        accepting_name: row.accepting_name,
-        correlation_method: row.correlation_method,
-        correlated_email_id: row.correlated_email_id,
-        attachments_left_out: row.attachments_left_out,
-        body_truncated: row.body_truncated,
-        unparsable: row.unparsable,
-    });
-    Ok(emails.collect())
-}
-
-async fn places(tx: &mut Tx, emails: &[Uuid], mailbox: Option<Uuid>) -> Result<Vec<(Uuid, Place)>> {
-    let rows = sqlx::query!(
-        "/* explain::places */ SELECT l.email_id, l.mailbox_id, m.address, l.linked_at
-         FROM unnest($1::uuid[]) AS e(id)
-         CROSS JOIN LATERAL (SELECT * FROM email_mailboxes l WHERE l.email_id = e.id
-                             ORDER BY l.mailbox_id IS DISTINCT FROM $2, l.linked_at, l.mailbox_id LIMIT $3) AS l
-         JOIN mailboxes m ON m.id = l.mailbox_id
-         ORDER BY l.linked_at, l.mailbox_id",
-        emails,
-        mailbox,
-        MAX_PLACES,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    let place =
-        rows.into_iter().map(|r| (r.email_id, Place { mailbox_id: r.mailbox_id, address: r.address, at: r.linked_at }));
-    Ok(place.collect())
-}
-
-async fn deliveries(tx: &mut Tx, emails: &[Uuid]) -> Result<Vec<(Uuid, DeliveryFacts)>> {
-    let rows = sqlx::query!(
-        "/* explain::deliveries */ SELECT d.email_id, d.mailbox_id, m.address, d.state, d.attempt, d.due_at,
-             d.claimed_until, d.in_flight_at, d.reply, d.fault_code, d.fault_message, d.updated_at
-         FROM deliveries d JOIN mailboxes m ON m.id = d.mailbox_id WHERE d.email_id = ANY($1::uuid[])",
-        emails,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    let recipients = sqlx::query!(
-        "/* explain::deliveries */ SELECT email_id, address, state, reply FROM delivery_recipients
-         WHERE email_id = ANY($1::uuid[])
-         ORDER BY array_position(ARRAY['refused', 'pending', 'accepted'], state), address LIMIT $2",
-        emails,
-        MAX_RECIPIENTS,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    let delivery = rows.into_iter().map(|d| {
-        let own = recipients.iter().filter(|r| r.email_id == d.email_id).map(|r| RecipientFacts {
-            address: r.address.clone(),
-            state: r.state.clone(),
-            reply: r.reply.clone(),
-        });
-        let facts = DeliveryFacts {
-            mailbox_id: d.mailbox_id,
-            address: d.address,
-            state: d.state,
-            attempt: d.attempt,
-            due_at: d.due_at,
-            claimed_until: d.claimed_until,
-            in_flight_at: d.in_flight_at,
-            reply: d.reply,
-            fault_code: d.fault_code,
-            fault_message: d.fault_message,
-            updated_at: d.updated_at,
-            recipients: own.collect(),
-        };
-        (d.email_id, facts)
-    });
-    Ok(delivery.collect())
-}
-
-async fn elsewhere(tx: &mut Tx) -> Result<Elsewhere> {
-    let now = tx.now();
-    Ok(sqlx::query_as!(
-        Elsewhere,
-        "/* explain::elsewhere */ SELECT (SELECT count(*) FROM mailboxes) AS \"mailboxes!\",
-             count(*) FILTER (WHERE enabled) AS \"read!\",
-             count(*) FILTER (WHERE disabled_code IS NOT NULL) AS \"stopped!\",
-             count(*) FILTER (WHERE enabled AND transient_failures > 0) AS \"failing!\",
-             count(*) FILTER (WHERE enabled AND greatest(due_at, not_before) < $1::timestamptz - interval '1 minute'
-                 AND (claimed_until IS NULL OR claimed_until <= $1)) AS \"overdue!\",
-             (SELECT count(*) FROM email_server_profiles WHERE breaker_open_until > $1) AS \"open_breakers!\",
-             (SELECT count(*) FROM remote_items WHERE disposition = 'quarantined') AS \"quarantined!\"
-         FROM lane_schedules WHERE lane = 'incoming'",
-        now,
-    )
-    .fetch_one(tx.connection())
     .await?)
 }

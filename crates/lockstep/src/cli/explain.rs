@@ -14,14 +14,18 @@ use super::{
     table::harmless,
 };
 
+/// The decision with which each chain begins.
+const FIRST: &str = "approved";
 /// Lines are broken before this column, where words allow it.
 const WIDTH: usize = 110;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Explain {
-    /// Why a mailbox is read and sent from, or not. Exit code 1 when something stops it.
+    /// Why a mailbox is read and sent from, or not: approved, enabled, due, breaker, permit, lease, filter, acceptance,
+    /// correlation, result. Exit code 1 when something stops it. With a user's key of the user's own.
     Mailbox(MailboxArguments),
-    /// What became of a message. Exit code 1 when something stops it, or nobody has seen it.
+    /// What became of a message, decision by decision. Exit code 1 when something stops it, or nobody has seen it. With a
+    /// user's key in the user's own mailbox.
     Message(MessageArguments),
 }
 
@@ -155,7 +159,8 @@ fn shown(answer: &Value) -> String {
     let indent = 2 + "UNKNOWN".len() + 2 + names + 2;
     let mut part = None;
     for step in steps {
-        if part != Some(text_of(step, "part")) {
+        // Of one part there may be several chains: of several records of one message, or several sendings.
+        if part != Some(text_of(step, "part")) || text_of(step, "name") == FIRST {
             part = Some(text_of(step, "part"));
             text.push_str(&format!("\n{}\n", harmless(text_of(step, "part"))));
         }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use lockstep_model::{clock::Clock, id::MailboxId, mailbox::Owner};
+use lockstep_model::{
+    clock::Clock,
+    id::{MailboxId, UserId},
+    mailbox::Owner,
+};
 use lockstep_store::{
     alerts::{self, Part, Severity, Subject},
     explain,
@@ -69,6 +73,54 @@ async fn the_facts_of_a_mailbox() {
     assert!(explain::mailbox(&mut tx, MailboxId::new()).await.unwrap().is_none());
 }
 
+/// Connections are counted by claims and reports: of all who share an account, and of one mailbox where it has its own; what
+/// was claimed and has ended does not count.
+#[tokio::test]
+async fn the_facts_of_an_account() {
+    let world = World::new().await;
+    let profile = world.profile(3).await;
+    let (anna, bert) = (world.user_mailbox(profile, "anna").await, world.user_mailbox(profile, "bert").await);
+    let carl = world.user_mailbox(profile, "carl").await;
+    world.outgoing(bert, &["x@kunde.example"]).await;
+    let now = world.clock.now();
+    let lane =
+        |mailbox: MailboxId, set: &str| format!("UPDATE lane_schedules SET {set} WHERE mailbox_id = '{mailbox}';");
+    let soon = now + Duration::from_secs(60);
+    world
+        .sql(
+            &[
+                lane(anna, &format!("claimed_until = '{soon}', worker = 'w1'")),
+                lane(bert, &format!("claimed_until = '{soon}'")),
+                lane(carl, &format!("claimed_until = '{now}', last_outcome = 'deferred', not_before = '{soon}'")),
+                format!("UPDATE deliveries SET state = 'sending', claimed_until = '{soon}';"),
+                format!(
+                    "INSERT INTO replicas (id, role, started_at, seen_at, capacity)
+                         VALUES (gen_random_uuid(), 'mailbox-worker', '{now}', '{now}', 32);"
+                ),
+                "UPDATE email_server_profiles SET credentials = 'profile'".to_owned(),
+            ]
+            .concat(),
+        )
+        .await;
+    let permit = async |mailbox| {
+        let mut tx = world.store.begin().await.unwrap();
+        explain::mailbox(&mut tx, mailbox).await.unwrap().unwrap().permit.unwrap()
+    };
+    let shared = permit(anna).await;
+    assert_eq!((shared.shared, shared.claimed, shared.at_work, shared.sending), (true, 2, 1, 1));
+    assert_eq!((shared.deferred, shared.workers, shared.capacity), (1, 1, 32));
+    assert_eq!(permit(carl).await, shared, "the same account");
+    world.sql("UPDATE email_server_profiles SET credentials = 'mailbox'").await;
+    let own = permit(anna).await;
+    assert_eq!((own.shared, own.claimed, own.at_work, own.sending, own.deferred), (false, 1, 1, 0, 0));
+    assert_eq!((permit(bert).await.sending, permit(carl).await.deferred), (1, 1));
+    world.sql("UPDATE email_server_profiles SET same_settings_for_outgoing = false").await;
+    assert_eq!(permit(anna).await.sending, 1, "all send with one account");
+    world.advance(61);
+    let over = permit(anna).await;
+    assert_eq!((over.claimed, over.sending, over.workers), (0, 0, 0));
+}
+
 /// One message in several mailboxes: a record in one, refused in another; what concerns the mailbox asked for
 /// comes first.
 #[tokio::test]
@@ -90,15 +142,25 @@ async fn the_facts_of_a_message() {
     put(&world, carl, "c", Disposition::Quarantined(None)).await;
     let ids = ["FRAGE@x".to_owned(), "frage@kunde.example".to_owned()];
     let mut tx = world.store.begin().await.unwrap();
-    let facts = explain::message(&mut tx, &ids, Some(bert)).await.unwrap();
+    let facts = explain::message(&mut tx, &ids, Some(bert), None).await.unwrap();
     let email = &facts.emails[0];
     assert_eq!((email.accepting_name.as_deref(), email.delivery.is_none()), (Some("anna"), true));
     assert_eq!(email.found_in.iter().map(|p| p.mailbox_id).collect::<Vec<_>>(), [anna.0]);
     let items: Vec<_> = facts.items.iter().map(|i| (i.address.as_str(), i.disposition.as_str())).collect();
     assert_eq!(items, [("bert@muster.example", "refused"), ("carl@muster.example", "quarantined")]);
-    assert_eq!(explain::message(&mut tx, &ids, None).await.unwrap().items[0].mailbox_id, carl.0, "the newest");
+    assert_eq!(explain::message(&mut tx, &ids, None, None).await.unwrap().items[0].mailbox_id, carl.0, "the newest");
     assert_eq!((facts.elsewhere.mailboxes, facts.elsewhere.read, facts.elsewhere.quarantined), (3, 3, 1));
-    let nothing = explain::message(&mut tx, &["other@x".to_owned()], None).await.unwrap();
+    // F25: a user is told of the own mailbox alone, and not of records that are not the user's to read.
+    let owner = async |name: &str| {
+        let sql = "SELECT id FROM users WHERE name = $1";
+        UserId(sqlx::query_scalar(sql).bind(name).fetch_one(world.pool()).await.unwrap())
+    };
+    let berts = explain::message(&mut tx, &ids, None, Some(owner("bert").await)).await.unwrap();
+    let seen: Vec<_> = berts.items.iter().map(|i| i.mailbox_id).collect();
+    assert_eq!((seen, berts.emails.len(), berts.elsewhere.mailboxes), (vec![bert.0], 0, 0));
+    let annas = explain::message(&mut tx, &ids, None, Some(owner("anna").await)).await.unwrap();
+    assert_eq!((annas.items.len(), annas.emails.len(), annas.emails[0].withheld), (0, 1, true));
+    let nothing = explain::message(&mut tx, &["other@x".to_owned()], None, None).await.unwrap();
     assert!(nothing.emails.is_empty() && nothing.items.is_empty());
 }
 
@@ -115,7 +177,7 @@ async fn the_facts_of_a_delivery() {
         )
         .await;
     let mut tx = world.store.begin().await.unwrap();
-    let facts = explain::message(&mut tx, &[format!("{email}@muster.example")], None).await.unwrap();
+    let facts = explain::message(&mut tx, &[format!("{email}@muster.example")], None, None).await.unwrap();
     let delivery = facts.emails[0].delivery.as_ref().unwrap();
     assert_eq!((delivery.state.as_str(), delivery.mailbox_id), ("pending", anna.0));
     let told: Vec<_> = delivery.recipients.iter().map(|r| (r.state.as_str(), r.reply.as_deref())).collect();
@@ -148,6 +210,6 @@ async fn how_all_mailboxes_stand() {
         .await;
     world.advance(61);
     let mut tx = world.store.begin().await.unwrap();
-    let all = explain::message(&mut tx, &[], None).await.unwrap().elsewhere;
+    let all = explain::message(&mut tx, &[], None, None).await.unwrap().elsewhere;
     assert_eq!((all.read, all.stopped, all.failing, all.overdue, all.open_breakers), (3, 1, 1, 1, 1), "{all:?}");
 }

@@ -1,43 +1,51 @@
 //! The chain of one message: who has seen it, what was decided about it, and what became of it.
 
 use chrono::{DateTime, Utc};
-use lockstep_store::explain::{DeliveryFacts, Elsewhere, EmailFacts, ItemFacts, MailboxFacts, MessageFacts};
+use lockstep_store::explain::{Elsewhere, EmailFacts, MailboxFacts, MessageFacts};
 use uuid::Uuid;
 
 use super::{
-    Chain, Step, Verdict, incoming, outgoing, reasons,
-    words::{count, said, when},
+    ABOUT_MESSAGES, BEFORE_MESSAGES, Chain,
+    Decision::{Acceptance, Approved, Breaker, Correlation, Due, Enabled, Filter, Lease, Permit, Result},
+    Step, incoming, item, sending, tracked,
+    words::{count, when},
 };
 
 /// Places named in a sentence before the rest is counted.
 const NAMED: usize = 5;
 
-/// What was decided about the message. `asked` is the mailbox in which it was looked for, when one was named; `senders`
-/// are the mailboxes from which its emails are sent.
+/// Why nobody has seen it cannot be told of every message.
+const UNKNOWN: &str = "A message that was refused for its size before it was read, and one the server has not delivered, are \
+                       not known by their Message-ID.";
+
+/// What was decided about the message. `asked` is the mailbox in which it was looked for, when one was named; `known`
+/// are mailboxes that its emails are sent from, or in which it waits to be read again.
 pub(crate) fn steps(
     facts: &MessageFacts,
     asked: Option<&MailboxFacts>,
-    senders: &[MailboxFacts],
+    known: &[MailboxFacts],
     now: DateTime<Utc>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     let here = asked.map(|mailbox| mailbox.mailbox.id);
-    seen(&mut steps, facts, asked, now);
+    if let Some(mailbox) = asked.filter(|mailbox| !is_in(facts, mailbox.mailbox.id)) {
+        steps.extend(unseen(facts, mailbox, now));
+    } else if facts.emails.is_empty() && facts.items.is_empty() {
+        steps.extend(elsewhere(facts.elsewhere));
+    }
     for email in &facts.emails {
-        record(&mut steps, email, now);
-        if let Some(delivery) = &email.delivery {
-            let sender = senders.iter().find(|mailbox| mailbox.mailbox.id == delivery.mailbox_id);
-            sending(&mut steps, delivery, sender, now);
+        if email.direction == "outgoing" {
+            let sender = |mailbox: &&MailboxFacts| {
+                email.delivery.as_ref().is_some_and(|delivery| delivery.mailbox_id == mailbox.mailbox.id)
+            };
+            steps.extend(sending::steps(email, known.iter().find(sender), now));
+        } else {
+            steps.extend(record(email, now));
         }
     }
     for found in &facts.items {
-        item(&mut steps, found, here, now);
-    }
-    let was_seen_here = here.is_none_or(|mailbox| is_in(facts, mailbox));
-    if let Some(mailbox) = asked.filter(|_| !was_seen_here) {
-        steps.extend(incoming(mailbox, now));
-    } else if facts.emails.is_empty() && facts.items.is_empty() {
-        steps.push(elsewhere(facts.elsewhere));
+        let mailbox = known.iter().find(|mailbox| mailbox.mailbox.id == found.mailbox_id);
+        steps.extend(item::steps(found, mailbox, here, now));
     }
     steps
 }
@@ -50,61 +58,93 @@ fn is_in(facts: &MessageFacts, mailbox: Uuid) -> bool {
         })
 }
 
-fn seen(steps: &mut Vec<Step>, facts: &MessageFacts, asked: Option<&MailboxFacts>, now: DateTime<Utc>) {
-    let mut chain = Chain::new("message");
-    let found = facts.emails.iter().flat_map(|email| &email.found_in).map(|place| (place.at, place.address.as_str()));
-    let refused = facts.items.iter().map(|item| (item.seen_at, item.address.as_str()));
-    let mut places: Vec<_> = found.chain(refused).collect();
+/// Where it was seen, the first places by name.
+fn named(mut places: Vec<(DateTime<Utc>, &str)>, now: DateTime<Utc>) -> String {
     places.sort_unstable();
     let mut named: Vec<_> =
         places.iter().take(NAMED).map(|(at, address)| format!("{address} at {}", when(*at, now))).collect();
     if places.len() > NAMED {
         named.push(format!("{} more", places.len() - NAMED));
     }
-    let named = named.join("; ");
+    named.join("; ")
+}
+
+fn found_in(email: &EmailFacts) -> Vec<(DateTime<Utc>, &str)> {
+    email.found_in.iter().map(|place| (place.at, place.address.as_str())).collect()
+}
+
+/// The mailbox in which the message is missed, as it stands, and that it was never seen there.
+fn unseen(facts: &MessageFacts, mailbox: &MailboxFacts, now: DateTime<Utc>) -> Vec<Step> {
+    let address = &mailbox.mailbox.address;
+    let mut chain = Chain::new(address.as_str());
+    let standing = |step: &Step| BEFORE_MESSAGES.contains(&step.name) || step.name == Filter;
+    chain.adopt(incoming(mailbox, now).into_iter().filter(standing));
+    chain.not_reached(Acceptance, "Nothing is known here that anybody could have accepted.");
+    chain.not_reached(Correlation, "What it answers was never looked at here.");
+    let refused = facts.items.iter().map(|item| (item.seen_at, item.address.as_str()));
+    let places: Vec<_> = facts.emails.iter().flat_map(found_in).chain(refused).collect();
     let is_ours = facts.emails.iter().any(|email| email.direction == "outgoing");
-    let looking = "The causes that can be told from here follow. A message that was refused for its size before it was \
-                   read, and one the server has not delivered, are not known by their Message-ID.";
-    match asked {
-        Some(mailbox) if !is_in(facts, mailbox.mailbox.id) => {
-            let elsewhere = match (places.is_empty(), is_ours) {
-                (false, _) => format!(" It was seen in {named}."),
-                (true, true) => " It was sent from here.".to_owned(),
-                (true, false) => " Nor was it in any other.".to_owned(),
-            };
-            let sentence = format!("The message was never seen in {}.{elsewhere}", mailbox.mailbox.address);
-            chain.unknown("seen", sentence, looking);
-        }
-        _ if !places.is_empty() => {
-            chain.ok("seen", format!("Seen in {}: {named}.", count(places.len(), "mailbox", "mailboxes")));
-        }
-        _ if is_ours => chain.ok("seen", "It was written here, to be sent."),
-        _ if !facts.emails.is_empty() => {
-            chain.ok("seen", "There is a record of it; the mailbox it was found in is known no more.");
-        }
-        _ => chain.unknown("seen", "Nobody has seen a message with this Message-ID.", looking),
-    }
-    steps.append(&mut chain.steps);
+    let elsewhere = match (places.is_empty(), is_ours) {
+        (false, _) => format!(" It was seen in {}.", named(places, now)),
+        (true, true) => " It was sent from here.".to_owned(),
+        (true, false) => " Nor was it in any other that may be looked into.".to_owned(),
+    };
+    chain.unknown(
+        Result,
+        format!("The message was never seen in {address}.{elsewhere}"),
+        format!("What can be told stands above. {UNKNOWN} If all is well there, ask the mail server's log for the Message-ID."),
+    );
+    chain.steps
 }
 
 /// Why there is a record, and which.
-fn record(steps: &mut Vec<Step>, email: &EmailFacts, now: DateTime<Utc>) {
+fn record(email: &EmailFacts, now: DateTime<Utc>) -> Vec<Step> {
     let mut chain = Chain::new("record");
-    if email.direction == "incoming" {
-        let whom = match (&email.accepting_kind, &email.accepting_name) {
-            (Some(kind), Some(name)) => format!("the {kind} {name}"),
-            (Some(kind), None) => format!("a {kind} there is no more"),
-            _ => "a person, by hand".to_owned(),
-        };
-        chain.ok("acceptance", format!("Accepted for {whom}."));
+    let places = found_in(email);
+    chain.passed(&[Approved, Enabled, Due, Breaker, Permit], "Passed: the message was read.");
+    if places.is_empty() {
+        chain.ok(Lease, "It was read; the mailbox it was found in is known no more.");
+    } else {
+        let seen = count(places.len(), "mailbox", "mailboxes");
+        chain.ok(Lease, format!("Seen in {seen}: {}.", named(places, now)));
     }
+    if email.withheld {
+        let sentence = "Passed; the record is somebody else's, and not yours to read.";
+        chain.passed(&ABOUT_MESSAGES, sentence);
+        chain.ok(Result, format!("It was recorded {}, for somebody else.", when(email.created_at, now)));
+        return chain.steps;
+    }
+    let whom = match (&email.accepting_kind, &email.accepting_name) {
+        (Some(kind), Some(name)) => Some(format!("the {kind} {name}")),
+        (Some(kind), None) => Some(format!("a {kind} there is no more")),
+        _ => None,
+    };
+    match (&whom, email.accepting_option.as_deref()) {
+        (Some(whom), Some(option)) => {
+            let now_tracked = tracked(option).unwrap_or("no email any more");
+            chain.ok(Filter, format!("Passed; at present {whom} tracks {now_tracked} (track option {option})."));
+        }
+        (Some(_), None) => chain.ok(Filter, "Passed, by a track option that is known no more."),
+        (None, _) => chain.ok(Filter, "No track option was asked: a person has made the record."),
+    }
+    chain.ok(Acceptance, format!("Accepted for {}.", whom.as_deref().unwrap_or("a person, by hand")));
+    correlation(&mut chain, email);
+    chain.ok(Result, made(email, now));
+    chain.steps
+}
+
+pub(super) fn correlation(chain: &mut Chain, email: &EmailFacts) {
     chain.ok(
-        "correlation",
+        Correlation,
         match email.correlated_email_id {
             Some(other) => format!("It belongs to the email {other}, found by {}.", email.correlation_method),
             None => "It answers no email that is known.".to_owned(),
         },
     );
+}
+
+/// Which record it is.
+pub(super) fn made(email: &EmailFacts, now: DateTime<Utc>) -> String {
     let mut sentence = format!("Email {}, {}, recorded {}.", email.id, email.status, when(email.created_at, now));
     let notes = [
         (email.attachments_left_out, " Files were left out."),
@@ -112,137 +152,85 @@ fn record(steps: &mut Vec<Step>, email: &EmailFacts, now: DateTime<Utc>) {
         (email.unparsable.is_some(), " It could not be read as a message; its raw form was kept."),
     ];
     notes.iter().filter(|(holds, _)| *holds).for_each(|(_, note)| sentence.push_str(note));
-    chain.ok("record", sentence);
-    steps.append(&mut chain.steps);
+    sentence
 }
 
-/// How far the sending has come, and to whom.
-fn sending(steps: &mut Vec<Step>, delivery: &DeliveryFacts, sender: Option<&MailboxFacts>, now: DateTime<Utc>) {
-    let mut chain = Chain::new("outgoing");
-    let from = &delivery.address;
-    let fault = match (&delivery.fault_code, &delivery.fault_message) {
-        (Some(code), Some(words)) => format!(" Last fault: {code}: {}.", said(words)),
-        (Some(code), None) => format!(" Last fault: {code}."),
-        _ => String::new(),
-    };
-    let tries = count(delivery.attempt, "attempt", "attempts");
-    let remedy = |otherwise: &str| {
-        let entry = delivery.fault_code.as_deref().and_then(lockstep_model::catalogue::find);
-        entry.map_or(otherwise, |entry| entry.remedy).to_owned()
-    };
-    match delivery.state.as_str() {
-        "sent" => {
-            let reply = delivery.reply.as_deref().map(|text| format!(" The server said: {}.", said(text)));
-            let sentence = format!("Sent from {from} {}, after {tries}.", when(delivery.updated_at, now));
-            chain.ok("delivery", sentence + reply.as_deref().unwrap_or_default());
-        }
-        "pending" | "retry" => chain.waits(
-            "delivery",
-            format!(
-                "It waits to be sent from {from}; {tries} so far, the next due {}.{fault}",
-                when(delivery.due_at, now)
-            ),
-            remedy("Nothing needs doing; it goes as soon as a worker is free."),
-        ),
-        "sending" | "in-flight" => chain.waits(
-            "delivery",
-            format!("It is being sent from {from}, attempt {}.{fault}", delivery.attempt),
-            "Nothing needs doing. If the worker was lost, it is found when its claim ends.",
-        ),
-        "unknown" => chain.stops(
-            "delivery",
-            format!("The connection was lost after the whole message was handed over from {from}: sent or not.{fault}"),
-            "Ask a recipient or look into the server's log, then decide: lockstep email resolve.",
-        ),
-        state => chain.stops(
-            "delivery",
-            format!("Given up ({state}) from {from}, after {tries}.{fault}"),
-            remedy("Correct what the server complains of, and send the email again."),
-        ),
-    }
-    for recipient in &delivery.recipients {
-        let reply = recipient.reply.as_deref().filter(|text| !text.trim().is_empty());
-        let reply = reply.map(|text| format!(": {}", said(text))).unwrap_or_default();
-        let sentence = format!("{} {}{reply}.", recipient.address, recipient.state);
-        match recipient.state.as_str() {
-            "accepted" => chain.ok("recipient", sentence),
-            "refused" => {
-                chain.stops(
-                    "recipient",
-                    sentence,
-                    "Make a draft to those who were refused (lockstep email copy-to-refused), correct the address in it and send \
-                     it: it does not go to those who accepted.",
-                );
-            }
-            _ => chain.add("recipient", Verdict::Waits, sentence, None),
-        }
-    }
-    steps.append(&mut chain.steps);
-    // What stops the mailbox stops what waits in it.
-    if matches!(delivery.state.as_str(), "pending" | "retry")
-        && let Some(sender) = sender
-    {
-        steps.extend(outgoing(sender, now).into_iter().filter(|step| step.verdict == Verdict::Stops));
-    }
-}
-
-/// An item that is no record. Where a mailbox was named, what was decided elsewhere stops nothing here.
-fn item(steps: &mut Vec<Step>, item: &ItemFacts, here: Option<Uuid>, now: DateTime<Utc>) {
-    let mut chain = Chain::new(&item.address);
-    let reason = item.reason.as_deref().unwrap_or("Unknown");
-    let detail = item.detail.as_deref().map(|text| format!(" ({})", said(text))).unwrap_or_default();
-    let concerns = here.is_none_or(|mailbox| mailbox == item.mailbox_id);
-    if item.disposition == "refused" {
-        let sentence = format!("Refused {}: {reason}. {}{detail}", when(item.seen_at, now), reasons::sentence(reason));
-        match item.next_attempt_at {
-            _ if !concerns => chain.not_reached("acceptance", sentence),
-            Some(_) => {
-                let sentence = format!("{sentence} It is judged again when the mailbox is read next.");
-                chain.waits("acceptance", sentence, "Nothing needs doing; the rules of then decide.");
-            }
-            None => chain.stops("acceptance", sentence, reasons::remedy(reason, item.mailbox_id, &item.key)),
-        }
-    } else {
-        let tries = count(item.attempts, "attempt", "attempts");
-        let sentence = format!("Set aside since {}, {tries}: {reason}{detail}.", when(item.seen_at, now));
-        let decide = format!("lockstep item release {0} {1}, or lockstep item drop {0} {1}", item.mailbox_id, item.key);
-        match item.next_attempt_at {
-            _ if !concerns => chain.not_reached("quarantine", sentence),
-            Some(next) => chain.waits(
-                "quarantine",
-                format!("{sentence} The next attempt is {}.", when(next, now)),
-                format!("It is tried again by itself. To decide at once: {decide}"),
-            ),
-            None => chain.stops("quarantine", format!("{sentence} It is given up."), format!("Decide: {decide}")),
-        }
-    }
-    steps.append(&mut chain.steps);
-}
-
-/// The usual causes, by how the mailboxes stand.
-fn elsewhere(all: Elsewhere) -> Step {
+/// Nobody has seen it: where it may be, by how all mailboxes stand.
+fn elsewhere(all: Elsewhere) -> Vec<Step> {
     let mut chain = Chain::new("message");
+    let remedy = "Name the mailbox it should have come to (--mailbox ADDRESS) to see what holds there.";
     let causes = [
-        (all.open_breakers, "server is kept away from", "servers are kept away from"),
+        (
+            Approved,
+            all.unapproved,
+            "address is not approved",
+            "addresses are not approved",
+            "No address is unapproved.",
+        ),
+        (Due, all.overdue, "mailbox is overdue", "mailboxes are overdue", "No mailbox is overdue."),
+        (
+            Breaker,
+            all.open_breakers,
+            "server is kept away from",
+            "servers are kept away from",
+            "No server is kept away from.",
+        ),
+        (
+            Permit,
+            all.deferred,
+            "mailbox waits for a connection",
+            "mailboxes wait for a connection",
+            "No mailbox waits for a connection.",
+        ),
+        (
+            Lease,
+            all.lost,
+            "mailbox was given out again",
+            "mailboxes were given out again",
+            "No worker was lost lately.",
+        ),
+    ];
+    for (name, number, one, many, well) in causes {
+        if number > 0 {
+            chain.unknown(name, format!("{}.", count(number, one, many)), remedy);
+        } else {
+            chain.ok(name, well);
+        }
+        if name == Approved {
+            enabled(&mut chain, all, remedy);
+        }
+    }
+    for name in ABOUT_MESSAGES {
+        chain.not_reached(name, "Nobody has seen the message, so that nothing was decided about it.");
+    }
+    let aside = match all.quarantined {
+        0 => String::new(),
+        set_aside => format!(
+            " {}, and may be it.",
+            count(set_aside, "message is set aside unread", "messages are set aside, some of them unread")
+        ),
+    };
+    chain.unknown(
+        Result,
+        format!("Nobody has seen a message with this Message-ID.{aside}"),
+        format!("{remedy} {UNKNOWN} If all is well, ask the mail server's log for the Message-ID."),
+    );
+    chain.steps
+}
+
+/// How many mailboxes are read, and why the others are not.
+fn enabled(chain: &mut Chain, all: Elsewhere, remedy: &str) {
+    let causes = [
         (all.stopped, "mailbox is disabled by a fault", "mailboxes are disabled by a fault"),
         (all.failing, "mailbox waits after a fault", "mailboxes wait after a fault"),
-        (all.overdue, "mailbox is overdue", "mailboxes are overdue"),
         (
             all.mailboxes - all.read - all.stopped,
             "mailbox is not read (inactive, unconfigured, unapproved or untested)",
             "mailboxes are not read (inactive, unconfigured, unapproved or untested)",
         ),
-        (all.quarantined, "message is set aside unread", "messages are set aside, some of them unread"),
     ];
-    let mut found: Vec<_> =
-        causes.iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| count(*number, one, many)).collect();
-    let read = format!("{} of {} read", all.read, count(all.mailboxes, "mailbox is", "mailboxes are"));
-    found.insert(0, read);
-    chain.unknown(
-        "elsewhere",
-        format!("{}.", found.join("; ")),
-        "Name the mailbox it should have come to (--mailbox ADDRESS) to see what holds there. If all is well, ask the \
-         mail server's log for the Message-ID.",
-    );
-    chain.steps.remove(0)
+    let mut found = vec![format!("{} of {} read", all.read, count(all.mailboxes, "mailbox is", "mailboxes are"))];
+    found.extend(causes.iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| count(*number, one, many)));
+    let sentence = format!("{}.", found.join("; "));
+    if found.len() == 1 { chain.ok(Enabled, sentence) } else { chain.unknown(Enabled, sentence, remedy) }
 }

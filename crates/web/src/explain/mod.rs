@@ -1,12 +1,16 @@
 //! Why mail is where it is: the chain of decisions about a mailbox or a message, in the order in which an administrator
 //! looks at them. Facts in, steps out; no I/O.
 
+mod account;
+mod configuration;
 mod incoming;
+mod item;
 mod message;
 mod outgoing;
 mod reasons;
 #[cfg(test)]
 mod samples;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -16,12 +20,45 @@ pub(crate) use message::steps as message;
 pub(crate) use outgoing::steps as outgoing;
 pub(crate) use reasons::sentence as reason_sentence;
 
-use chrono::{DateTime, Utc};
+use std::cmp::Reverse;
+
 use lockstep_store::explain::{MailboxFacts, OpenAlert};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use words::{count, when};
+/// What is decided, in the order in which an administrator looks. Every chain has each of them once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Decision {
+    /// The address may be used.
+    Approved,
+    /// Mailbox, owner, method and profile let it be processed, and it was tested and enabled.
+    Enabled,
+    /// Its turn has come, or when it comes.
+    Due,
+    /// The server is not kept away from.
+    Breaker,
+    /// A connection of the account is free.
+    Permit,
+    /// Which worker has it, since when and until when.
+    Lease,
+    /// What dates, sizes and the owner's choice let through.
+    Filter,
+    /// Who accepts it.
+    Acceptance,
+    /// What it answers.
+    Correlation,
+    /// What came of it.
+    Result,
+}
+
+use Decision::{Acceptance, Approved, Breaker, Correlation, Due, Enabled, Filter, Lease, Permit};
+
+/// The decisions that are about the mailbox, before any message is looked at.
+const BEFORE_MESSAGES: [Decision; 6] = [Approved, Enabled, Due, Breaker, Permit, Lease];
+
+/// The decisions about one message.
+const ABOUT_MESSAGES: [Decision; 3] = [Filter, Acceptance, Correlation];
 
 /// What a decision comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -44,8 +81,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Step {
     /// Which chain it belongs to: `incoming`, `outgoing`, `message`, `record`, or the address of a mailbox.
     pub(crate) part: String,
-    /// Which decision: a stable name.
-    pub(crate) name: &'static str,
+    /// Which decision.
+    pub(crate) name: Decision,
     pub(crate) verdict: Verdict,
     /// The decision with the values it was made of.
     pub(crate) sentence: String,
@@ -60,6 +97,32 @@ pub(crate) fn worst(steps: &[Step]) -> Verdict {
     steps.iter().filter(passed).map(|step| step.verdict).max().unwrap_or(Verdict::Unknown)
 }
 
+/// What was found for one decision, with what to do about it.
+#[derive(Default)]
+struct Found(Vec<(Verdict, String, Option<String>)>);
+
+impl Found {
+    fn ok(&mut self, sentence: impl Into<String>) {
+        self.0.push((Verdict::Ok, sentence.into(), None));
+    }
+
+    fn waits(&mut self, sentence: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push((Verdict::Waits, sentence.into(), Some(remedy.into())));
+    }
+
+    fn stops(&mut self, sentence: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push((Verdict::Stops, sentence.into(), Some(remedy.into())));
+    }
+
+    /// Where something stops, what is well need not be told.
+    fn decisive(mut self) -> Self {
+        if self.0.iter().any(|(verdict, ..)| *verdict == Verdict::Stops) {
+            self.0.retain(|(verdict, ..)| *verdict != Verdict::Ok);
+        }
+        self
+    }
+}
+
 /// The steps of one chain, as they are put together.
 struct Chain {
     part: String,
@@ -71,28 +134,49 @@ impl Chain {
         Self { part: part.into(), steps: Vec::new() }
     }
 
-    fn ok(&mut self, name: &'static str, sentence: impl Into<String>) {
+    fn ok(&mut self, name: Decision, sentence: impl Into<String>) {
         self.add(name, Verdict::Ok, sentence.into(), None);
     }
 
-    fn not_reached(&mut self, name: &'static str, sentence: impl Into<String>) {
+    fn not_reached(&mut self, name: Decision, sentence: impl Into<String>) {
         self.add(name, Verdict::NotReached, sentence.into(), None);
     }
 
-    fn waits(&mut self, name: &'static str, sentence: impl Into<String>, remedy: impl Into<String>) {
+    fn waits(&mut self, name: Decision, sentence: impl Into<String>, remedy: impl Into<String>) {
         self.add(name, Verdict::Waits, sentence.into(), Some(remedy.into()));
     }
 
-    fn unknown(&mut self, name: &'static str, sentence: impl Into<String>, remedy: impl Into<String>) {
+    fn unknown(&mut self, name: Decision, sentence: impl Into<String>, remedy: impl Into<String>) {
         self.add(name, Verdict::Unknown, sentence.into(), Some(remedy.into()));
     }
 
-    fn stops(&mut self, name: &'static str, sentence: impl Into<String>, remedy: impl Into<String>) {
+    fn stops(&mut self, name: Decision, sentence: impl Into<String>, remedy: impl Into<String>) {
         self.add(name, Verdict::Stops, sentence.into(), Some(remedy.into()));
     }
 
-    fn add(&mut self, name: &'static str, verdict: Verdict, sentence: String, remedy: Option<String>) {
+    /// One step of all that was found: the worst comes first and gives the verdict.
+    fn found(&mut self, name: Decision, found: Found) {
+        let mut found = found.0;
+        found.sort_by_key(|(verdict, ..)| Reverse(*verdict));
+        let verdict = found.first().map_or(Verdict::Ok, |(verdict, ..)| *verdict);
+        let remedies: Vec<_> = found.iter().filter_map(|(_, _, remedy)| remedy.clone()).collect();
+        let sentences: Vec<_> = found.into_iter().map(|(_, sentence, _)| sentence).collect();
+        self.add(name, verdict, sentences.join(" "), (!remedies.is_empty()).then(|| remedies.join(" — ")));
+    }
+
+    /// Each of these decisions was made already.
+    fn passed(&mut self, names: &[Decision], sentence: &str) {
+        names.iter().for_each(|name| self.ok(*name, sentence));
+    }
+
+    fn add(&mut self, name: Decision, verdict: Verdict, sentence: String, remedy: Option<String>) {
         self.steps.push(Step { part: self.part.clone(), name, verdict, sentence, remedy });
+    }
+
+    /// Steps of another chain, as steps of this one.
+    fn adopt(&mut self, steps: impl IntoIterator<Item = Step>) {
+        let part = self.part.clone();
+        self.steps.extend(steps.into_iter().map(|step| Step { part: part.clone(), ..step }));
     }
 
     /// Whether a step so far lets nothing through.
@@ -101,174 +185,26 @@ impl Chain {
     }
 }
 
-/// The two directions of a mailbox, as far as they are asked alike.
-struct Direction<'f> {
-    name: &'static str,
-    /// What is done in it, such as "read".
-    done: &'static str,
-    method: &'f str,
-    test: &'f str,
-    enabled: bool,
-    /// The fault that has disabled it, and since when.
-    disabled: Option<(&'f str, Option<DateTime<Utc>>)>,
-}
-
-/// Record, owner, method, profile, address, tested and enabled: what a person has to have done once.
-fn configuration(chain: &mut Chain, facts: &MailboxFacts, direction: &Direction<'_>, now: DateTime<Utc>) {
-    let mailbox = &facts.mailbox;
-    if facts.router {
-        chain.stops(
-            "engine",
-            format!(
-                "The organisation has its email processed by the Email Router: nothing is {} from here.",
-                direction.done
-            ),
-            "Where the router is stopped: lockstep organisation update --set \
-             process_email_using=server-side-synchronization",
-        );
-    }
-    if mailbox.active {
-        chain.ok("record", format!("The mailbox {} is active.", mailbox.address));
-    } else {
-        chain.stops(
-            "record",
-            format!("The mailbox {} is inactive.", mailbox.address),
-            "Set the mailbox's active to true, then test and enable it.",
-        );
-    }
-    match &facts.owner {
-        Some(owner) if owner.active => {
-            chain.ok("owner", format!("It belongs to the active {} {}.", owner.kind, owner.name));
-        }
-        // The mailbox goes the way of its owner; one that was activated by itself since is served.
-        Some(owner) if mailbox.active => chain.ok(
-            "owner",
-            format!("It belongs to the inactive {} {}, and was activated by itself.", owner.kind, owner.name),
-        ),
-        Some(owner) => chain.stops(
-            "owner",
-            format!("It belongs to the inactive {} {}.", owner.kind, owner.name),
-            format!("Set the {}'s active to true; its mailbox follows.", owner.kind),
-        ),
-        None if mailbox.is_forward_mailbox => {
-            chain.ok("owner", "It is a forward mailbox: its mail is that of whoever has forwarded it.");
-        }
-        None => chain.stops("owner", "It belongs to nobody.", "Make a user or queue with this address."),
-    }
-    if direction.method == "server-side" {
-        chain.ok("method", format!("{} email is server-side.", direction.name));
-    } else if direction.method == "forward-mailbox" {
-        chain.stops(
-            "method",
-            "The method of incoming email is forward-mailbox: this mailbox itself is not read.",
-            "Look at the forward mailbox its mail is forwarded to: lockstep mailbox list --filter forward=true",
-        );
-    } else if mailbox.is_forward_mailbox && direction.name == "outgoing" {
-        chain.stops("method", "It is a forward mailbox: nothing is sent from it.", "Nothing needs doing.");
-    } else {
-        chain.stops(
-            "method",
-            format!("The method of {} email is {}: nothing is {}.", direction.name, direction.method, direction.done),
-            format!("Set the mailbox's {}_method to server-side, then test and enable it.", direction.name),
-        );
-    }
-    match &facts.profile {
-        Some(profile) if profile.active => chain.ok("profile", format!("The profile {} is active.", profile.name)),
-        Some(profile) => chain.stops(
-            "profile",
-            format!("The profile {} is inactive: none of its mailboxes is served.", profile.name),
-            "Set the profile's active to true.",
-        ),
-        None => chain.stops(
-            "profile",
-            "The mailbox has no profile, so that its server is not known.",
-            "Set the mailbox's profile_id, or make one profile the default.",
-        ),
-    }
-    address(chain, facts);
-    enabled(chain, facts, direction, now);
-}
-
-fn address(chain: &mut Chain, facts: &MailboxFacts) {
-    let mailbox = &facts.mailbox;
-    match mailbox.address_status.as_str() {
-        "approved" => {
-            let by = mailbox.approved_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
-            chain.ok("address", format!("The address is approved{by}."));
-        }
-        "pending" if !facts.approval_required => {
-            chain.ok("address", "The address is not approved, and the organisation does not ask for it.");
-        }
-        "pending" => chain.stops(
-            "address",
-            "The address waits for its approval, which the organisation asks for.",
-            format!("Approve it: lockstep mailbox approve {}", mailbox.id),
-        ),
-        "rejected" => chain.stops(
-            "address",
-            "The address was rejected.",
-            format!("Approve it if that was a mistake: lockstep mailbox approve {}", mailbox.id),
-        ),
-        _ => chain.stops("address", "The mailbox has no address.", "Set the owner's address."),
-    }
-}
-
-fn enabled(chain: &mut Chain, facts: &MailboxFacts, direction: &Direction<'_>, now: DateTime<Utc>) {
-    let test = format!("Remove the cause, then test and enable: lockstep mailbox test {}", facts.mailbox.id);
-    if let Some((code, since)) = direction.disabled {
-        let since = since.map(|at| format!(" since {}", when(at, now))).unwrap_or_default();
-        let remedy = lockstep_model::catalogue::find(code).map_or(test.clone(), |e| format!("{} {test}", e.remedy));
-        return chain.stops("enabled", format!("{} email is disabled by {code}{since}.", direction.name), remedy);
-    }
-    let tested = facts.mailbox.tested_at.map(|at| format!(" {}", when(at, now))).unwrap_or_default();
-    match (direction.enabled, direction.test) {
-        (true, _) => chain.ok("enabled", format!("{} email was tested{tested} and is enabled.", direction.name)),
-        (false, "failure") => {
-            let remedy = alert_remedy(facts, direction.name).map_or(test.clone(), |remedy| format!("{remedy} {test}"));
-            chain.stops("enabled", format!("The test of {} email failed{tested}.", direction.name), remedy);
-        }
-        (false, _) => chain.stops(
-            "enabled",
-            format!("{} email was never tested and enabled since its settings were changed.", direction.name),
-            format!("Test and enable: lockstep mailbox test {}", facts.mailbox.id),
-        ),
-    }
-}
-
-/// What the catalogue advises on the first open alert about a direction.
-fn alert_remedy(facts: &MailboxFacts, direction: &str) -> Option<&'static str> {
-    let alert = facts.alerts.iter().find(|alert| alert.part.as_deref() == Some(direction))?;
-    lockstep_model::catalogue::find(&alert.code).map(|entry| entry.remedy)
-}
-
-/// The open alerts that concern a direction. Items that could not be read have a step of their own; emails that could
-/// not be sent are looked at here.
-fn alerts(chain: &mut Chain, facts: &MailboxFacts, direction: &str, now: DateTime<Utc>) {
-    let (elsewhere, items) =
-        if direction == "incoming" { (["outgoing", "act"], false) } else { (["incoming", "listing"], true) };
-    let concerns = |alert: &&OpenAlert| match (alert.scope.as_str(), alert.part.as_deref()) {
-        ("item", _) => items && alert.severity == "error",
-        (_, Some(part)) => alert.severity != "information" && !elsewhere.contains(&part),
-        _ => alert.severity != "information",
-    };
-    let open: Vec<_> = facts.alerts.iter().filter(concerns).collect();
-    let Some(first) = open.first() else { return chain.ok("alerts", "No alert is open.") };
-    let mut codes: Vec<_> = open.iter().map(|alert| alert.code.as_str()).collect();
-    codes.dedup();
-    let sentence = format!(
-        "{} open: {}; the first since {}.",
-        count(open.len(), "alert is", "alerts are"),
-        codes.join(", "),
-        when(first.first_at, now)
-    );
-    let remedy = lockstep_model::catalogue::find(&first.code).map_or("Look at lockstep alerts.", |entry| entry.remedy);
-    chain.waits("alerts", sentence, remedy);
+/// Whether an alert is about single items or emails.
+fn is_of_item(alert: &OpenAlert) -> bool {
+    alert.scope == "item"
 }
 
 /// Whether one of the roles a direction needs has not been heard of lately.
-fn silent_role(facts: &MailboxFacts, needed: &[&str], now: DateTime<Utc>) -> Option<String> {
+fn silent_role(facts: &MailboxFacts, needed: &[&str], now: chrono::DateTime<chrono::Utc>) -> Option<String> {
     let heard = |role: &str| {
         facts.roles.iter().any(|seen| seen.role == role && seen.seen_at > now - chrono::TimeDelta::minutes(1))
     };
     needed.iter().find(|role| !heard(role)).map(|role| (*role).to_owned())
+}
+
+/// What the owner's choice lets through, in words; `None` where it lets nothing through.
+fn tracked(option: &str) -> Option<&'static str> {
+    match option {
+        "all" => Some("every message"),
+        "in-response" => Some("answers to recorded email"),
+        "from-customers" => Some("mail from contacts, accounts and leads"),
+        "from-email-enabled" => Some("mail from anybody who is a record"),
+        _ => None,
+    }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_store::{
     explain::{
-        DeliveryFacts, EmailFacts, ItemFacts, MailboxFacts, Outbox, OwnerFacts, Place, ProfileFacts, Quarantine,
-        RoleSeen,
+        DeliveryFacts, EmailFacts, ItemFacts, MailboxFacts, Outbox, OwnerFacts, Permit, Place, ProfileFacts,
+        Quarantine, RecipientFacts, RoleSeen, Rules,
     },
     mailboxes::{MailboxRecord, status::LaneStatus},
 };
@@ -40,10 +40,32 @@ pub(super) fn healthy() -> MailboxFacts {
         approval_required: true,
         router: false,
         incoming: Some(lane()),
+        permit: Some(permit()),
+        rules: Rules {
+            use_correlation: true,
+            ignore_reply_headers: false,
+            use_tracking_tokens: true,
+            only_receiving_accepts: false,
+        },
+        filters: Vec::new(),
         alerts: Vec::new(),
         quarantine: Quarantine::default(),
         outbox: Outbox::default(),
         roles: ["mailbox-worker", "outgoing-worker", "scheduler"].map(role).into(),
+    }
+}
+
+fn permit() -> Permit {
+    Permit {
+        cap: 10,
+        shared: false,
+        sends_apart: false,
+        claimed: 0,
+        at_work: 0,
+        sending: 0,
+        deferred: 0,
+        workers: 2,
+        capacity: 64,
     }
 }
 
@@ -140,6 +162,8 @@ pub(super) fn received() -> EmailFacts {
         created_at: minutes(-5),
         accepting_kind: Some("queue".to_owned()),
         accepting_name: Some("Support".to_owned()),
+        accepting_option: Some("all".to_owned()),
+        withheld: false,
         correlation_method: "in-reply-to".to_owned(),
         correlated_email_id: Some(Uuid::from_u128(8)),
         attachments_left_out: true,
@@ -160,6 +184,7 @@ pub(super) fn written(state: &str) -> EmailFacts {
         status: "pending-send".to_owned(),
         accepting_kind: None,
         accepting_name: None,
+        accepting_option: None,
         correlated_email_id: None,
         attachments_left_out: false,
         found_in: Vec::new(),
@@ -175,16 +200,21 @@ pub(super) fn written(state: &str) -> EmailFacts {
             fault_code: None,
             fault_message: None,
             updated_at: minutes(-1),
-            recipients: Vec::new(),
+            recipients: vec![recipient("b@x.test", if state == "sent" { "accepted" } else { "pending" }, None)],
         }),
         ..received()
     }
+}
+
+pub(super) fn recipient(address: &str, state: &str, reply: Option<&str>) -> RecipientFacts {
+    RecipientFacts { address: address.to_owned(), state: state.to_owned(), reply: reply.map(str::to_owned) }
 }
 
 pub(super) fn refused(mailbox: u128, reason: &str) -> ItemFacts {
     ItemFacts {
         mailbox_id: Uuid::from_u128(mailbox),
         address: format!("{mailbox}@example.test"),
+        track_option: Some("in-response".to_owned()),
         key: "6b31".to_owned(),
         disposition: "refused".to_owned(),
         reason: Some(reason.to_owned()),

@@ -69,6 +69,10 @@ async fn about(world: &World, role: Role, query: &str) -> Answer {
     world.call(Some(role), "GET", &format!("/explanations/messages?{query}"), None, &[]).await
 }
 
+/// The chain, as an administrator checks it.
+const ORDER: [&str; 10] =
+    ["approved", "enabled", "due", "breaker", "permit", "lease", "filter", "acceptance", "correlation", "result"];
+
 /// The chain of a mailbox follows its record; operators may ask, programs may not.
 #[tokio::test]
 async fn a_mailbox_is_explained() {
@@ -78,13 +82,17 @@ async fn a_mailbox_is_explained() {
     let found = world.call(Some(Role::Operator), "GET", &path, None, &[]).await.expect(200);
     assert_eq!(found.body["address"], "ann@example.test");
     assert_eq!(step(&found, "incoming", "enabled")["verdict"], "ok");
-    assert_eq!(step(&found, "outgoing", "outbox")["verdict"], "ok");
+    assert_eq!(step(&found, "outgoing", "due")["verdict"], "ok");
+    let permit = step(&found, "incoming", "permit")["sentence"].as_str().unwrap();
+    assert!(permit.starts_with("0 of the 10 connections of the mailbox's own account"), "{permit}");
+    let order: Vec<_> = found.body["steps"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(order, [ORDER, ORDER].concat(), "reading, then sending");
     assert!(step(&found, "incoming", "enabled").get("remedy").is_none());
     world.patch(&format!("/mailboxes/{mailbox}"), json!({ "active": false })).await.expect(200);
     let found = world.get(&path).await.expect(200);
     assert_eq!(found.body["verdict"], "stops");
-    assert_eq!(step(&found, "incoming", "record")["verdict"], "stops");
-    assert!(step(&found, "incoming", "record")["remedy"].as_str().unwrap().contains("active"));
+    assert_eq!(step(&found, "incoming", "enabled")["verdict"], "stops");
+    assert!(step(&found, "incoming", "enabled")["remedy"].as_str().unwrap().contains("active"));
     assert_eq!(step(&found, "incoming", "due")["verdict"], "not-reached");
     world.call(Some(Role::Service), "GET", &path, None, &[]).await.expect(403);
     world.get(&format!("/explanations/mailboxes/{}", uuid::Uuid::nil())).await.expect(404);
@@ -110,7 +118,7 @@ async fn f25_a_message_is_explained() {
     assert_eq!((&found.body["message_id"], &found.body["verdict"]), (&json!("k1@kunde.example"), &json!("stops")));
     assert_eq!(found.body["email_ids"].as_array().unwrap().len(), 1);
     assert_eq!(step(&found, "record", "acceptance")["sentence"], "Accepted for the user ann.");
-    let refused = step(&found, "bob@example.test", "acceptance");
+    let refused = step(&found, "bob@example.test", "correlation");
     assert!(refused["sentence"].as_str().unwrap().contains("NoCorrelationMatch"), "{refused}");
     assert!(!found.body.to_string().contains("Secret"));
     let here = about(&world, Role::Operator, &format!("message_id=k1@kunde.example&mailbox_id={ann}")).await;
@@ -118,10 +126,12 @@ async fn f25_a_message_is_explained() {
 
     let unseen = about(&world, Role::Administrator, "message_id=nobody@x").await.expect(200);
     assert_eq!(unseen.body["verdict"], "unknown");
-    let elsewhere = step(&unseen, "message", "elsewhere")["sentence"].as_str().unwrap();
+    let elsewhere = step(&unseen, "message", "enabled")["sentence"].as_str().unwrap();
     assert!(elsewhere.starts_with("2 of 2 mailboxes are read"), "{elsewhere}");
     let missed = about(&world, Role::Administrator, &format!("message_id=nobody@x&mailbox_id={bob}")).await;
-    assert_eq!(step(&missed.expect(200), "incoming", "record")["verdict"], "ok");
+    let missed = missed.expect(200);
+    assert_eq!(step(&missed, "bob@example.test", "enabled")["verdict"], "ok");
+    assert_eq!(step(&missed, "bob@example.test", "result")["verdict"], "unknown");
     for (query, status) in [
         ("message_id=", 422),
         ("message_id=%3C%3E", 422),
@@ -131,6 +141,87 @@ async fn f25_a_message_is_explained() {
     ] {
         about(&world, Role::Administrator, query).await.expect(status);
     }
+}
+
+/// A user explains the own mailbox and what is in it, and learns nothing of another's: neither of a mailbox, nor of a
+/// message that is there alone, nor where else a message of the own mailbox is, nor whose record it is.
+#[tokio::test]
+async fn users_explain_what_is_their_own() {
+    let world = World::new().await;
+    let (anns, berts) = (served(&world, "ann").await, served(&world, "bert").await);
+    let owner = async |mailbox: &str| {
+        world.get(&format!("/mailboxes/{mailbox}")).await.body["owner"]["id"].as_str().unwrap().to_owned()
+    };
+    let (ann, bert) = (owner(&anns).await, owner(&berts).await);
+    let (anns_key, berts_key) = (world.key_of(&ann).await, world.key_of(&bert).await);
+    let ask = async |key: &str, path: &str| {
+        world.call_with(Some(key), "GET", &format!("/explanations/{path}"), None, &[]).await
+    };
+    let own = ask(&anns_key, &format!("mailboxes/{anns}")).await.expect(200);
+    assert_eq!((own.body["address"].as_str(), own.body["verdict"].as_str()), (Some("ann@example.test"), Some("ok")));
+    for other in [berts.clone(), uuid::Uuid::nil().to_string()] {
+        let refused = ask(&anns_key, &format!("mailboxes/{other}")).await.expect(404);
+        assert!(!refused.body.to_string().contains("bert"), "{}", refused.body);
+        ask(&anns_key, &format!("messages?message_id=x&mailbox_id={other}")).await.expect(404);
+    }
+    // The server's alerts are on its owner's wall.
+    let profile = world.get(&format!("/mailboxes/{anns}")).await.body["profile_id"].as_str().unwrap().to_owned();
+    let mut tx = world.store.begin().await.unwrap();
+    let subject = Subject::Profile(lockstep_model::id::ProfileId(profile.parse().unwrap()));
+    let parameters = json!({ "message": "no", "mailboxes": 1, "name": "Servers" });
+    alerts::raise(&mut tx, "ServerUnreachable", Severity::Error, subject, parameters).await.unwrap();
+    tx.commit().await.unwrap();
+    let path = format!("mailboxes/{anns}");
+    assert!(!ask(&anns_key, &path).await.expect(200).body.to_string().contains("ServerUnreachable"));
+    assert!(world.get(&format!("/explanations/{path}")).await.body.to_string().contains("ServerUnreachable"));
+
+    // In Bert's mailbox alone.
+    put(&world, &berts, "secret", Disposition::Refused).await;
+    let unseen = ask(&anns_key, "messages?message_id=secret@kunde.example").await.expect(200);
+    assert_eq!((&unseen.body["verdict"], &unseen.body["mailbox_id"]), (&json!("unknown"), &json!(anns)));
+    assert!(!unseen.body.to_string().contains("bert"), "{}", unseen.body);
+    let seen = ask(&berts_key, "messages?message_id=secret@kunde.example").await.expect(200);
+    assert_eq!(step(&seen, "bert@example.test", "correlation")["verdict"], "stops");
+
+    // In both, recorded for Bert, and refused at Ann's.
+    let email = uuid::Uuid::now_v7();
+    sql(
+        &world,
+        format!(
+            "INSERT INTO emails (id, direction, status, message_id, accepting_kind, accepting_id, owner_user_id, created_at,
+                 updated_at) VALUES ('{email}', 'incoming', 'received', 'both@kunde.example', 'user', '{bert}', '{bert}',
+                 now(), now());
+             INSERT INTO email_mailboxes VALUES ('{email}', '{anns}', 'k', now()), ('{email}', '{berts}', 'k', now())"
+        ),
+    )
+    .await;
+    let anns_view = ask(&anns_key, "messages?message_id=both@kunde.example").await.expect(200);
+    let told = anns_view.body.to_string();
+    assert!(
+        told.contains("ann@example.test") && !told.contains("bert") && !told.contains(&email.to_string()),
+        "{told}"
+    );
+    assert_eq!((&anns_view.body["verdict"], &anns_view.body["email_ids"]), (&json!("ok"), &json!([])));
+    assert!(step(&anns_view, "record", "result")["sentence"].as_str().unwrap().contains("for somebody else"));
+    let berts_view = ask(&berts_key, "messages?message_id=both@kunde.example").await.expect(200);
+    assert_eq!(berts_view.body["email_ids"], json!([email]));
+    assert_eq!(step(&berts_view, "record", "acceptance")["sentence"], "Accepted for the user bert.");
+    assert!(!berts_view.body.to_string().contains("ann@"), "{}", berts_view.body);
+    let all = about(&world, Role::Operator, "message_id=both@kunde.example").await.expect(200).body.to_string();
+    assert!(all.contains("ann@example.test") && all.contains("bert@example.test"), "{all}");
+
+    // What is sent, by whom and to whom.
+    let draft = json!({ "from": { "user_id": bert }, "to": [{ "address": "cara@customer.test" }], "subject": "Hi" });
+    let sent = world.post("/emails", draft).await.expect(201).id();
+    world.call(Some(Role::Service), "POST", &format!("/emails/{sent}/send"), None, &[]).await.expect(202);
+    let sent = format!("messages?message_id={sent}@example.test");
+    let berts_view = ask(&berts_key, &sent).await.expect(200);
+    assert!(step(&berts_view, "outgoing", "acceptance")["sentence"].as_str().unwrap().contains("cara@customer.test"));
+    let anns_view = ask(&anns_key, &sent).await.expect(200).body;
+    assert!(
+        !anns_view.to_string().contains("cara") && !anns_view.to_string().contains("sent from here"),
+        "{anns_view}"
+    );
 }
 
 /// An email that is sent is found by the Message-ID it was given, and waits with its mailbox.
@@ -144,8 +235,9 @@ async fn a_sent_email_is_explained() {
     world.call(Some(Role::Service), "POST", &format!("/emails/{email}/send"), None, &[]).await.expect(202);
     sql(&world, "UPDATE mailboxes SET outgoing_enabled = false".to_owned()).await;
     let found = about(&world, Role::Administrator, &format!("message_id={email}@example.test")).await.expect(200);
-    assert_eq!(step(&found, "outgoing", "delivery")["verdict"], "waits");
-    assert_eq!(step(&found, "outgoing", "recipient")["sentence"], "cara@customer.test pending.");
+    assert_eq!(step(&found, "outgoing", "due")["verdict"], "waits");
+    let recipients = step(&found, "outgoing", "acceptance")["sentence"].as_str().unwrap();
+    assert!(recipients.ends_with("1 not asked yet. cara@customer.test pending."), "{recipients}");
     assert_eq!(step(&found, "outgoing", "enabled")["verdict"], "stops");
 }
 
