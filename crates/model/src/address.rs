@@ -22,7 +22,7 @@ impl AddressKey {
         let plausible = !local.is_empty()
             && !domain.is_empty()
             && trimmed.len() <= MAX_ADDRESS_BYTES
-            && !trimmed.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'));
+            && !trimmed.chars().any(|c| c.is_whitespace() || text::is_odd(c) || matches!(c, '<' | '>' | ',' | ';'));
         plausible.then(|| Self(trimmed.to_lowercase()))
     }
 

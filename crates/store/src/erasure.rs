@@ -1,6 +1,8 @@
 //! Erasing a person outside: every place where this database keeps something of them, found by their address. Records
 //! go in bounded batches, each of its own transaction; a batch finds what is left, so that it may be repeated.
 
+mod filters;
+
 use lockstep_model::{
     id::{OperationId, PersonId},
     record::{Field, Value},
@@ -15,6 +17,8 @@ use crate::{
     feed::Change,
     people,
 };
+
+pub use filters::erase_from_filters;
 
 /// The kind under which the operation is stored.
 pub const KIND: &str = "erase-person";
@@ -40,6 +44,9 @@ pub struct Counts {
     /// Tasks, appointments and the like that the address is on.
     #[serde(default)]
     pub activities: u64,
+    /// Synchronisation filters with the address or the person's name in them.
+    #[serde(default)]
+    pub filters: u64,
     /// Emails from or to the address.
     pub emails: u64,
     /// Alerts that name it.
@@ -70,8 +77,9 @@ pub async fn holder(tx: &mut Tx, address_key: &str) -> Result<Option<(String, Uu
 /// Counts what there is of a person.
 ///
 /// # Errors
-/// [`crate::Error::Unavailable`].
+/// [`crate::Error::Unavailable`], [`crate::Error::Unreadable`].
 pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
+    let filters = filters::count(tx, address_key).await?;
     let row = sqlx::query!(
         "/* erasure::count */ SELECT
              (SELECT count(*) FROM people WHERE address_key = $1 OR fields ? 'email_2' AND lower(fields->>'email_2') COLLATE \"C\" = $1
@@ -92,6 +100,7 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
     Ok(Counts {
         people: row.people.unsigned_abs(),
         activities: row.activities.unsigned_abs(),
+        filters,
         emails: row.emails.unsigned_abs(),
         alerts: row.alerts.unsigned_abs(),
         answers: row.answers.unsigned_abs(),

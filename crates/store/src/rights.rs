@@ -332,6 +332,20 @@ pub async fn may_record(tx: &mut Tx, actor: UserId, kind: Kind, id: Uuid, privil
     .await?)
 }
 
+/// Whether there is a record of this kind with this id. There is none of [`Kind::Organisation`].
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn exists(tx: &mut Tx, kind: Kind, id: Uuid) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "/* rights::exists */ SELECT EXISTS (SELECT FROM owned_records WHERE record_kind = $1 AND id = $2) AS \"there!\"",
+        kind.as_str(),
+        id,
+    )
+    .fetch_one(tx.connection())
+    .await?)
+}
+
 /// Whether `actor` has this privilege on every record of the kind, or for the organisation.
 ///
 /// # Errors

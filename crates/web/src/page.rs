@@ -35,7 +35,7 @@ impl<T> Page<T> {
 pub(crate) struct Limit(u16);
 
 impl Limit {
-    /// What was asked for, within 1 and [`MAX_LIMIT`].
+    /// What was asked for: from 1 to [`MAX_LIMIT`], which the reader of queries has looked at ([`crate::bounds`]).
     pub(crate) fn of(asked: Option<u16>) -> Self {
         Self(asked.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT))
     }

@@ -136,9 +136,12 @@ impl<'q> IntoDeserializer<'q, Refused> for Text<'q> {
 macro_rules! numbers {
     ($($read:ident $visit:ident $number:ty),*) => {$(
         fn $read<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-            let low = bounds::of(&self.name).map_or(i128::MIN, |(low, _)| low.into());
+            let fits = |number: $number| {
+                bounds::of(&self.name)
+                    .is_none_or(|(low, high)| (i128::from(low)..=i128::from(high)).contains(&i128::from(number)))
+            };
             match self.text.parse::<$number>() {
-                Ok(number) if i128::from(number) >= low => visitor.$visit(number),
+                Ok(number) if fits(number) => visitor.$visit(number),
                 Ok(_) => Err(Refused::new(&self.name, "range", in_words(stringify!($number), &self.name))),
                 Err(_) => Err(Refused::new(&self.name, "number", in_words(stringify!($number), &self.name))),
             }
@@ -234,6 +237,8 @@ mod tests {
             ("", "name", "required", "value"),
             ("name=x&limit=-1", "limit", "number", "1 to 200"),
             ("name=x&limit=0", "limit", "range", "1 to 200"),
+            ("name=x&limit=201", "limit", "range", "1 to 200"),
+            ("name=x&limit=65536", "limit", "number", "1 to 200"),
             ("name=x&after=7", "after", "format", "UUID"),
             ("name=x&open=1", "open", "choice", "true, false"),
             ("name=x&since=yesterday", "since", "format", "date and time"),

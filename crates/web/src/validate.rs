@@ -1,8 +1,8 @@
 //! Rules of fields that are the same everywhere. All broken rules of a request are told at once.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use lockstep_engine::start_date::{self, Refusal};
-use lockstep_model::address::AddressKey;
+use lockstep_model::{address::AddressKey, text};
 use uuid::Uuid;
 
 use crate::{
@@ -12,6 +12,8 @@ use crate::{
 
 /// Most field errors in one answer.
 const MAX_ERRORS: usize = 50;
+/// What text of one line is, see [`text::is_line`].
+const ONE_LINE: &str = "one line without control characters, also those of the direction of writing";
 
 /// Collects what is wrong.
 #[derive(Debug, Default)]
@@ -29,26 +31,30 @@ impl Check {
 
     /// Text of one line: 1 to `max` characters, no control characters. Returned without white space around it.
     pub(crate) fn line(&mut self, field: &str, text: &str, max: usize) -> String {
-        let text = text.trim();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             self.refuse(field, "length", format!("1 to {max} characters"));
         }
         self.optional_line(field, text, max)
     }
 
-    /// Text of one line that may be empty.
+    /// Text of one line that may be empty. What has no place in a line is refused also where it would be trimmed.
     pub(crate) fn optional_line(&mut self, field: &str, text: &str, max: usize) -> String {
+        if !text::is_line(text) {
+            self.refuse(field, "characters", ONE_LINE);
+        }
+        let text = text.trim();
         if text.chars().count() > max {
             self.refuse(field, "length", format!("at most {max} characters"));
         }
-        if text.chars().any(char::is_control) {
-            self.refuse(field, "characters", "one line without control characters");
-        }
-        text.trim().to_owned()
+        text.to_owned()
     }
 
     /// An email address; returns it trimmed, with its key.
     pub(crate) fn address(&mut self, field: &str, written: &str) -> (String, String) {
+        if !text::is_line(written) {
+            self.refuse(field, "characters", ONE_LINE);
+            return (String::new(), String::new());
+        }
         let written = written.trim();
         let key = AddressKey::of(written).filter(|_| !written.contains(['<', '>']));
         let Some(key) = key else {
@@ -81,8 +87,21 @@ impl Check {
         }
     }
 
-    /// The instant from which received email is processed, where a request sets it: not before the profile's, and not
-    /// further back than the deployment allows.
+    /// An instant at which something ends that need not end: with one so far ahead, it does not.
+    pub(crate) fn expiry(&mut self, field: &str, value: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+        const FURTHEST: TimeDelta = TimeDelta::days(36_525);
+        self.instant(field, value);
+        if value.is_some_and(|at| at.year() <= 9999 && at > now + FURTHEST) {
+            let remedy = format!(
+                "{} or earlier, at most a hundred years ahead; left out, there is no end",
+                (now + FURTHEST).to_rfc3339()
+            );
+            self.refuse(field, "too-far-ahead", remedy);
+        }
+    }
+
+    /// The instant from which received email is processed, where a request sets it: not before the profile's, not further
+    /// back than the deployment allows, and at most a year ahead.
     pub(crate) fn start(
         &mut self,
         field: &str,
@@ -99,6 +118,10 @@ impl Check {
             Err(Refusal::TooFarBack(at)) => {
                 let remedy = format!("{} or later: this deployment allows no earlier start", at.to_rfc3339());
                 self.refuse(field, "too-far-back", remedy);
+            }
+            Err(Refusal::TooFarAhead(at)) => {
+                let remedy = format!("{} or earlier: a start is at most a year ahead", at.to_rfc3339());
+                self.refuse(field, "too-far-ahead", remedy);
             }
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{auth::Caller, merge::Patch, problem::Problem};
+use crate::{auth::Caller, merge::Patch, problem::Problem, validate::Check};
 
 /// Lets a caller read a record.
 ///
@@ -30,6 +30,30 @@ pub(crate) async fn reading(tx: &mut Tx, caller: &Caller, kind: Kind, id: Uuid) 
 pub(crate) async fn readable(tx: &mut Tx, caller: &Caller, kind: Kind, id: Uuid) -> Result<bool, Problem> {
     let Some(user) = caller.user else { return Ok(true) };
     Ok(rights::may_record(tx, user, kind, id, Privilege::Read).await?)
+}
+
+/// The id of what a record is about. Of kinds that are kept here it is the id of a record that this caller may read; other
+/// kinds live in other systems, and so does their id.
+///
+/// # Errors
+/// When the database is unavailable. A record that is not there is refused like one that may not be read.
+pub(crate) async fn about(
+    tx: &mut Tx,
+    caller: &Caller,
+    check: &mut Check,
+    kind: &str,
+    id: &str,
+) -> Result<String, Problem> {
+    // The organisation is no record that anything is about; another system may well have a kind of that name.
+    let Some(ours) = Kind::of(kind).filter(|kind| *kind != Kind::Organisation) else { return Ok(id.to_owned()) };
+    if let Ok(id) = id.parse::<Uuid>()
+        && rights::exists(tx, ours, id).await?
+        && readable(tx, caller, ours, id).await?
+    {
+        return Ok(id.to_string());
+    }
+    check.refuse("regarding.id", "exists", format!("the id of a record of the kind {kind} that you may read"));
+    Ok(id.to_owned())
 }
 
 /// Lets a caller do something to a record that exists. Ask while it is locked: its owner may change.

@@ -58,6 +58,12 @@ fn b17_b18_b19_c16_start_dates() {
     let day = 24 * 60 * 60;
     assert_eq!(start_date::check(at(-7 * day), None, Some(7), at(0)), Ok(()));
     assert_eq!(start_date::check(at(-7 * day - 1), None, Some(7), at(0)), Err(Refusal::TooFarBack(at(-7 * day))));
+    assert_eq!(start_date::check(at(366 * day), None, None, at(0)), Ok(()));
+    assert_eq!(
+        start_date::check(at(366 * day + 1), None, None, at(0)),
+        Err(Refusal::TooFarAhead(at(366 * day))),
+        "nothing would be processed for years"
+    );
     assert_eq!(start_date::check(at(10), Some(at(20)), Some(7), at(30)), Err(Refusal::BeforeProfile(at(20))));
     assert_eq!(start_date::check(at(20), Some(at(20)), Some(7), at(30)), Ok(()));
     assert_eq!(start_date::check(at(0), None, Some(u32::MAX), at(0)), Ok(()), "an absurd limit is no limit");

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
-use lockstep_model::address::AddressKey;
+use lockstep_model::{address::AddressKey, text::is_odd};
 use serde_json::{Map, Value as Json};
 
 use super::{Words, Wrong};
@@ -13,16 +13,31 @@ pub(crate) type Read<T> = Result<T, Wrong>;
 /// The years of a date: those that every mail server can hold.
 const YEARS: std::ops::RangeInclusive<i32> = 1601..=4500;
 
+/// Whose words a value is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A program's or a person's: every rule holds.
+    Request,
+    /// Our own: what was once written, or came from a mail server, is read as it stands.
+    Row,
+}
+
 /// A value and where it stands.
 #[derive(Clone)]
 pub(crate) struct At<'a> {
     path: String,
     json: &'a Json,
+    from: Source,
 }
 
 impl<'a> At<'a> {
-    pub(crate) fn new(path: &str, json: &'a Json) -> Self {
-        Self { path: path.to_owned(), json }
+    pub(crate) fn new(path: &str, json: &'a Json, from: Source) -> Self {
+        Self { path: path.to_owned(), json, from }
+    }
+
+    /// Whether it is somebody's request.
+    pub(crate) fn is_request(&self) -> bool {
+        self.from == Source::Request
     }
 
     /// It is not what was expected.
@@ -63,14 +78,15 @@ impl<'a> At<'a> {
     /// A member that may be left out, or be null.
     pub(crate) fn optional(&self, name: &str) -> Read<Option<At<'a>>> {
         let found = self.object()?.get(name).filter(|json| !json.is_null());
-        Ok(found.map(|json| At { path: format!("{}.{name}", self.path), json }))
+        Ok(found.map(|json| At { path: format!("{}.{name}", self.path), json, from: self.from }))
     }
 
     /// The members of an object whose names are data.
     pub(crate) fn members(&self) -> Read<impl Iterator<Item = (&'a str, At<'a>)>> {
-        let path = self.path.clone();
+        let (path, from) = (self.path.clone(), self.from);
         let members = self.object()?.iter();
-        Ok(members.map(move |(name, json)| (name.as_str(), At { path: format!("{path}.{}", shortened(name)), json })))
+        Ok(members
+            .map(move |(name, json)| (name.as_str(), At { path: format!("{path}.{}", shortened(name)), json, from })))
     }
 
     /// A list of at most `max`.
@@ -79,7 +95,8 @@ impl<'a> At<'a> {
         if items.len() > max {
             return Err(self.wrong(format!("a list of at most {max}; there are {}", items.len())));
         }
-        Ok(items.iter().enumerate().map(|(n, json)| At { path: format!("{}.{n}", self.path), json }).collect())
+        let at = |(n, json)| At { path: format!("{}.{n}", self.path), json, from: self.from };
+        Ok(items.iter().enumerate().map(at).collect())
     }
 
     fn text(&self, expected: &str) -> Read<&'a str> {
@@ -88,9 +105,12 @@ impl<'a> At<'a> {
 
     /// Text of one line.
     pub(crate) fn line(&self, max: usize) -> Read<String> {
-        let expected = format!("one line of at most {max} characters, without control characters");
+        let expected = format!(
+            "one line of at most {max} characters, without control characters, also those of the direction of writing"
+        );
         let text = self.text(&expected)?;
-        if text.chars().count() > max || text.chars().any(char::is_control) {
+        let odd = if self.is_request() { is_odd } else { char::is_control };
+        if text.chars().count() > max || text.chars().any(odd) {
             return Err(self.wrong(expected));
         }
         Ok(text.trim().to_owned())
@@ -142,14 +162,15 @@ impl<'a> At<'a> {
     /// A day.
     pub(crate) fn date(&self) -> Read<NaiveDate> {
         let date = self.json.as_str().and_then(|text| text.parse::<NaiveDate>().ok());
-        date.filter(|date| YEARS.contains(&date.year())).ok_or_else(|| self.wrong("a date such as 2027-03-31"))
+        date.filter(|date| YEARS.contains(&date.year()))
+            .ok_or_else(|| self.wrong(format!("a date such as 2027-03-31, {}", years())))
     }
 
     /// A moment.
     pub(crate) fn instant(&self) -> Read<DateTime<Utc>> {
         let at = self.json.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
         at.filter(|at| YEARS.contains(&at.year()))
-            .ok_or_else(|| self.wrong("an instant with its offset such as 2027-03-31T09:00:00Z"))
+            .ok_or_else(|| self.wrong(format!("an instant with its offset such as 2027-03-31T09:00:00Z, {}", years())))
     }
 
     /// A local time.
@@ -157,9 +178,9 @@ impl<'a> At<'a> {
         let text = self.json.as_str().unwrap_or_default();
         let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S")
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"));
-        time.ok()
-            .filter(|time| YEARS.contains(&time.year()))
-            .ok_or_else(|| self.wrong("a local time without an offset such as 2027-03-31T09:00:00"))
+        time.ok().filter(|time| YEARS.contains(&time.year())).ok_or_else(|| {
+            self.wrong(format!("a local time without an offset such as 2027-03-31T09:00:00, {}", years()))
+        })
     }
 
     /// A time zone.
@@ -170,11 +191,17 @@ impl<'a> At<'a> {
 
     /// An email address.
     pub(crate) fn address(&self) -> Read<AddressKey> {
-        let written = self.json.as_str().filter(|written| !written.contains(['<', '>']));
+        let fits = |written: &&str| !(written.contains(['<', '>']) || self.is_request() && written.chars().any(is_odd));
+        let written = self.json.as_str().filter(fits);
         written
             .and_then(AddressKey::of)
             .ok_or_else(|| self.wrong("an email address such as ann@example.com, without a display name"))
     }
+}
+
+/// [`YEARS`] in words.
+fn years() -> String {
+    format!("of the years {} to {}", YEARS.start(), YEARS.end())
 }
 
 /// A name from outside, as it is told back.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDateTime, NaiveTime, Weekday};
 use lockstep_model::record::{
-    Field, Patch, Value,
+    Field, Patch,
     series::{Changed, Days, End, Exception, Length, MAX_EXCEPTIONS, Nth, OnDay, Pattern, Rule, Series, ShortMonth},
 };
 use serde_json::{Map, Value as Json, json};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Words,
     read::{At, Read},
-    read_value, word, write_patch,
+    word, write_patch,
 };
 
 /// Most occurrences of a series that ends after so many, as Exchange has it.
@@ -193,11 +193,7 @@ fn read_one(at: &At<'_>, usual: Length) -> Read<(NaiveDateTime, Exception)> {
             };
             let mut source = lockstep_model::record::Fields::default();
             if !value.json().is_null() {
-                let read: Value = read_value(field, value.json()).map_err(|mut wrong| {
-                    wrong.path = value.wrong("").path + wrong.path.strip_prefix(field.name()).unwrap_or_default();
-                    wrong
-                })?;
-                let _ = source.set(field, read);
+                let _ = source.set(field, super::value(field, &value)?);
             }
             fields.take(field, &source);
         }

@@ -194,7 +194,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(fields in some_fields()) {
         let written = write(&fields);
-        prop_assert_eq!(read(&written), Ok(fields), "{}", Json::Object(written));
+        prop_assert_eq!(read_from(&written, Source::Row), Ok(fields), "{}", Json::Object(written));
     }
 
     #[test]
@@ -306,4 +306,19 @@ fn the_written_form_stays() {
     assert_eq!(write_value(&value), written);
     let all_day = json!({ "first": "2027-03-31", "days": 2 });
     assert_eq!(write_value(&read_value(Field::Time, &all_day).unwrap()), all_day);
+}
+
+/// What a request may not say may stand in a row from before, or have come from a mail server: it can still be read.
+#[test]
+fn rows_are_read_as_they_stand() {
+    let twice = json!([{ "address": "a@x.test", "name": "A" }, { "address": "A@x.test" }]);
+    for (name, value, path) in [
+        ("subject", json!("a\u{202e}b"), "subject"),
+        ("subject", json!("a\u{2028}"), "subject"),
+        ("required_attendees", twice, "required_attendees.1.address"),
+    ] {
+        let members = Map::from_iter([(name.to_owned(), value)]);
+        assert!(read_from(&members, Source::Row).is_ok(), "{members:?}");
+        assert_eq!(read(&members).unwrap_err()[0].path, path);
+    }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::fields::{
     MAX_LINE, Words, Wrong,
-    read::{At, Read},
+    read::{At, Read, Source},
     word,
 };
 
@@ -83,13 +83,21 @@ fn written_test(test: &Test) -> (&'static str, Json) {
     }
 }
 
-/// The expression of a filter of this kind.
+/// The expression of a filter of this kind, out of a request.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn read(kind: Kind, json: &Json) -> Result<Expression, Wrong> {
-    let at = At::new("expression", json);
-    let expression = group(kind, &at, 1)?;
+    whole(kind, &At::new("expression", json, Source::Request))
+}
+
+/// The expression of a row.
+pub(super) fn of_row(kind: Kind, json: &Json) -> Result<Expression, Wrong> {
+    whole(kind, &At::new("expression", json, Source::Row))
+}
+
+fn whole(kind: Kind, at: &At<'_>) -> Read<Expression> {
+    let expression = group(kind, at, 1)?;
     let conditions = expression.conditions().len();
     if conditions > MAX_CONDITIONS {
         return Err(at.wrong(format!("at most {MAX_CONDITIONS} conditions; there are {conditions}")));

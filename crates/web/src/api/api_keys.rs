@@ -132,7 +132,7 @@ pub(crate) async fn create(
     let tx = &mut once.tx;
     let mut check = Check::default();
     let name = check.line("name", &body.value.name, 100);
-    check.instant("expires_at", body.value.expires_at);
+    check.expiry("expires_at", body.value.expires_at, tx.now());
     if body.value.expires_at.is_some_and(|at| at <= tx.now()) {
         check.refuse("expires_at", "range", "an instant to come");
     }

@@ -69,6 +69,9 @@ pub(crate) struct Found {
     people: u64,
     /// Tasks, appointments and the like that it is on; they stay, without it.
     activities: u64,
+    /// Synchronisation filters with the address, or a name of the person, in a condition or in their name. They stay: such
+    /// a condition holds for no record from then on, or goes on without this value.
+    filters: u64,
     /// Emails from or to it.
     emails: u64,
     /// Of these, emails that are being sent: they are left until they are sent.
@@ -90,10 +93,10 @@ pub(crate) async fn preview(State(app): State<App>, body: Received<Person>) -> R
     let key = checked(&body.value.address)?;
     let mut tx = app.store.begin().await?;
     outside(&mut tx, &key).await?;
-    let Counts { people, activities, emails, alerts, answers, operations, item_details } =
+    let Counts { people, activities, filters, emails, alerts, answers, operations, item_details } =
         erasure::count(&mut tx, &key).await?;
     let emails_being_sent = erasure::being_sent(&mut tx, &key).await?;
-    Ok(Json(Found { people, activities, emails, emails_being_sent, alerts, answers, operations, item_details })
+    Ok(Json(Found { people, activities, filters, emails, emails_being_sent, alerts, answers, operations, item_details })
         .into_response())
 }
 

@@ -3,6 +3,7 @@
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use lockstep_engine::token;
+use lockstep_model::text;
 use lockstep_store::{nudge, organisations, queues};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -172,7 +173,7 @@ impl OrganisationFields {
             self.blocked_extensions.iter().map(|e| e.trim().trim_start_matches('.').to_ascii_lowercase()).collect();
         let fits =
             |e: &String| (1..=32).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !blocked_extensions.iter().all(fits) {
+        if !blocked_extensions.iter().all(fits) || !self.blocked_extensions.iter().all(|e| text::is_line(e)) {
             check.refuse("blocked_extensions", "form", "extensions of 1 to 32 letters and digits, such as exe");
         }
         let token = self.token(&mut check);
@@ -227,7 +228,8 @@ impl OrganisationFields {
             counter_digits: u8::try_from(self.token_counter_digits).unwrap_or_default(),
         };
         if shape.check() == Err(token::Flaw::Prefix) {
-            let remedy = "1 to 20 characters, without control characters, and without white space at either end";
+            let remedy = "1 to 20 characters of one line, without control characters (also those of the direction of writing), and \
+                          without white space at either end";
             check.refuse("token_prefix", "form", remedy);
         }
         shape

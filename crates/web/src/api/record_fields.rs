@@ -34,10 +34,21 @@ pub(crate) fn only_known<'a>(
     }
 }
 
-/// Reads the fields of a kind; `others` are members of other meaning, told where a member is unknown.
-pub(crate) fn taken(check: &mut Check, kind: Kind, mut members: Map<String, Json>, others: &[&'static str]) -> Fields {
+/// Reads the fields of a kind, over those there are; `others` are members of other meaning, told where a member is
+/// unknown. What is as before was judged when it was written, or came from a mail server: it stays as it stands.
+pub(crate) fn taken(
+    check: &mut Check,
+    kind: Kind,
+    mut members: Map<String, Json>,
+    others: &[&'static str],
+    before: &Fields,
+) -> Fields {
     only_known(check, Some(kind), others, members.keys());
     members.retain(|name, value| !value.is_null() && writable(kind).any(|field| field.name() == name));
+    let stood = shown(kind, before);
+    let kept: Vec<Field> =
+        writable(kind).filter(|f| stood.get(f.name()).is_some_and(|value| members.get(f.name()) == Some(value))).collect();
+    members.retain(|name, _| kept.iter().all(|field| field.name() != name));
     let mut taken = fields::read(&members).unwrap_or_else(|wrong| {
         for wrong in wrong {
             check.refuse(&wrong.path, "value", wrong.expected);
@@ -50,6 +61,9 @@ pub(crate) fn taken(check: &mut Check, kind: Kind, mut members: Map<String, Json
             // Text it stays.
             let _ = taken.set(field, Value::Text(address));
         }
+    }
+    for field in kept {
+        taken.copy(field, before);
     }
     taken
 }

@@ -145,7 +145,7 @@ async fn k7_a_task_is_done_and_opened_again() {
     assert!(done["completed_date"].is_string(), "{done}");
     let refused = world.patch(&path, json!({ "subject": "New", "importance": "low" })).await.expect(422);
     assert_eq!(refused.complaints(), [("importance".into(), "closed".into()), ("subject".into(), "closed".into())]);
-    world.patch(&path, json!({ "regarding": { "kind": "account", "id": "7" } })).await.expect(200);
+    world.patch(&path, json!({ "regarding": { "kind": "opportunity", "id": "7" } })).await.expect(200);
     let open = world.patch(&path, json!({ "state": "open", "subject": "New" })).await.expect(200).body;
     assert_eq!((&open["status"], &open["subject"]), (&json!("not-started"), &json!("New")));
     assert!(open.get("completed_date").is_none() && open.get("percent_complete").is_none(), "{open}");

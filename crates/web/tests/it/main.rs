@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod activities;
+mod agreement;
 mod alerts;
 mod audit;
 mod collisions;

@@ -10,6 +10,7 @@ use lockstep_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::Context;
 
@@ -34,12 +35,17 @@ struct Progress {
     erased: Counts,
     #[serde(default)]
     left: i64,
+    /// The last filter that was looked at.
+    #[serde(default)]
+    filter: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Stage {
+    /// Before the records of the person go, by which the names are known.
     #[default]
+    Filters,
     People,
     Activities,
     Emails,
@@ -61,6 +67,15 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
         let mut tx = context.store.begin().await?;
         let (key, actor) = (arguments.address_key.as_str(), operation.requested_by.as_str());
         match progress.stage {
+            Stage::Filters => {
+                let (erased, last) =
+                    erasure::erase_from_filters(&mut tx, key, progress.filter, BATCH, actor).await?;
+                progress.erased.filters += erased;
+                progress.filter = last;
+                if last.is_none() {
+                    progress.stage = Stage::People;
+                }
+            }
             Stage::People => {
                 let erased = erasure::erase_people(&mut tx, key, BATCH, actor).await?;
                 progress.erased.people += erased;
@@ -85,8 +100,8 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
             }
             Stage::Words | Stage::Done => {
                 let words = erasure::erase_words(&mut tx, operation.id, key).await?;
-                let Counts { people, activities, emails, .. } = progress.erased;
-                progress.erased = Counts { people, activities, emails, ..words };
+                let Counts { people, activities, filters, emails, .. } = progress.erased;
+                progress.erased = Counts { people, activities, filters, emails, ..words };
                 progress.stage = Stage::Done;
             }
         }
@@ -100,5 +115,5 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
 
 /// The rest is for the next run, at once.
 fn later(progress: &Progress) -> Step {
-    Step::Later { after: Duration::ZERO, position: json!(progress), failed: false }
+    Step::Later { after: Duration::ZERO, position: json!(progress), failed: false, so_far: None }
 }

@@ -55,12 +55,20 @@ async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
              INSERT INTO operations (id, kind, state, result, due_at, requested_by, created_at, ended_at)
                  VALUES (gen_random_uuid(), 'x', 'failed', '{{\"m\": \"no {KUNDIN}\"}}', '{now}', 'a', '{now}', '{now}');
              INSERT INTO people (id, kind, name, fields, created_at, updated_at)
-                 VALUES (gen_random_uuid(), 'contact', 'K', '{{\"email_3\": \"{KUNDIN}\"}}', '{now}', '{now}');
+                 VALUES (gen_random_uuid(), 'contact', 'Kunda Kundin', '{{\"email_3\": \"{KUNDIN}\"}}', '{now}', '{now}');
              INSERT INTO activities (id, kind, fields, created_at, updated_at)
                  VALUES ('01930000-0000-7000-8000-000000000999', 'recurring-appointment',
                      '{{\"subject\": \"Jour fixe\", \"required_attendees\": [{{\"address\": \"{KUNDIN}\", \"name\": \"K\"}},
                         {{\"address\": \"bert@muster.example\"}}], \"recurrence\": {{\"exceptions\": [{{\"fields\":
                         {{\"optional_attendees\": [{{\"address\": \"{KUNDIN}\"}}]}}}}]}}}}', '{now}', '{now}');
+             INSERT INTO synchronization_filters (id, scope, record_kind, name, expression, created_at, updated_at) VALUES
+                 ('01930000-0000-7000-8000-000000000801', 'system', 'appointment', 'Without {KUNDIN}',
+                     '{{\"all\": [{{\"attribute\": \"party\", \"test\": \"equals\", \"value\": \"{KUNDIN}\"}}]}}', '{now}', '{now}'),
+                 ('01930000-0000-7000-8000-000000000802', 'template', 'task', 'Tasks',
+                     '{{\"all\": [{{\"attribute\": \"subject\", \"test\": \"contains\", \"values\": [\"Offer\", \"Kunda Kundin\"]}}]}}',
+                     '{now}', '{now}'),
+                 ('01930000-0000-7000-8000-000000000803', 'system', 'task', 'Others',
+                     '{{\"all\": [{{\"attribute\": \"subject\", \"test\": \"contains\", \"value\": \"Kundin\"}}]}}', '{now}', '{now}');
              INSERT INTO activity_parties (activity_id, role, address_key)
                  VALUES ('01930000-0000-7000-8000-000000000999', 'required', '{KUNDIN}');
              INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, detail, seen_at)
@@ -77,7 +85,7 @@ async fn send_all(stage: &Stage) {
     }
 }
 
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "activities 1",
     "activity_parties 1",
     "alerts 1",
@@ -88,6 +96,7 @@ const ALL: [&str; 10] = [
     "operations 2",
     "people 2",
     "remote_items 1",
+    "synchronization_filters 1",
 ];
 
 fn sorted(mut places: Vec<String>) -> Vec<String> {
@@ -105,9 +114,18 @@ async fn nothing_of_a_person_is_left() {
     assert_eq!(stage.operate(operation, 1).await, Settled::Done);
     let result = "SELECT result FROM operations WHERE kind = 'erase-person' ORDER BY created_at DESC, id DESC LIMIT 1";
     let told: Value = serde_json::from_str(&stage.world.text(result).await).unwrap();
-    let erased = json!({ "people": 2, "activities": 1, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
+    let erased = json!({ "people": 2, "activities": 1, "filters": 2, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
     assert_eq!(told, json!({ "erased": erased, "emails_being_sent": 1 }));
     assert_eq!(sorted(places(&stage).await), ["delivery_recipients 1", "email_parties 1"], "being sent");
+    let left = "SELECT concat_ws(' ', name, expression#>>'{all,0,attribute}', expression#>>'{all,0,test}',
+             expression#>>'{all,0,values}', version) FROM synchronization_filters ORDER BY id";
+    let unnamed = "Erased 01930000-0000-7000-8000-000000000801";
+    let left = stage.world.texts(left).await;
+    assert_eq!(left[0], format!("{unnamed} created_at empty 2"), "it passes nothing, where it passed the person's");
+    assert_eq!(left[1], "Tasks subject contains [\"Offer\"] 2", "the other value stays");
+    assert_eq!(left[2], "Others subject contains 1", "a single word may be anybody's");
+    let told_of = "SELECT array_to_string(fields, ' ') FROM feed_entries WHERE record_kind = 'synchronization-filter' ORDER BY record_id";
+    assert_eq!(stage.world.texts(told_of).await, ["name expression", "expression"]);
     let gone = "SELECT record_kind FROM feed_entries WHERE change = 'deleted' ORDER BY 1";
     assert_eq!(stage.world.texts(gone).await, ["contact", "contact", "email", "email", "email"]);
     let noted = "SELECT count(*) FROM audit_entries WHERE action = 'deleted' AND actor = 'anna'";

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use lockstep_engine::{
     recurrence,
-    task_progress::{self, Progress},
+    task_progress::{self, Progress, Teller},
 };
 use lockstep_model::record::{
     Field, Fields, Kind, State, Value, When, schema,
@@ -125,11 +125,16 @@ impl Members {
         }
     }
 
-    /// The record as these members make it, over `before`.
+    /// The record as these members make it, over `before`; `written` are the names of those that the request holds.
     ///
     /// # Errors
     /// Every rule that is broken.
-    pub(super) fn checked(self, before: &Activity, now: DateTime<Utc>) -> Result<Activity, Problem> {
+    pub(super) fn checked(
+        self,
+        before: &Activity,
+        written: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<Activity, Problem> {
         let kind = before.kind;
         let (common, own): (Map<_, _>, Map<_, _>) =
             self.0.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
@@ -139,7 +144,7 @@ impl Members {
         check.owner(common.owner_user_id, common.owner_team_id);
         let regarding = common.regarding.map(|regarding| regarding.checked(&mut check));
         let (regarding_kind, regarding_id) = regarding.unzip();
-        subject(&mut check, &own);
+        subject(&mut check, &own, before);
         let mut activity = Activity {
             source,
             external_id,
@@ -149,7 +154,7 @@ impl Members {
             regarding_id,
             state: common.state.into(),
             draft: common.draft,
-            fields: record_fields::taken(&mut check, kind, own, COMMON),
+            fields: record_fields::taken(&mut check, kind, own, COMMON, &before.fields),
             ..before.clone()
         };
         check.finish()?;
@@ -164,7 +169,7 @@ impl Members {
         if is_appointment(kind) {
             appointment(&mut check, &mut activity);
         } else {
-            task(&mut check, &mut activity, before, now);
+            task(&mut check, &mut activity, before, written, now);
         }
         check.finish()?;
         Ok(activity)
@@ -193,9 +198,10 @@ pub(super) fn closed(before: &Activity, after: &Activity, changed: &[&str]) -> R
     check.finish()
 }
 
-/// Everything has a subject.
-fn subject(check: &mut Check, own: &Map<String, Json>) {
+/// Everything has a subject. One that came from a mail server stays as it is.
+fn subject(check: &mut Check, own: &Map<String, Json>, before: &Activity) {
     match own.get("subject") {
+        Some(Json::String(subject)) if before.fields.get(Field::Subject) == Some(&Value::Text(subject.clone())) => {}
         Some(Json::String(subject)) => drop(check.line("subject", subject, MAX_SUBJECT)),
         None | Some(Json::Null) => check.refuse("subject", "required", format!("1 to {MAX_SUBJECT} characters")),
         Some(_) => {}
@@ -267,7 +273,27 @@ fn spans(when: &When) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
     }
 }
 
-fn task(check: &mut Check, activity: &mut Activity, before: &Activity, now: DateTime<Utc>) {
+/// The members that tell how far a task is.
+const TELLERS: [(Teller, &str); 4] = [
+    (Teller::State, "state"),
+    (Teller::Status, "status"),
+    (Teller::Percent, "percent_complete"),
+    (Teller::CompletedAt, "completed_date"),
+];
+
+/// Refuses what one request says both ways, naming both.
+fn agreeing(check: &mut Check, before: &Progress, after: &Progress, written: &[String], now: DateTime<Utc>) {
+    let tellers = TELLERS.iter().filter(|(_, name)| written.iter().any(|written| written == name));
+    let tellers: Vec<Teller> = tellers.map(|(teller, _)| *teller).collect();
+    let Some((one, other)) = task_progress::contradiction(before, after, &tellers, now) else { return };
+    let name = |teller| TELLERS.iter().find(|(known, _)| *known == teller).map_or("", |(_, name)| *name);
+    for (field, against) in [(name(one), name(other)), (name(other), name(one))] {
+        let remedy = format!("a value that agrees with {against}, or leave one of the two out: it follows the other");
+        check.refuse(field, "contradiction", remedy);
+    }
+}
+
+fn task(check: &mut Check, activity: &mut Activity, before: &Activity, written: &[String], now: DateTime<Utc>) {
     let instant = |fields: &Fields, field| match fields.get(field) {
         Some(Value::Instant(at)) => Some(*at),
         _ => None,
@@ -291,7 +317,9 @@ fn task(check: &mut Check, activity: &mut Activity, before: &Activity, now: Date
         },
         completed_at: instant(&activity.fields, Field::CompletedDate),
     };
-    let settled = task_progress::settle(&progress(before), progress(activity), now);
+    let (was, is) = (progress(before), progress(activity));
+    agreeing(check, &was, &is, written, now);
+    let settled = task_progress::settle(&was, is, now);
     activity.state = settled.state;
     let has_percent = schema::fields(activity.kind).iter().any(|row| row.field == Field::PercentComplete);
     let mut told = Fields::default();

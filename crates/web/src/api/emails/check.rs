@@ -1,5 +1,7 @@
 //! What a draft must be like.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lockstep_model::{
     address::{AddressKey, MAX_ADDRESS_BYTES},
@@ -36,7 +38,7 @@ pub(super) async fn organisation(tx: &mut Tx) -> Result<Organisation, Problem> {
     })
 }
 
-/// The draft as it would be.
+/// The draft as it would be; `changed` are the names of the members that a patch changes, `None`: it is a new one.
 ///
 /// # Errors
 /// A problem with every rule that is broken.
@@ -44,20 +46,29 @@ pub(super) async fn draft(
     tx: &mut Tx,
     caller: &Caller,
     fields: EmailFields,
+    changed: Option<&[&str]>,
     limits: &Organisation,
 ) -> Result<Draft, Problem> {
+    let new = |name: &str| changed.is_none_or(|changed| changed.contains(&name));
     let mut check = Check::default();
     let subject = check.optional_line("subject", &fields.subject, 255);
     let body_text = body(&mut check, "body_text", fields.body_text, limits);
     let body_html = body(&mut check, "body_html", fields.body_html, limits);
     let regarding = fields.regarding.map(|regarding| regarding.checked(&mut check));
-    let regarding = regarding.map(|(kind, id)| Regarding { kind, id });
+    let mut regarding = regarding.map(|(kind, id)| Regarding { kind, id });
+    // What it was about may be gone since: then it stays until another is named.
+    if let Some(Regarding { kind, id }) = regarding.as_mut().filter(|r| new("regarding") && !r.id.is_empty()) {
+        *id = wall::about(tx, caller, &mut check, kind, id).await?;
+    }
     let (source, external_id) = check.origin(fields.source.as_deref(), fields.external_id.as_deref());
     let mut all = Vec::new();
     let lists =
         [("to", PartyRole::To, &fields.to), ("cc", PartyRole::Cc, &fields.cc), ("bcc", PartyRole::Bcc, &fields.bcc)];
     for (list, role, written) in lists {
         recipients(&mut check, list, role, written, &mut all);
+        if new(list) {
+            once_each(&mut check, list, written);
+        }
     }
     if all.len() > MAX_RECIPIENTS {
         check.refuse("to", "length", format!("at most {MAX_RECIPIENTS} recipients in to, cc and bcc together"));
@@ -110,6 +121,23 @@ fn recipients(check: &mut Check, list: &str, role: PartyRole, written: &[Recipie
         let address = check.line(&format!("{list}.{at}.address"), &recipient.address, MAX_ADDRESS_BYTES);
         let address_key = key(&address).map(|key| key.as_str().to_owned());
         all.push(Recipient { role, name, address, address_key });
+    }
+}
+
+/// Whoever is in a list is there once; to, cc and bcc may have the same address.
+fn once_each(check: &mut Check, list: &str, written: &[RecipientFields]) {
+    let mut seen = BTreeMap::new();
+    for (at, recipient) in written.iter().enumerate().take(MAX_RECIPIENTS + 1) {
+        let address = recipient.address.trim().to_lowercase();
+        if address.is_empty() {
+            continue;
+        }
+        if let Some(first) = seen.get(&address) {
+            let remedy = format!("an address that is not in this list already: {list}.{first} has it");
+            check.refuse(&format!("{list}.{at}.address"), "duplicate", remedy);
+        } else {
+            seen.insert(address, at);
+        }
     }
 }
 

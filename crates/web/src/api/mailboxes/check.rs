@@ -77,8 +77,8 @@ pub(super) async fn mailbox(
             let sealed = state.store.vault().seal(&secret_identity(MailboxId(before.id)), password);
             SecretChange::Set(sealed.map_err(lockstep_store::Error::from)?)
         }
-        // A password goes with its login.
-        None if fields.login.is_none() => SecretChange::Clear,
+        // A password goes with its login, and with the leave to use both.
+        None if fields.login.is_none() || !fields.allow_credentials => SecretChange::Clear,
         None => SecretChange::Keep,
     };
     let mailbox = MailboxRecord {
@@ -90,7 +90,7 @@ pub(super) async fn mailbox(
         outgoing_method: fields.outgoing_method.as_str().to_owned(),
         act_method: fields.act_method.as_str().to_owned(),
         allow_credentials: fields.allow_credentials,
-        login,
+        login: login.filter(|_| fields.allow_credentials),
         process_email_from,
         delete_after_processing: fields.delete_after_processing,
         verbose_logging: i16::try_from(fields.verbose_logging).unwrap_or_default(),
@@ -127,7 +127,7 @@ async fn chosen_profile(
 /// stands there from before may stay, and be sent again.
 fn unused_account(check: &mut Check, fields: &MailboxFields, before: &MailboxRecord, profile: Option<&ProfileRecord>) {
     let Some(profile) = profile.filter(|profile| profile.credentials == CredentialSource::Profile.as_str()) else {
-        return;
+        return not_allowed(check, fields, before);
     };
     let given = [
         ("allow_credentials", "false", fields.allow_credentials && !before.allow_credentials),
@@ -142,6 +142,32 @@ fn unused_account(check: &mut Check, fields: &MailboxFields, before: &MailboxRec
         );
         check.refuse(field, "not-used", remedy);
     }
+}
+
+/// Where the mailbox may not use an account of its own, what is said of one would never be used. What stands there from
+/// before may be sent again; it goes with allow_credentials.
+fn not_allowed(check: &mut Check, fields: &MailboxFields, before: &MailboxRecord) {
+    if fields.allow_credentials {
+        return;
+    }
+    let given = [
+        ("login", fields.login.is_some() && fields.login != before.login),
+        ("password", fields.password.is_some()),
+    ];
+    for (field, _) in given.iter().filter(|(_, given)| *given) {
+        let remedy = "nothing: the mailbox does not use an account of its own. Set allow_credentials to true in the same \
+                      request";
+        check.refuse(field, "not-used", remedy);
+    }
+}
+
+/// The members that a write has emptied of itself, because the account they belong to is not used any more.
+pub(super) fn dropped(had_login: bool, had_password: bool, mailbox: &MailboxRecord) -> Vec<&'static str> {
+    let gone = !mailbox.allow_credentials;
+    [("login", gone && had_login), ("password", gone && had_password)]
+        .into_iter()
+        .filter_map(|(name, gone)| gone.then_some(name))
+        .collect()
 }
 
 /// A forward mailbox reads email, and nothing else.
