@@ -21,6 +21,8 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("AuthenticationMethodNotOffered", "protocols/smtp/tests/it/auth.rs", "nothing_is_tried_that_is_not_offered"),
     ("AuthenticationUnavailable", "protocols/smtp/tests/it/auth.rs", "refusals"),
     ("OutgoingEmailAuthenticationError", "protocols/smtp/tests/it/exim.rs", "a_wrong_password_concerns_the_account"),
+    ("MailboxNotFound", "protocols/ews/tests/it/faults.rs", "every_refusal_becomes_the_fault_it_is"),
+    ("ImpersonationDenied", "protocols/ews/tests/it/faults.rs", "every_refusal_becomes_the_fault_it_is"),
     ("UnknownProtocol", "workers/tests/it/faults.rs", "m8_a_protocol_nobody_speaks_is_told"),
     ("NotSupportedByProtocol", "protocols/smtp/tests/it/outcome.rs", "what_smtp_does_not_do"),
     (
@@ -56,6 +58,7 @@ const PROVOKED: &[(&str, &str, &str)] = &[
         "whatever_goes_wrong_before_the_greeting_concerns_the_profile",
     ),
     ("ServiceUnavailable", "protocols/smtp/tests/it/opening.rs", "what_greets_us_otherwise"),
+    ("EwsBlocked", "protocols/ews/tests/it/faults.rs", "every_refusal_becomes_the_fault_it_is"),
     ("SmtpUnrecognisedCommand", "protocols/smtp/tests/it/opening.rs", "a_server_that_knows_no_ehlo_is_the_wrong_port"),
     ("ProtocolViolation", "protocols/smtp/tests/it/opening.rs", "what_greets_us_otherwise"),
     ("MailboxInUse", "protocols/pop3/tests/it/login.rs", "what_the_server_says_to_the_login"),

@@ -170,7 +170,6 @@ impl Search<'_> {
 /// Whether the next place may know better.
 fn goes_on(fault: &Fault) -> bool {
     matches!(fault.class, FaultClass::Unreachable | FaultClass::Transient) && fault.code != "DeadlineExceeded"
-        || fault.code == "ProtocolViolation"
-        || fault.code == "ServerPermanentFailure"
-        || fault.code == "AuthenticationMethodNotOffered"
+        || ["ProtocolViolation", "ServerPermanentFailure", "MailboxNotFound", "AuthenticationMethodNotOffered"]
+            .contains(&fault.code.as_str())
 }

@@ -87,13 +87,13 @@ fn judge(code: &str, heard: FaultScope) -> (FaultScope, FaultClass, &'static str
         | "ErrorAccountDisabled"
         | "ErrorMissingEmailAddress"
         | "ErrorInvalidUserPrincipalName"
-        | "ErrorInvalidUserSid" => (Mailbox, Refused, "ServerPermanentFailure"),
+        | "ErrorInvalidUserSid" => (Mailbox, Refused, "MailboxNotFound"),
         "ErrorImpersonateUserDenied"
         | "ErrorImpersonationDenied"
         | "ErrorImpersonationFailed"
-        | "ErrorCannotGetExternalEcpUrl"
         | "ErrorInvalidExchangeImpersonationHeaderData"
-        | "ErrorTokenSerializationDenied"
+        | "ErrorTokenSerializationDenied" => (Mailbox, Auth, "ImpersonationDenied"),
+        "ErrorCannotGetExternalEcpUrl"
         | "ErrorPasswordExpired"
         | "ErrorPasswordChangeRequired"
         | "ErrorInvalidAuthorizationContext"
@@ -155,7 +155,7 @@ pub fn of_status(answer: &Status<'_>) -> Fault {
     let said = format!("the server answered with HTTP status {}: {words}", answer.status);
     let (scope, class, code) = match answer.status {
         401 => (Mailbox, Auth, "Unauthorized"),
-        403 if is_block(words) => (Profile, Refused, "ServiceUnavailable"),
+        403 if is_block(words) => (Profile, Refused, "EwsBlocked"),
         403 => (Mailbox, Refused, "ServerPermanentFailure"),
         413 => (Item, Refused, "MessageTooLarge"),
         429 => (Mailbox, Throttled, "ServiceUnavailable"),

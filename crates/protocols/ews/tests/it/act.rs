@@ -237,7 +237,7 @@ async fn what_cannot_be_said_is_told() {
     assert_eq!(write(&mut session, organiser).await.unwrap().version.as_ref(), Some(&now.head.version));
 }
 
-/// An exception that was not written is told by its date; the others are written, and the version is that of the whole.
+/// J7: an exception that was not written is told by its date; the others are written, and the version is that of the whole.
 #[tokio::test]
 async fn an_exception_that_is_not_written_is_told_by_its_date() {
     let sim = Sim::start().await;

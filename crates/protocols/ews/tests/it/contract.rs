@@ -59,6 +59,8 @@ async fn incoming_by_basic_over_tls() {
     contract::incoming(&world(false, true).await).await;
 }
 
+/// J7: items of every kind are made, read, listed, changed and deleted, each change on the state that was
+/// read; series with their exceptions, whole days over the edge of summer time.
 #[tokio::test]
 async fn items() {
     contract::items(&world(true, false).await).await;

@@ -104,10 +104,15 @@ async fn every_refusal_becomes_the_fault_it_is() {
         (
             "no mailbox",
             answer(500, xml, &coded("ErrorNonExistentMailbox", "")),
-            (Mailbox, Refused, "ServerPermanentFailure"),
+            (Mailbox, Refused, "MailboxNotFound"),
             None,
         ),
-        ("acting", answer(500, xml, &coded("ErrorImpersonateUserDenied", "")), (Mailbox, Auth, "Unauthorized"), None),
+        (
+            "acting",
+            answer(500, xml, &coded("ErrorImpersonateUserDenied", "")),
+            (Mailbox, Auth, "ImpersonationDenied"),
+            None,
+        ),
         ("access", answer(200, xml, &message("ErrorAccessDenied", "")), (Mailbox, Auth, "Unauthorized"), None),
         (
             "unknown code",
@@ -115,7 +120,7 @@ async fn every_refusal_becomes_the_fault_it_is() {
             (Mailbox, Transient, "ServerTemporaryFailure"),
             None,
         ),
-        ("tenant", answer(403, text, "EWS is disabled for this tenant."), (Profile, Refused, busy), None),
+        ("tenant", answer(403, text, "EWS is disabled for this tenant."), (Profile, Refused, "EwsBlocked"), None),
         ("forbidden", answer(403, text, "no"), (Mailbox, Refused, "ServerPermanentFailure"), None),
         ("401", answer(401, "", ""), (Mailbox, Auth, "Unauthorized"), None),
         ("429", answer(429, "Retry-After: 12\r\n", ""), (Mailbox, Throttled, busy), wait(12_000)),
@@ -167,7 +172,10 @@ async fn a_throttling_server_is_left_alone_for_as_long_as_it_wants() {
     assert_eq!((fault.class, fault.retry_after), (FaultClass::Throttled, Some(Duration::from_secs(9))));
     sim.moods(r#"[{"mood":"blocked"}]"#);
     let fault = client.call(&folder::request(std::slice::from_ref(&inbox), &shape), &deadline()).await.unwrap_err();
-    assert_eq!((fault.scope, fault.class), (FaultScope::Profile, FaultClass::Refused));
+    assert_eq!(
+        (fault.scope, fault.class, fault.code.as_str()),
+        (FaultScope::Profile, FaultClass::Refused, "EwsBlocked")
+    );
     sim.moods("[]");
     client.call(&folder::request(&[inbox], &shape), &deadline()).await.unwrap();
 }
