@@ -52,7 +52,15 @@ async fn c12_b25_b6_tests_reach_the_servers() {
     let id = asked["id"].as_str().unwrap().parse().unwrap();
     let failed = cluster.api().operation_ended(id, WITHIN).await;
     assert_eq!(failed["result"]["incoming"]["location"]["code"], "SecureConnectionFailed", "{failed}");
-    let tested = cluster.api().test_and_enable(mailbox.mailbox, WITHIN).await;
+    // C15: it may be mended at any moment, so that it is tried again; what was found so far is told at once.
+    let asked = cluster.api().act(&format!("/mailboxes/{}/test-and-enable", mailbox.mailbox)).await;
+    let path = format!("/operations/{}", asked["id"].as_str().unwrap());
+    let found = async || cluster.api().get(&path).await["result"].is_object();
+    cluster.wait_until(60, "the first attempt is over", found).await;
+    let tested = cluster.api().get(&path).await;
     assert_eq!(tested["result"]["incoming"]["code"], "SecureConnectionFailed", "{tested}");
+    assert_eq!((&tested["state"], &tested["attempts"]), (&json!("pending"), &json!(1)), "{tested}");
+    let record = cluster.api().get(&format!("/mailboxes/{}", mailbox.mailbox)).await;
+    assert_eq!((&record["test"]["retries"], &record["test"]["scheduled"]), (&json!(1), &json!(true)), "C21: {record}");
     assert!(cluster.api().alert_codes().await.contains(&"SecureConnectionFailed".to_owned()));
 }

@@ -1,6 +1,8 @@
 //! Deliveries: how far each outgoing email has come. Every step compares state and attempt, so that a doubled or
 //! late message changes nothing.
 
+pub mod figures;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -123,15 +125,22 @@ pub async fn recipients(tx: &mut Tx, email: EmailId) -> Result<Vec<Recipient>> {
 }
 
 /// Begins attempt `attempt`: Pending Send becomes Sending. `false`: somebody else has begun it, or it is not to be sent,
-/// or not now, because its mailbox or the mailbox's profile is inactive (B1).
+/// or not now, because its mailbox or the mailbox's profile is inactive (B1). `worker` is the host that does it.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn begin(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifetime: Duration) -> Result<bool> {
+pub async fn begin(
+    tx: &mut Tx,
+    email: EmailId,
+    attempt: i32,
+    run: RunId,
+    worker: &str,
+    lifetime: Duration,
+) -> Result<bool> {
     let now = tx.now();
     let done = sqlx::query!(
         "/* deliveries::begin */ UPDATE deliveries SET state = 'sending', attempt = $2, run_id = $3, in_flight_at = NULL,
-             claimed_until = $5, updated_at = $4
+             claimed_until = $5, updated_at = $4, begun_at = $4, worker = $6
          WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')
            AND EXISTS (SELECT 1 FROM organisations WHERE process_email_using = 'server-side-synchronization')
            AND EXISTS (SELECT 1 FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
@@ -141,6 +150,7 @@ pub async fn begin(tx: &mut Tx, email: EmailId, attempt: i32, run: RunId, lifeti
         run.0,
         now,
         now + lifetime,
+        worker,
     )
     .execute(tx.connection())
     .await?;
@@ -184,12 +194,18 @@ pub enum Ended {
 }
 
 /// Writes how attempt `attempt` ended. Only from Sending or In flight of the same attempt, or from Unknown to Sent when
-/// the very run that was given up has learnt the answer after all; anything else answers `false` and changes nothing.
-/// Without a run it is the scheduler's side speaking for a run that has died.
+/// the very run that was given up has learnt the answer after all; anything else answers `None` and changes nothing.
+/// Without a run it is the scheduler's side speaking for a run that has died. Returns the state it has come from.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, ended: &Ended) -> Result<bool> {
+pub async fn end(
+    tx: &mut Tx,
+    email: EmailId,
+    attempt: i32,
+    run: Option<RunId>,
+    ended: &Ended,
+) -> Result<Option<DeliveryState>> {
     let now = tx.now();
     let (state, due_at, reply, fault) = match ended {
         Ended::Sent(reply) => (DeliveryState::Sent, now, Some(reply.as_str()), None),
@@ -197,12 +213,15 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
         Ended::Failed(fault) => (DeliveryState::Failed, now, None, Some(fault)),
         Ended::Unknown(fault) => (DeliveryState::Unknown, now, None, Some(fault)),
     };
-    let done = sqlx::query!(
-        "/* deliveries::end */ UPDATE deliveries SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
-             reply = COALESCE($6, reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10,
-             was_unknown = was_unknown OR $4 = 'unknown'
-         WHERE email_id = $1 AND attempt = $2 AND ($3::uuid IS NULL OR run_id = $3)
-           AND (state IN ('sending', 'in-flight') OR (state = 'unknown' AND $4 = 'sent' AND run_id = $3))",
+    let before = sqlx::query_scalar!(
+        "/* deliveries::end */ WITH before AS (SELECT state FROM deliveries WHERE email_id = $1 FOR UPDATE)
+         UPDATE deliveries AS d SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
+             reply = COALESCE($6, d.reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10,
+             was_unknown = d.was_unknown OR $4 = 'unknown'
+         FROM before
+         WHERE d.email_id = $1 AND d.attempt = $2 AND ($3::uuid IS NULL OR d.run_id = $3)
+           AND (d.state IN ('sending', 'in-flight') OR (d.state = 'unknown' AND $4 = 'sent' AND d.run_id = $3))
+         RETURNING before.state",
         email.0,
         attempt,
         run.map(|r| r.0),
@@ -214,13 +233,11 @@ pub async fn end(tx: &mut Tx, email: EmailId, attempt: i32, run: Option<RunId>, 
         fault.map(|f| f.message.as_str()),
         now,
     )
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
+    let Some(before) = before else { return Ok(None) };
     set_status(tx, email, state.status()).await?;
-    Ok(true)
+    word("deliveries", "state", email, &before).map(Some)
 }
 
 /// Sends an email whose outcome was lost once more, where its profile says so, as long as attempts are left: whoever has

@@ -29,7 +29,7 @@ pub struct Operation {
     pub attempts: i32,
     /// Where a long operation stands.
     pub position: Value,
-    /// What came of it.
+    /// What came of it; while it is pending, what came of it so far.
     pub result: Option<Value>,
     /// Who asked for it.
     pub requested_by: String,
@@ -136,6 +136,8 @@ pub enum Step {
         position: Value,
         /// Whether this run was a failed attempt.
         failed: bool,
+        /// What came of it so far, for whoever asked.
+        so_far: Option<Value>,
     },
 }
 
@@ -157,18 +159,19 @@ pub async fn progress(tx: &mut Tx, id: OperationId, version: i64, position: &Val
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes, in an operation that stands at its beginning, that a run is about to do what must not be done twice. `true`
-/// for the first alone.
+/// Notes, in an operation that still stands where it was read, that a run is about to do what must not be done twice.
+/// `true` for the first alone, whose note it is from then on.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn cross(tx: &mut Tx, id: OperationId, version: i64, position: &Value) -> Result<bool> {
+pub async fn cross(tx: &mut Tx, operation: &Operation, position: &Value) -> Result<bool> {
     let done = sqlx::query!(
         "/* operations::cross */ UPDATE operations SET position = $3
-         WHERE id = $1 AND version = $2 AND state = 'pending' AND position = '{}'",
-        id.0,
-        version,
+         WHERE id = $1 AND version = $2 AND state = 'pending' AND position = $4 AND position <> $3",
+        operation.id.0,
+        operation.version,
         position,
+        operation.position,
     )
     .execute(tx.connection())
     .await?;
@@ -184,7 +187,9 @@ pub async fn step(tx: &mut Tx, id: OperationId, version: i64, step: &Step) -> Re
     let (state, due_at, position, result, failed) = match step {
         Step::Done(result) => ("done", now, None, Some(result), false),
         Step::Failed(result) => ("failed", now, None, Some(result), true),
-        Step::Later { after, position, failed } => ("pending", now + *after, Some(position), None, *failed),
+        Step::Later { after, position, failed, so_far } => {
+            ("pending", now + *after, Some(position), so_far.as_ref(), *failed)
+        }
     };
     let done = sqlx::query!(
         "/* operations::step */ UPDATE operations SET version = version + 1, generation = generation + 1, claims = 0,
@@ -200,6 +205,26 @@ pub async fn step(tx: &mut Tx, id: OperationId, version: i64, step: &Step) -> Re
         result,
         failed,
         now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends an operation in the place of whoever is at it: nothing that was begun for it is written any more. `false`: it
+/// was over.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn fail(tx: &mut Tx, id: OperationId, result: &Value) -> Result<bool> {
+    let now = tx.now();
+    let done = sqlx::query!(
+        "/* operations::fail */ UPDATE operations SET version = version + 1, generation = generation + 1, claims = 0,
+             claimed_until = NULL, state = 'failed', due_at = $2, result = $3, ended_at = $2
+         WHERE id = $1 AND state = 'pending'",
+        id.0,
+        now,
+        result,
     )
     .execute(tx.connection())
     .await?;

@@ -183,6 +183,8 @@ mod tests {
         "emails_correlation_method_check",
         "emails_direction_check",
         "emails_identity_identity_ordinal_key",
+        "mailbox_sending_outcome",
+        "mailbox_tests_outcome",
         "mailboxes_address_status_check",
         "mailboxes_incoming_test_check",
         "mailboxes_outgoing_test_check",

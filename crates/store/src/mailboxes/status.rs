@@ -5,11 +5,15 @@ use lockstep_model::id::{MailboxId, UserId};
 use uuid::Uuid;
 
 use super::{Filter, MailboxRecord};
-use crate::{Result, Tx};
+use crate::{
+    Result, Tx,
+    deliveries::figures::{self, SendingStatus},
+    mailbox_tests::waiting::{self, TestStatus},
+};
 
 /// The words of a mailbox's state, the first that holds: `inactive`, `unconfigured` (no profile, or an inactive one,
-/// or no method), `unapproved`, `rejected`, `untested`, `disabled` (a fault has stopped it), `failing` (it is
-/// postponed after a transient fault), `healthy`.
+/// or no method), `unapproved`, `rejected`, `untested`, `disabled` (a fault has stopped it), `failing` (it, or its test,
+/// is postponed after a transient fault), `healthy`.
 pub const STATES: &[&str] =
     &["inactive", "unconfigured", "rejected", "unapproved", "untested", "disabled", "failing", "healthy"];
 
@@ -105,6 +109,10 @@ pub struct MailboxStatus {
     pub state: String,
     /// Its lanes.
     pub lanes: Vec<LaneStatus>,
+    /// How sending from it goes.
+    pub sending: SendingStatus,
+    /// The last test that was asked for.
+    pub test: Option<TestStatus>,
 }
 
 /// One mailbox with its state.
@@ -130,6 +138,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
          LEFT JOIN email_server_profiles p ON p.id = m.profile_id
          LEFT JOIN organisations o ON true
          LEFT JOIN lane_schedules l ON l.mailbox_id = m.id AND l.lane = 'incoming'
+         LEFT JOIN mailbox_tests t ON t.mailbox_id = m.id
          CROSS JOIN LATERAL (SELECT CASE
              WHEN NOT m.active THEN 'inactive'
              WHEN 'server-side' NOT IN (m.incoming_method, m.outgoing_method)
@@ -143,7 +152,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
                       ELSE COALESCE(o.approve_users OR o.approve_queues, true) END) THEN 'unapproved'
              WHEN l.disabled_code IS NOT NULL THEN 'disabled'
              WHEN 'failure' IN (m.incoming_test, m.outgoing_test)
-                 THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled THEN 'failing' ELSE 'disabled' END
+                 THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled
+                     OR (t.retries > 0 AND t.completed_at IS NULL) THEN 'failing' ELSE 'disabled' END
              WHEN (m.incoming_method = 'server-side' AND NOT m.incoming_enabled)
                  OR (m.outgoing_method = 'server-side' AND NOT m.outgoing_enabled) THEN 'untested'
              WHEN l.transient_failures > 0 THEN 'failing'
@@ -175,11 +185,19 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut records = records(tx, &ids).await?;
     let mut lanes = lanes(tx, &ids).await?;
+    let mut sending = figures::read(tx, &ids).await?;
+    let mut tests = waiting::read(tx, &ids).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(at) = records.iter().position(|record| record.id == row.id) else { continue };
         let own = lanes.extract_if(.., |lane| lane.mailbox_id == row.id).collect();
-        found.push(MailboxStatus { mailbox: records.swap_remove(at), state: row.state, lanes: own });
+        found.push(MailboxStatus {
+            mailbox: records.swap_remove(at),
+            state: row.state,
+            lanes: own,
+            sending: sending.extract_if(.., |sending| sending.mailbox_id == row.id).next().unwrap_or_default(),
+            test: tests.extract_if(.., |test| test.mailbox_id == row.id).next(),
+        });
     }
     Ok(found)
 }

@@ -72,9 +72,10 @@ fn is_legal(call: Call, state: DeliveryState) -> bool {
 async fn make(world: &World, call: Call, email: EmailId, attempt: i32, run: RunId) -> Option<bool> {
     let mut tx = world.store.begin().await.unwrap();
     let next = attempt + 1;
-    let end = async |tx: &mut _, run, ended| Some(deliveries::end(tx, email, attempt, run, &ended).await.unwrap());
+    let end =
+        async |tx: &mut _, run, ended| Some(deliveries::end(tx, email, attempt, run, &ended).await.unwrap().is_some());
     let answer = match call {
-        Call::Begin => Some(deliveries::begin(&mut tx, email, next, run, LIFETIME).await.unwrap()),
+        Call::Begin => Some(deliveries::begin(&mut tx, email, next, run, "worker-1", LIFETIME).await.unwrap()),
         Call::Cross => Some(deliveries::cross(&mut tx, email, attempt, run).await.unwrap()),
         Call::Sent => end(&mut tx, Some(run), Ended::Sent("250 ok".to_owned())).await,
         Call::Retry => end(&mut tx, Some(run), Ended::Retry(LIFETIME, fault())).await,

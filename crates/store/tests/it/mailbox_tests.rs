@@ -49,6 +49,12 @@ async fn what_works_is_enabled_and_what_fails_is_not() {
     assert_eq!(world.text(ROW).await, "success|not-run|t|f");
     assert_eq!(lane().await, 1);
     assert!(!world.open_alerts().await.iter().any(|alert| alert.starts_with("LoginRefused")), "mended");
+
+    // C10: each result is in the audit, under the name of who asked.
+    let noted = "SELECT concat_ws(' ', actor, detail->>'incoming', detail->>'incoming_code', detail->>'outgoing')
+         FROM audit_entries WHERE action = 'test-ended' ORDER BY id";
+    let expected = ["test success success", "test failure LoginRefused success", "test success not-run"];
+    assert_eq!(world.texts(noted).await, expected);
 }
 
 /// Each workload's alert ends with its own success.
@@ -100,7 +106,7 @@ async fn a_mailbox_that_has_gone_is_no_error() {
     record(&world, MailboxId::new(), &Tested::Works, &Tested::Works).await;
     assert!(world.open_alerts().await.is_empty());
     let mut tx = world.store.begin().await.unwrap();
-    assert_eq!(mailbox_tests::methods(&mut tx, MailboxId::new()).await.unwrap(), None);
+    assert_eq!(mailbox_tests::wanted(&mut tx, MailboxId::new()).await.unwrap(), None);
 }
 
 /// B17, B18: a mailbox without a start of its own gets its profile's when it is enabled, else that very moment, to the

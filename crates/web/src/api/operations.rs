@@ -30,7 +30,7 @@ pub(crate) struct Operation {
     pub(crate) attempts: i32,
     /// When it runs next, or ran last.
     pub(crate) due_at: DateTime<Utc>,
-    /// What came of it.
+    /// What came of it; while it is pending, what came of it so far.
     #[schema(value_type = Option<Object>)]
     pub(crate) result: Option<Value>,
     pub(crate) requested_by: String,

@@ -206,6 +206,112 @@ async fn c21_figures_are_shown() {
     assert!(error["at"].is_string());
 }
 
+/// C21: the figures of sending and of the last test, as attempts and runs have left them.
+#[tokio::test]
+async fn c21_figures_of_sending_and_testing_are_shown() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    let path = format!("/mailboxes/{mailbox}");
+    let fresh = world.get(&path).await.expect(200).body;
+    let sending = &fresh["sending"];
+    for (figure, expected) in [
+        ("attempts", json!(0)),
+        ("waiting", json!(0)),
+        ("workers", json!([])),
+        ("last_outcome", Value::Null),
+        ("last_error", Value::Null),
+        ("postponed_until", Value::Null),
+    ] {
+        assert_eq!(sending[figure], expected, "{figure}");
+    }
+    sql(
+        &world,
+        &format!(
+            "DELETE FROM mailbox_tests; DELETE FROM mailbox_sending;
+             INSERT INTO mailbox_sending (mailbox_id, last_run, last_started_at, last_ended_at, last_succeeded_at,
+                 last_outcome, last_processed, last_failed, last_duration_seconds, average_duration_seconds, last_worker,
+                 transient_failures, last_error_code, last_error_message, last_error_at, last_error_worker,
+                 last_error_count, attempts, sent, retried, failed, unknown, forced_unlocks, forced_unlocked_at)
+             VALUES ('{mailbox}', '{mailbox}', now() - interval '7 s', now(), now(), 'retry', 2, 1, 7, 3.5, 'w1', 4,
+                 'ConnectionLost', 'closed', now(), 'w2', 3, 10, 4, 3, 2, 1, 5, now());
+             INSERT INTO mailbox_tests (mailbox_id, operation_id, scheduled_at, started_at, postponed_until, retries,
+                 worker, last_worker, last_error_code, last_error_message, last_error_at)
+             VALUES ('{mailbox}', '{mailbox}', now(), now(), now() + interval '1 min', 2, 'w3', 'w4', 'ConnectFailure',
+                 'refused', now())"
+        ),
+    )
+    .await;
+    let shown = world.get(&path).await.expect(200).body;
+    let sending = &shown["sending"];
+    for (figure, expected) in [
+        ("last_run", json!(mailbox)),
+        ("last_outcome", json!("retry")),
+        ("last_processed", json!(2)),
+        ("last_failed", json!(1)),
+        ("last_duration_seconds", json!(7.0)),
+        ("average_duration_seconds", json!(3.5)),
+        ("last_worker", json!("w1")),
+        ("transient_failures", json!(4)),
+        ("attempts", json!(10)),
+        ("sent", json!(4)),
+        ("retried", json!(3)),
+        ("failed", json!(2)),
+        ("unknown", json!(1)),
+        ("forced_unlocks", json!(5)),
+    ] {
+        assert_eq!(sending[figure], expected, "{figure}");
+    }
+    for at in ["last_started_at", "last_ended_at", "last_succeeded_at", "forced_unlocked_at"] {
+        assert!(sending[at].is_string(), "{at}");
+    }
+    let error = &sending["last_error"];
+    assert_eq!(
+        [&error["code"], &error["message"], &error["count"], &error["worker"]],
+        [&json!("ConnectionLost"), &json!("closed"), &json!(3), &json!("w2")]
+    );
+    let test = &shown["test"];
+    for (figure, expected) in [
+        ("operation_id", json!(mailbox)),
+        ("scheduled", json!(true)),
+        ("completed_at", Value::Null),
+        ("retries", json!(2)),
+        ("worker", json!("w3")),
+        ("last_worker", json!("w4")),
+        ("outcome", Value::Null),
+    ] {
+        assert_eq!(test[figure], expected, "{figure}");
+    }
+    assert!(test["postponed_until"].is_string() && test["started_at"].is_string());
+    assert_eq!(
+        [&test["last_error"]["code"], &test["last_error"]["message"]],
+        [&json!("ConnectFailure"), &json!("refused")]
+    );
+    // The list shows the same, and they are no fields: nobody writes them.
+    let listed = world.get("/mailboxes").await.expect(200).body;
+    assert_eq!(listed["items"][0]["sending"]["attempts"], 10);
+    world.patch(&path, json!({ "sending": { "attempts": 0 } })).await.expect(422);
+}
+
+/// C21, C15: who asks for a test sees it at the mailbox at once; asked again, the first one is given up.
+#[tokio::test]
+async fn c21_c15_a_wish_for_a_test_is_shown_and_replaced() {
+    let world = World::new().await;
+    let mailbox = served(&world, "ann").await;
+    let ask = async || {
+        let path = format!("/mailboxes/{mailbox}/test-and-enable");
+        world.post(&path, json!({})).await.expect(202).body
+    };
+    let test = async || world.get(&format!("/mailboxes/{mailbox}")).await.expect(200).body["test"].clone();
+    let first = ask().await;
+    let shown = test().await;
+    assert_eq!((&shown["operation_id"], &shown["scheduled"]), (&first["id"], &json!(true)));
+    let second = ask().await;
+    assert_eq!(test().await["operation_id"], second["id"]);
+    let replaced = world.get(&format!("/operations/{}", first["id"].as_str().unwrap())).await.expect(200).body;
+    assert_eq!((&replaced["state"], &replaced["result"]["code"]), (&json!("failed"), &json!("Replaced")));
+    assert_eq!(replaced["result"]["operation"], second["id"]);
+}
+
 /// A12: users cannot have their mailbox looked at; operators can, which is kept, and nothing that protects a server is
 /// skipped.
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> lockstep_st
 }
 
 fn later(after: Duration) -> Step {
-    Step::Later { after, position: json!({}), failed: false }
+    Step::Later { after, position: json!({}), failed: false, so_far: None }
 }
 
 /// One run at an endpoint.

@@ -10,7 +10,11 @@ use serde_json::json;
 
 use crate::{
     Context,
-    operations::{deliver_webhooks, erase_person, test_mailbox, test_profile, test_webhook},
+    operations::{
+        deliver_webhooks, erase_person,
+        test_mailbox::{self, Ending},
+        test_profile, test_webhook,
+    },
 };
 
 /// Failed runs after which an operation has failed.
@@ -32,21 +36,30 @@ impl Handler {
 
     async fn occasion(&self, hint: &RunOperation) -> lockstep_store::Result<&'static str> {
         let mut tx = self.context.store.begin().await?;
-        let operation = operations::begin(&mut tx, hint.operation, hint.generation).await?;
+        let Some(operation) = operations::begin(&mut tx, hint.operation, hint.generation).await? else {
+            return Ok("stale");
+        };
+        let is_test = operation.kind == test_mailbox::KIND;
+        if is_test {
+            test_mailbox::begun(&mut tx, &operation, &self.context.host).await?;
+        }
         tx.commit().await?;
-        let Some(operation) = operation else { return Ok("stale") };
-        let step = match run(&self.context, &operation).await {
-            Ok(step) => step,
+        let ending = match run(&self.context, &operation).await {
+            Ok(ending) => ending,
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, operation.id = %operation.id, "a run of an operation failed");
-                after_failure(&operation, self.context.scale)
+                Ending::of(after_failure(&operation, self.context.scale))
             }
         };
         let mut tx = self.context.store.begin().await?;
-        let ours = operations::step(&mut tx, operation.id, operation.version, &step).await?;
+        let ours = if is_test {
+            test_mailbox::conclude(&mut tx, &operation, &ending).await?
+        } else {
+            operations::step(&mut tx, operation.id, operation.version, &ending.step).await?
+        };
         tx.commit().await?;
-        Ok(match step {
+        Ok(match ending.step {
             _ if !ours => "overtaken",
             Step::Done(_) => "done",
             Step::Failed(_) => "failed",
@@ -56,9 +69,9 @@ impl Handler {
 }
 
 /// The one list of operations.
-async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Step> {
-    match operation.kind.as_str() {
-        test_mailbox::KIND => test_mailbox::run(context, operation).await,
+async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Ending> {
+    let step = match operation.kind.as_str() {
+        test_mailbox::KIND => return test_mailbox::run(context, operation).await,
         test_profile::KIND => test_profile::run(context, operation).await,
         deliver_webhooks::KIND => deliver_webhooks::run(context, operation).await,
         erase_person::KIND => erase_person::run(context, operation).await,
@@ -66,7 +79,8 @@ async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result
         unknown => {
             Ok(Step::Failed(json!({ "code": "UnknownOperation", "message": format!("no operation {unknown:?}") })))
         }
-    }
+    };
+    step.map(Ending::of)
 }
 
 fn after_failure(operation: &Operation, scale: lockstep_model::clock::TimeScale) -> Step {
@@ -75,7 +89,7 @@ fn after_failure(operation: &Operation, scale: lockstep_model::clock::TimeScale)
     }
     let doubled = PAUSE * 2_u32.pow(operation.attempts.unsigned_abs().min(6));
     let after = scale.apply(doubled).mul_f64(1.0 - 0.1 * rand::random::<f64>());
-    Step::Later { after, position: operation.position.clone(), failed: true }
+    Step::Later { after, position: operation.position.clone(), failed: true, so_far: operation.result.clone() }
 }
 
 #[async_trait]

@@ -1,9 +1,10 @@
 //! Test & enable: tries a mailbox's incoming and outgoing access, and enables what works. The outgoing test sends a
 //! message to the mailbox itself, and the incoming test finds it there.
 
+mod act;
 mod message;
-
-pub(crate) use message::is_test;
+mod retry;
+mod verdict;
 
 use std::time::Duration;
 
@@ -21,7 +22,11 @@ use lockstep_store::{
     operations::{Operation, Step},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+
+pub(crate) use mailbox_tests::KIND;
+pub(crate) use message::is_test;
+pub(crate) use verdict::{Ending, begun, conclude};
 
 use crate::{
     Context,
@@ -29,9 +34,6 @@ use crate::{
     operations::test_mailbox::message::Once,
     target,
 };
-
-/// The kind under which the operation is stored.
-pub(crate) const KIND: &str = "test-and-enable-mailbox";
 
 /// The test message is looked for so long after it was handed over.
 const ARRIVES_WITHIN: TimeDelta = TimeDelta::seconds(120);
@@ -45,12 +47,32 @@ struct Arguments {
     mailbox: MailboxId,
 }
 
-/// A test whose message is under way.
-#[derive(Clone, Serialize, Deserialize)]
+/// Where a test stands between two runs. What an older version wrote is read as a test at its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Position {
+    /// The message under way.
+    message: Option<UnderWay>,
+    /// Attempts that have failed by what may heal.
+    retries: u32,
+    /// Messages that may or may not have been sent and were not found.
+    lost: u32,
+    /// What incoming email fails by for good; it is not tested again.
+    incoming: Option<Fault>,
+    /// What outgoing email fails by for good.
+    outgoing: Option<Fault>,
+    /// What appointments, contacts and tasks fail by for good.
+    act: Option<Fault>,
+}
+
+/// A test message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct UnderWay {
     message_id: String,
     sent_at: DateTime<Utc>,
     looks: u32,
+    /// Why nobody knows whether the server has taken it. When it has, sending works, and no other message is sent.
+    unclear: Option<Fault>,
 }
 
 /// What is tested.
@@ -61,49 +83,94 @@ struct Test<'a> {
     reads: bool,
     sends: bool,
     access: Access,
+    position: Position,
 }
 
 /// How a look at one direction ended.
 enum Looked {
     Tested(Tested),
-    /// The message was handed over.
-    Sent(Position),
+    /// The message was handed over, or may have been.
+    Sent(UnderWay),
+    /// No permit.
+    Later(Duration),
+}
+
+/// The message, when an attempt is over.
+enum Sent {
+    /// There was none, or it was found.
+    Nothing,
+    /// It is looked for by the next attempt.
+    UnderWay(UnderWay),
+    /// Nobody knows, and it is not looked for any longer.
+    Lost,
+}
+
+impl Sent {
+    fn of(message: Option<UnderWay>) -> Self {
+        message.map_or(Self::Nothing, Self::UnderWay)
+    }
+}
+
+/// How a look for the message ended.
+enum Found {
+    Tested(Tested),
+    /// It was not there in time, though the mailbox could be looked into.
+    Nowhere,
     /// No permit, or the message is not there yet.
-    Later(Duration, Option<Position>),
+    Later(Duration, Option<UnderWay>),
 }
 
 /// Runs the test. Waits for a permit like everybody else, but may take the last one.
-pub(crate) async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Step> {
+pub(crate) async fn run(context: &Context, operation: &Operation) -> lockstep_store::Result<Ending> {
     let arguments = match serde_json::from_value::<Arguments>(operation.arguments.clone()) {
         Ok(arguments) => arguments,
         Err(error) => return Ok(failed("InvalidArguments", &error.to_string())),
     };
     let mut tx = context.store.begin().await?;
-    let methods = mailbox_tests::methods(&mut tx, arguments.mailbox).await?;
+    let wanted = mailbox_tests::wanted(&mut tx, arguments.mailbox).await?;
     let access = lanes::access(&mut tx, arguments.mailbox).await?;
     tx.commit().await?;
-    let Some((reads, sends)) = methods else { return Ok(failed("MailboxGone", "the mailbox does not exist")) };
+    let Some(wanted) = wanted else { return Ok(failed("MailboxGone", "the mailbox does not exist")) };
+    if !wanted.active {
+        return Ok(failed("MailboxInactive", "the mailbox was made inactive before its test was over"));
+    }
     let Some((mailbox, access)) = access else {
         return Ok(failed("InvalidIncomingEmailServerProfile", "the mailbox has no email server profile"));
     };
-    let test = Test { context, operation, mailbox, reads, sends, access };
-    let under_way = serde_json::from_value::<Position>(operation.position.clone()).ok();
-    let (outgoing, position) = match under_way {
-        Some(position) => (Tested::Works, Some(position)),
-        None => match test.outgoing().await? {
-            Looked::Tested(tested) => (tested, None),
-            Looked::Sent(position) => (Tested::Works, Some(position)),
-            Looked::Later(after, _) => return Ok(later(operation, after, None)),
-        },
-    };
-    match test.incoming(position).await? {
-        Looked::Later(after, position) => Ok(later(operation, after, position)),
-        Looked::Tested(incoming) => test.record(&incoming, &outgoing).await,
-        Looked::Sent(_) => test.record(&Tested::NotConfigured, &outgoing).await,
-    }
+    let position = serde_json::from_value::<Position>(operation.position.clone()).unwrap_or_default();
+    let (reads, sends) = (wanted.incoming, wanted.outgoing);
+    Test { context, operation, mailbox, reads, sends, access, position }.run().await
 }
 
 impl Test<'_> {
+    async fn run(&self) -> lockstep_store::Result<Ending> {
+        let (outgoing, message) = match (&self.position.message, &self.position.outgoing) {
+            (Some(message), _) if self.sends => (Tested::Works, Some(message.clone())),
+            (_, Some(fault)) if self.sends => (Tested::Fails(fault.clone()), None),
+            _ => match self.outgoing().await? {
+                Looked::Tested(tested) => (tested, None),
+                Looked::Sent(message) => (Tested::Works, Some(message)),
+                Looked::Later(after) => return Ok(self.later(after, None)),
+            },
+        };
+        let unclear = message.as_ref().and_then(|message| message.unclear.clone());
+        let is_unclear = unclear.is_some();
+        let outgoing_unless_found = unclear.map_or(outgoing.clone(), Tested::Fails);
+        let sent = if is_unclear { Sent::Lost } else { Sent::of(message.clone()) };
+        match (&self.position.incoming, self.reads) {
+            (_, false) => self.verdict(Tested::NotConfigured, outgoing_unless_found, sent).await,
+            (Some(fault), true) => self.verdict(Tested::Fails(fault.clone()), outgoing_unless_found, sent).await,
+            (None, true) => match self.incoming(message.clone()).await? {
+                Found::Later(after, message) => Ok(self.later(after, message)),
+                // Whether it was sent is known now: it is there.
+                Found::Tested(Tested::Works) => self.verdict(Tested::Works, outgoing, Sent::Nothing).await,
+                Found::Tested(incoming) => self.verdict(incoming, outgoing_unless_found, Sent::of(message)).await,
+                Found::Nowhere if is_unclear => self.verdict(Tested::Works, outgoing_unless_found, sent).await,
+                Found::Nowhere => self.verdict(Tested::Fails(not_found()), outgoing, sent).await,
+            },
+        }
+    }
+
     /// Sends the message, where the mailbox sends.
     async fn outgoing(&self) -> lockstep_store::Result<Looked> {
         if !self.sends {
@@ -112,20 +179,25 @@ impl Test<'_> {
         let access = self.access.clone().for_outgoing();
         let airlock = match self.enter(&access).await? {
             Entry::Open(airlock) => airlock,
-            Entry::Deferred(wait) => return Ok(Looked::Later(wait, None)),
-            Entry::Busy => return Ok(Looked::Later(PAUSE, None)),
+            Entry::Deferred(wait) => return Ok(Looked::Later(wait)),
+            Entry::Busy => return Ok(Looked::Later(PAUSE)),
         };
         let now = now(self.context).await?;
-        let message = message::compose(self.context, self.operation.id, &self.mailbox, now);
-        let position = Position { message_id: message.message_id.clone(), sent_at: now, looks: 0 };
-        let mut once =
-            Once { context: self.context, operation: self.operation, position: json!(position), overtaken: false };
+        let message = message::compose(self.context, self.operation.id, self.position.retries, &self.mailbox, now);
+        let mut under_way =
+            UnderWay { message_id: message.message_id.clone(), sent_at: now, looks: 0, unclear: Some(died()) };
+        let position = Position { message: Some(under_way.clone()), ..self.position.clone() };
+        let mut once = Once::new(self.context, self.operation, json!(position));
         let sent = self.send(&access, &message, &mut once, &airlock.deadline).await;
         airlock.leave().await;
-        Ok(match sent {
-            Err(fault) if !once.overtaken => Looked::Tested(Tested::Fails(fault)),
-            _ => Looked::Sent(position),
-        })
+        under_way.unclear = match sent {
+            Ok(()) => None,
+            // Another run of this test sends it.
+            Err(_) if once.overtaken => under_way.unclear,
+            Err(fault) if once.crossed && retry::is_unclear(&fault) => Some(fault),
+            Err(fault) => return Ok(Looked::Tested(Tested::Fails(fault))),
+        };
+        Ok(Looked::Sent(under_way))
     }
 
     async fn send(
@@ -142,38 +214,35 @@ impl Test<'_> {
     }
 
     /// Logs in and lists, and looks for the message, where one is under way.
-    async fn incoming(&self, position: Option<Position>) -> lockstep_store::Result<Looked> {
-        if !self.reads {
-            return Ok(Looked::Tested(Tested::NotConfigured));
-        }
+    async fn incoming(&self, message: Option<UnderWay>) -> lockstep_store::Result<Found> {
         let airlock = match self.enter(&self.access).await? {
             Entry::Open(airlock) => airlock,
-            Entry::Deferred(wait) => return Ok(Looked::Later(wait, position)),
-            Entry::Busy => return Ok(Looked::Later(PAUSE, position)),
+            Entry::Deferred(wait) => return Ok(Found::Later(wait, message)),
+            Entry::Busy => return Ok(Found::Later(PAUSE, message)),
         };
-        let message_id = position.as_ref().map(|position| position.message_id.as_str());
-        let found = self.look(message_id, &airlock.deadline).await;
+        let found = self.look(message.is_some(), &airlock.deadline).await;
         airlock.leave().await;
-        let Some(position) = position else {
-            return Ok(Looked::Tested(found.map_or_else(Tested::Fails, |_| Tested::Works)));
+        let Some(message) = message else {
+            return Ok(Found::Tested(found.map_or_else(Tested::Fails, |_| Tested::Works)));
         };
-        let fault = match found {
-            Ok(true) => return Ok(Looked::Tested(Tested::Works)),
-            Ok(false) => not_found(),
+        let nowhere = match found {
+            Ok(true) => return Ok(Found::Tested(Tested::Works)),
+            Ok(false) => Found::Nowhere,
             // Another program, or our own worker, has the mailbox open at this moment.
-            Err(fault) if fault.code == "MailboxInUse" || fault.local => fault,
-            Err(fault) => return Ok(Looked::Tested(Tested::Fails(fault))),
+            Err(fault) if fault.code == "MailboxInUse" || fault.local => Found::Tested(Tested::Fails(fault)),
+            Err(fault) => return Ok(Found::Tested(Tested::Fails(fault))),
         };
-        if now(self.context).await? - position.sent_at >= ARRIVES_WITHIN {
-            return Ok(Looked::Tested(Tested::Fails(fault)));
+        if now(self.context).await? - message.sent_at >= ARRIVES_WITHIN {
+            return Ok(nowhere);
         }
-        let pause = PAUSE.saturating_mul(1 << position.looks.min(8)).min(LONGEST_PAUSE);
-        Ok(Looked::Later(pause, Some(Position { looks: position.looks + 1, ..position })))
+        let pause = PAUSE.saturating_mul(1 << message.looks.min(8)).min(LONGEST_PAUSE);
+        Ok(Found::Later(pause, Some(UnderWay { looks: message.looks + 1, ..message })))
     }
 
-    async fn look(&self, message_id: Option<&str>, deadline: &Deadline) -> Result<bool, Fault> {
+    async fn look(&self, under_way: bool, deadline: &Deadline) -> Result<bool, Fault> {
         let mut session = self.open(&self.access, &self.access.profile.incoming, deadline).await?;
-        let found = message::find(&mut *session, message_id, self.mailbox.delete_after_processing, deadline).await;
+        let operation = under_way.then_some(self.operation.id);
+        let found = message::find(&mut *session, operation, self.mailbox.delete_after_processing, deadline).await;
         let closed = session.close(deadline).await;
         let found = found?;
         closed.map(|()| found)
@@ -195,14 +264,11 @@ impl Test<'_> {
         airlock::enter(self.context, request).await
     }
 
-    async fn record(&self, incoming: &Tested, outgoing: &Tested) -> lockstep_store::Result<Step> {
-        let mailbox = self.mailbox.id;
-        let mut tx = self.context.store.begin().await?;
-        mailbox_tests::record(&mut tx, mailbox, &self.operation.requested_by, incoming, outgoing).await?;
-        tx.commit().await?;
-        let result = json!({ "mailbox": mailbox, "incoming": told(incoming), "outgoing": told(outgoing) });
-        let fails = matches!(incoming, Tested::Fails(_)) || matches!(outgoing, Tested::Fails(_));
-        Ok(if fails { Step::Failed(result) } else { Step::Done(result) })
+    /// The test goes on with this message under way, and nothing was learnt.
+    fn later(&self, after: Duration, message: Option<UnderWay>) -> Ending {
+        let message = message.or_else(|| self.position.message.clone());
+        let position = json!(Position { message, ..self.position.clone() });
+        Ending::of(Step::Later { after, position, failed: false, so_far: self.operation.result.clone() })
     }
 }
 
@@ -218,19 +284,12 @@ fn not_found() -> Fault {
     Fault::new(FaultScope::Mailbox, FaultClass::Transient, "TestMessageNotFound", message)
 }
 
-fn told(tested: &Tested) -> Value {
-    match tested {
-        Tested::NotConfigured => json!({ "status": "not-run" }),
-        Tested::Works => json!({ "status": "success" }),
-        Tested::Fails(fault) => json!({ "status": "failure", "code": fault.code, "message": fault.message }),
-    }
+/// Stands in the operation while a run sends the message, and is what is known where the run says no more.
+fn died() -> Fault {
+    let message = "the worker ended without a word while it sent the test message";
+    Fault::new(FaultScope::Mailbox, FaultClass::Unclear, "ConnectionLost", message).local()
 }
 
-fn failed(code: &str, message: &str) -> Step {
-    Step::Failed(json!({ "code": code, "message": message }))
-}
-
-fn later(operation: &Operation, after: Duration, position: Option<Position>) -> Step {
-    let position = position.map_or_else(|| operation.position.clone(), |position| json!(position));
-    Step::Later { after, position, failed: false }
+fn failed(code: &str, message: &str) -> Ending {
+    Ending::of(Step::Failed(json!({ "code": code, "message": message })))
 }

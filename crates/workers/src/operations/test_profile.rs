@@ -198,5 +198,5 @@ fn failed(code: &str, message: &str) -> Step {
 }
 
 fn later(operation: &Operation, after: Duration) -> Step {
-    Step::Later { after, position: operation.position.clone(), failed: false }
+    Step::Later { after, position: operation.position.clone(), failed: false, so_far: None }
 }

@@ -12,7 +12,10 @@ use lockstep_model::{
 use lockstep_queue::{DeliveryInfo, Handler as Handles, Outcome as Settled};
 use lockstep_store::{
     alerts::Subject,
-    deliveries::{self, Delivery, Ended},
+    deliveries::{
+        self, Delivery, Ended,
+        figures::{self, Attempted},
+    },
     lanes, settings,
 };
 use lockstep_wire::{Envelope, SendEmail};
@@ -87,7 +90,8 @@ impl Handler {
         let context = &self.context;
         let mut tx = context.store.begin().await?;
         let lifetime = context.config.claim_lifetime();
-        let begun = deliveries::begin(&mut tx, job.delivery.email, job.attempt, job.run, lifetime).await?;
+        let (email, worker) = (job.delivery.email, &*context.host);
+        let begun = deliveries::begin(&mut tx, email, job.attempt, job.run, worker, lifetime).await?;
         tx.commit().await?;
         if !begun {
             return Ok("stale");
@@ -128,16 +132,27 @@ impl Handler {
 /// nobody knows, and a person is asked.
 async fn bury(context: &Context, tx: &mut lockstep_store::Tx, delivery: &Delivery) -> lockstep_store::Result<()> {
     let message = "the worker ended without a word during the attempt";
-    if after_death(delivery.state) == Some(DeliveryState::Unknown) {
-        let fault = Fault::new(FaultScope::Item, FaultClass::Unclear, "WorkerDied", message);
-        let unknown = Fault { code: "OutcomeUnknown".to_owned(), ..fault.clone() };
-        deliveries::end(tx, delivery.email, delivery.attempt, None, &Ended::Unknown(unknown)).await?;
+    let unknown = after_death(delivery.state) == Some(DeliveryState::Unknown);
+    let class = if unknown { FaultClass::Unclear } else { FaultClass::Transient };
+    let fault = Fault::new(FaultScope::Item, class, "WorkerDied", message);
+    let ended = if unknown {
+        Ended::Unknown(Fault { code: "OutcomeUnknown".to_owned(), ..fault.clone() })
+    } else {
+        Ended::Retry(Duration::ZERO, fault.clone())
+    };
+    let Some(before) = deliveries::end(tx, delivery.email, delivery.attempt, None, &ended).await? else {
+        return Ok(());
+    };
+    // Before the delivery is made ready for another attempt, which forgets the run.
+    let told = Ended::Unknown(fault.clone());
+    let ended = if unknown { &told } else { &ended };
+    let attempted = Attempted { email: delivery.email, run: None, before, ended, accepted: 0, refused: 0 };
+    figures::note(tx, &attempted).await?;
+    if unknown {
         let subject = Subject::Email(delivery.email, delivery.mailbox);
-        return told::unknown(tx, context, delivery.attempt, subject, &fault).await;
+        told::unknown(tx, context, delivery.attempt, subject, &fault).await?;
     }
-    let fault = Fault::new(FaultScope::Item, FaultClass::Transient, "WorkerDied", message);
-    let ended = Ended::Retry(Duration::ZERO, fault);
-    deliveries::end(tx, delivery.email, delivery.attempt, None, &ended).await.map(|_| ())
+    Ok(())
 }
 
 #[async_trait]

@@ -11,7 +11,10 @@ use lockstep_model::{
 };
 use lockstep_store::{
     alerts::{self, Part, Severity, Subject},
-    deliveries::{self, Delivery, Ended, Outgoing},
+    deliveries::{
+        self, Delivery, Ended, Outgoing,
+        figures::{self, Attempted},
+    },
     emails::refused,
     lanes::Access,
 };
@@ -193,13 +196,13 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
         Step::Failed { fault } => Ended::Failed(fault.clone()),
         Step::Unknown { fault } => Ended::Unknown(fault.clone()),
     };
-    let ours = deliveries::end(&mut tx, email, job.attempt, Some(job.run), &ended).await?;
-    if !ours {
+    let before = deliveries::end(&mut tx, email, job.attempt, Some(job.run), &ended).await?;
+    if before.is_none() {
         // Somebody else goes on with this email: all that still counts is who must not get it again.
         answers.retain(|(_, state, _)| *state == "accepted");
     }
     deliveries::note_recipients(&mut tx, email, &answers).await?;
-    if ours {
+    if let Some(before) = before {
         match &aftermath.step {
             Step::Sent => {
                 alerts::resolve(&mut tx, "OutcomeUnknown", subject).await?;
@@ -218,6 +221,10 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
             Step::Unknown { fault } => told::unknown(&mut tx, context, job.attempt, subject, fault).await?,
             Step::Retry { .. } => told::waits(&mut tx, subject, &fault_of(attempt)).await?,
         }
+        let count = |wanted| aftermath.recipients.iter().filter(|state| **state == wanted).count();
+        let (accepted, refused) = (count(RecipientState::Accepted), count(RecipientState::Refused));
+        let attempted = Attempted { email, run: Some(job.run), before, ended: &ended, accepted, refused };
+        figures::note(&mut tx, &attempted).await?;
     }
     tx.commit().await
 }

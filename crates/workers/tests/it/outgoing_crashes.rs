@@ -128,3 +128,28 @@ async fn late_hints_bury_nobody_alive() {
     assert_eq!(stage.world.delivery(email).await, ("sending".to_owned(), 2, "sending".to_owned()));
     sending.abort();
 }
+
+/// C21: an attempt that is taken from a dead worker is counted so, under its host's name; how long it took is not known.
+#[tokio::test]
+async fn c21_a_dead_worker_is_counted() {
+    for (call, outcome, counts) in [(Call::Open, "retry", (1, 0)), (Call::Passed, "unknown", (0, 1))] {
+        let (stage, anna, email) = die_at(call, Action::Hang).await;
+        let sending = async || crate::figures::status(&stage, anna).await.sending;
+        let under_way = sending().await;
+        assert_eq!(
+            (under_way.workers.as_slice(), under_way.sending, under_way.attempts),
+            (&["worker-1".to_owned()][..], 1, 0)
+        );
+        assert_eq!(claim_after_death(&stage).await, [(email, 2)]);
+        stage.send(email, 2).await;
+        let buried = sending().await;
+        assert_eq!((buried.last_outcome.as_deref(), (buried.retried, buried.unknown)), (Some(outcome), counts));
+        assert_eq!((buried.forced_unlocks, buried.forced_unlocked_at, buried.attempts), (1, buried.last_ended_at, 1));
+        assert_eq!(
+            (buried.last_error_code.as_deref(), buried.last_error_worker.as_deref()),
+            (Some("WorkerDied"), Some("worker-1"))
+        );
+        assert_eq!((buried.last_duration_seconds, buried.average_duration_seconds), (None, None));
+        assert!(buried.workers.is_empty() && buried.last_started_at.is_some());
+    }
+}

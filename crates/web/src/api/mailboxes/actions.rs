@@ -6,7 +6,8 @@ use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
     Tx,
     access::Role,
-    audit, item_failures, mailbox_tests,
+    audit, item_failures,
+    mailbox_tests::waiting,
     mailboxes::{self, MailboxRecord},
     nudge, operations,
     profiles::{self, SecretChange},
@@ -31,9 +32,6 @@ use crate::{
     validate::Check,
     wall,
 };
-
-/// The kind of the operation that tests a mailbox and enables what works.
-const TEST_AND_ENABLE: &str = "test-and-enable-mailbox";
 
 /// Approves the mailbox's address. Users need the privilege approve-email-addresses, and are shown the address alone.
 #[utoipa::path(post, path = "/mailboxes/{id}/approve", tag = "mailboxes",
@@ -171,7 +169,8 @@ pub(crate) struct TestFields {
 }
 
 /// Tests the mailbox's server and account, and enables what works. The work goes on after the answer; the operation
-/// tells how it went.
+/// tells how it went. What fails for a reason that may pass is tried again for a while, the operation pending meanwhile,
+/// with a result so far. A test that was asked for before and is not over is given up for this one.
 #[utoipa::path(post, path = "/mailboxes/{id}/test-and-enable", tag = "mailboxes", request_body = Option<TestFields>,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "The operation, to be asked for at its Location", body = Operation)))]
@@ -238,9 +237,7 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
             "Neither direction of the mailbox is server-side: nothing to test.",
         ));
     }
-    let arguments = json!({ "mailbox": id.0 });
-    let operation = operations::create(tx, TEST_AND_ENABLE, &arguments, &caller.actor()).await?;
-    mailbox_tests::attempt(tx, id, &caller.actor()).await?;
+    let operation = waiting::ask(tx, id, &caller.actor()).await?.ok_or_else(missing)?;
     audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
     Ok(operation)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 mod check;
+mod figures;
 pub(crate) mod forward;
 pub(crate) mod items;
 pub(crate) mod many;
@@ -114,7 +115,9 @@ pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> 
 }
 
 /// Changes a mailbox. Another server or account has to be tested and enabled again; another address is written to its
-/// owner and has to be approved again. Users change the account of their own mailbox: allow_credentials, login and password. With an earlier process_email_from everything in the mailbox is judged again.
+/// owner and has to be approved again. Users change the account of their own mailbox: allow_credentials, login and
+/// password; with allow_credentials false login and password are removed. With an earlier process_email_from everything in
+/// the mailbox is judged again.
 #[utoipa::path(patch, path = "/mailboxes/{id}", tag = "mailboxes", request_body = MailboxFields,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
@@ -146,7 +149,13 @@ pub(crate) async fn update(
             drop(tx);
             return answer(&app, &caller, MailboxId(id)).await;
         }
+        let (had_login, had_password) = (before.login.is_some(), before.password_set);
         let (mailbox, secret) = check::mailbox(&app, &mut tx, fields, before).await?;
+        for name in check::dropped(had_login, had_password, &mailbox) {
+            if !changed.contains(&name) {
+                changed.push(name);
+            }
+        }
         let secret = if clears { SecretChange::Clear } else { secret };
         if let Err(error) = mailboxes::save(&mut tx, &mailbox, &secret, &changed, &caller.actor()).await {
             drop(tx);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::figures::{LastError, Sending, Test};
 use crate::{
     api::alerts::AlertCounts,
     words::{IncomingMethod, Method},
@@ -30,9 +31,10 @@ pub(crate) struct MailboxFields {
     pub(super) outgoing_method: Method,
     /// Appointments, contacts and tasks.
     pub(super) act_method: Method,
-    /// Its own account may be used; needed where the profile's credentials are the mailboxes'.
+    /// Its own account may be used; needed where the profile's credentials are the mailboxes'. Where it becomes false,
+    /// login and password are removed.
     pub(super) allow_credentials: bool,
-    /// Name of its own account, at most 200 characters.
+    /// Name of its own account, at most 200 characters; only with allow_credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<String>,
     /// Its password or token. Never shown again.
@@ -169,18 +171,6 @@ pub(crate) struct LaneFault {
     at: Option<DateTime<Utc>>,
 }
 
-/// The last error of a lane.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LastError {
-    code: String,
-    message: Option<String>,
-    /// How often it came in a row.
-    count: i64,
-    /// Host of the worker that met it.
-    worker: Option<String>,
-    at: Option<DateTime<Utc>>,
-}
-
 /// A mailbox and how it stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Mailbox {
@@ -220,6 +210,9 @@ pub(crate) struct Mailbox {
     enabled_by: Option<String>,
     enabled_at: Option<DateTime<Utc>>,
     lanes: Vec<Lane>,
+    sending: Sending,
+    /// The last test that was asked for; absent when there was none.
+    test: Option<Test>,
     /// Its open alerts, those of its items and emails among them.
     pub(super) alerts: AlertCounts,
     /// The ETag without its quotes.
@@ -274,6 +267,8 @@ impl From<MailboxStatus> for Mailbox {
             enabled_by: mailbox.enabled_by,
             enabled_at: mailbox.enabled_at,
             lanes: status.lanes.into_iter().map(Lane::from).collect(),
+            sending: status.sending.into(),
+            test: status.test.map(Test::from),
             alerts: AlertCounts::default(),
             version: mailbox.version,
             created_at: mailbox.created_at,

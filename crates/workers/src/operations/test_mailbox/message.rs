@@ -21,13 +21,20 @@ use crate::{Context, operations::listing};
 /// Of a mailbox's messages so many of the newest are looked at.
 const NEWEST: usize = 50;
 
-/// How the Message-ID of a test begins; the operation's id follows.
+/// How the Message-ID of a test begins; the operation's id follows, and a number where it is not the first.
 const PREFIX: &str = "test-";
 
 /// Whether a message of our own, with this Message-ID, is that of a test.
 pub(crate) fn is_test(message_id: &str) -> bool {
-    let id = message_id.trim_matches(['<', '>', ' ']).strip_prefix(PREFIX);
-    id.and_then(|rest| rest.split_once('@')).is_some_and(|(operation, _)| operation.parse::<OperationId>().is_ok())
+    operation_of(message_id).is_some()
+}
+
+/// The test that a message of our own, with this Message-ID, belongs to.
+fn operation_of(message_id: &str) -> Option<OperationId> {
+    let (name, _) = message_id.trim_matches(['<', '>', ' ']).strip_prefix(PREFIX)?.split_once('@')?;
+    let (operation, number) = name.split_once('.').unwrap_or((name, "0"));
+    number.parse::<u32>().ok()?;
+    operation.parse().ok()
 }
 
 /// A message ready to be sent.
@@ -38,10 +45,18 @@ pub(super) struct Message {
 }
 
 /// Writes the message from a mailbox to itself. The mark of our own mail keeps it from becoming a record, and
-/// Auto-Submitted (RFC 3834) keeps machines from answering.
-pub(super) fn compose(context: &Context, operation: OperationId, mailbox: &Mailbox, now: DateTime<Utc>) -> Message {
+/// Auto-Submitted (RFC 3834) keeps machines from answering. Of each attempt it is another message: a server that knows
+/// the one before would take it for the same and drop it.
+pub(super) fn compose(
+    context: &Context,
+    operation: OperationId,
+    retries: u32,
+    mailbox: &Mailbox,
+    now: DateTime<Utc>,
+) -> Message {
     let domain = AddressKey::of(&mailbox.address).map_or_else(|| "invalid".to_owned(), |key| key.domain().to_owned());
-    let message_id = format!("{PREFIX}{operation}@{domain}");
+    let number = if retries > 0 { format!(".{retries}") } else { String::new() };
+    let message_id = format!("{PREFIX}{operation}{number}@{domain}");
     let own = Address { name: None, address: mailbox.address.clone() };
     let text = "This mailbox is being connected. The message tests whether email can be sent from it and arrives in \
                 it. It needs no answer and may be deleted.";
@@ -94,12 +109,20 @@ pub(super) async fn send(
 
 /// Notes in the operation that the message is on its way, before it is: of runs at the same moment, one sends it.
 pub(super) struct Once<'a> {
-    pub(super) context: &'a Context,
-    pub(super) operation: &'a Operation,
-    /// The note.
-    pub(super) position: Value,
+    context: &'a Context,
+    operation: &'a Operation,
+    position: Value,
     /// Whether another run was first.
     pub(super) overtaken: bool,
+    /// Whether the message may have been handed over.
+    pub(super) crossed: bool,
+}
+
+impl<'a> Once<'a> {
+    /// Before anything has happened; `position` is the note.
+    pub(super) fn new(context: &'a Context, operation: &'a Operation, position: Value) -> Self {
+        Self { context, operation, position, overtaken: false, crossed: false }
+    }
 }
 
 #[async_trait]
@@ -107,7 +130,7 @@ impl PointOfNoReturn for Once<'_> {
     async fn cross(&mut self, _recipients: &[RecipientReply]) -> Result<(), Fault> {
         let noted = async {
             let mut tx = self.context.store.begin().await?;
-            let first = operations::cross(&mut tx, self.operation.id, self.operation.version, &self.position).await?;
+            let first = operations::cross(&mut tx, self.operation, &self.position).await?;
             tx.commit().await?;
             Ok::<bool, lockstep_store::Error>(first)
         };
@@ -117,7 +140,10 @@ impl PointOfNoReturn for Once<'_> {
             Err(fault)
         };
         match noted.await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                self.crossed = true;
+                Ok(())
+            }
             Ok(false) => {
                 self.overtaken = true;
                 stop("AttemptTakenOver", "another run of the same test sends its message".to_owned())
@@ -127,16 +153,18 @@ impl PointOfNoReturn for Once<'_> {
     }
 }
 
-/// Lists the mailbox and looks for the message among the newest, deleting it where that is wanted. Without a message to
-/// look for, the listing is all.
+/// Lists the mailbox and looks for a message of this test among the newest, deleting it where that is wanted: that of an
+/// earlier attempt proves as much. Without a test whose message is under way, the listing is all.
 pub(super) async fn find(
     session: &mut dyn Session,
-    message_id: Option<&str>,
+    operation: Option<OperationId>,
     delete: bool,
     deadline: &Deadline,
 ) -> Result<bool, Fault> {
     let newest = listing::newest(session, NEWEST, deadline).await?;
-    let Some(message_id) = message_id else { return Ok(false) };
+    if operation.is_none() {
+        return Ok(false);
+    }
     if newest.is_empty() {
         return Ok(false);
     }
@@ -145,7 +173,7 @@ pub(super) async fn find(
     let is_it = |block: &Result<Vec<u8>, Fault>| {
         let Ok(block) = block else { return false };
         let (headers, _) = Headers::parse(block, &limits);
-        headers.message_id.as_deref().is_some_and(|id| id.trim_matches(['<', '>', ' ']) == message_id)
+        headers.message_id.as_deref().is_some_and(|id| operation_of(id) == operation)
     };
     let Some((head, _)) = newest.iter().zip(&blocks).find(|(_, block)| is_it(block)) else { return Ok(false) };
     if delete {
