@@ -157,3 +157,5 @@ INSERT INTO mailbox_sending (mailbox_id, last_run, last_started_at, last_ended_a
 VALUES ('01930000-0000-7000-8000-000000000050', '01930000-0000-7000-8000-000000000130', '2026-11-01 08:20+00', '2026-11-01 08:21+00', 'retry', 'worker-1', 1, 'ConnectFailure', '2026-11-01 08:21+00', 1, 1, 1);
 INSERT INTO mailbox_tests (mailbox_id, operation_id, scheduled_at, started_at, postponed_until, retries, last_worker)
 VALUES ('01930000-0000-7000-8000-000000000051', '01930000-0000-7000-8000-000000000090', '2026-11-01 08:30+00', '2026-11-01 08:31+00', '2026-11-01 08:32+00', 1, 'worker-1');
+
+INSERT INTO field_directions (record_kind, field, direction) VALUES ('contact', 'description', 'neither');

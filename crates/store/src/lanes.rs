@@ -1,5 +1,7 @@
 //! Lanes: the fence, what a run reads once, and the one function that makes everything in flight or on its way stale.
 
+mod review;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +17,8 @@ use lockstep_model::{
 use secrecy::SecretString;
 
 use crate::{Error, Result, Store, Tx, approval, error::word, profiles};
+
+pub use review::review_again;
 
 /// Brings the lanes of these mailboxes in line with their records and raises version *and* generation: whoever is at
 /// work is fenced at its next page, whatever is queued is stale. Enabling, disabling, a change of profile,

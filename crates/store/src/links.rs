@@ -304,6 +304,33 @@ pub async fn forget(tx: &mut Tx, mailbox: MailboxId, links: &[LinkId]) -> Result
     Ok(())
 }
 
+/// Forgets of all links of a kind that nothing was left to do, so that both sides are compared again: fields flow another
+/// way now. Whatever is known of both sides stays. Call it after [`crate::lanes::review_again`], which keeps writers away.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn unsettle(tx: &mut Tx, kind: Kind) -> Result<()> {
+    /// Links of one statement.
+    const TOGETHER: i64 = 5_000;
+    let mut after = Some(Uuid::nil());
+    while let Some(last) = after {
+        after = sqlx::query_scalar!(
+            "/* links::unsettle */ WITH next AS MATERIALIZED (
+                 SELECT id FROM links WHERE record_kind = $1 AND settled_record IS NOT NULL AND id > $2
+                 ORDER BY id LIMIT $3 FOR UPDATE),
+             done AS (
+                 UPDATE links AS l SET settled_record = NULL, settled_remote = NULL FROM next WHERE l.id = next.id)
+             SELECT id FROM next ORDER BY id DESC LIMIT 1",
+            kind.name(),
+            last,
+            TOGETHER,
+        )
+        .fetch_optional(tx.connection())
+        .await?;
+    }
+    Ok(())
+}
+
 /// Whether a person has agreed to the deletions that wait in a mailbox.
 ///
 /// # Errors

@@ -1,14 +1,17 @@
 //! The organisation's settings: one row.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::{MailboxId, OrganisationId};
+use lockstep_model::{
+    id::{MailboxId, OrganisationId},
+    record::Kind,
+};
 use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
-    lanes,
+    lanes, links,
 };
 
 /// The organisation.
@@ -80,6 +83,18 @@ pub struct Organisation {
     pub process_email_using: String,
     /// The security role that each new user is given.
     pub default_security_role_id: Option<Uuid>,
+    /// Home and other address of contacts are synchronised too (see [`crate::item_options`], as those that follow).
+    pub all_addresses: bool,
+    /// Records that leave the filters are deleted in the mailbox.
+    pub leaving_deletes: bool,
+    /// Tasks deleted on the server are deleted in the CRM.
+    pub tasks_are_deleted_in_crm: bool,
+    /// Meetings cancelled in the CRM are cancelled on the server.
+    pub cancelling_spreads: bool,
+    /// Attendees hear of changes of past meetings.
+    pub past_meeting_updates: bool,
+    /// The category by which people ask to have an item in the CRM.
+    pub tracked_category: String,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -128,7 +143,8 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
              allow_unresolved_recipients, use_tracking_tokens, token_prefix, token_base, token_user_digits,
              token_counter_digits, ignore_reply_headers, notification_queue_id, alert_errors,
              alert_warnings, alert_information, notify_mailbox_owner, process_email_using,
-             default_security_role_id, version, created_at, updated_at
+             default_security_role_id, all_addresses, leaving_deletes, tasks_are_deleted_in_crm, cancelling_spreads,
+             past_meeting_updates, tracked_category, version, created_at, updated_at
          FROM organisations",
     )
     .fetch_optional(tx.connection())
@@ -191,6 +207,7 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     .await?;
     save_sending(tx, organisation).await?;
     save_alerts(tx, organisation).await?;
+    save_items(tx, organisation, fields).await?;
     if fields.contains(&"process_email_using") {
         sqlx::query!(
             "/* organisations::save */ UPDATE organisations SET process_email_using = $2 WHERE id = $1",
@@ -232,6 +249,38 @@ async fn save_sending(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
     )
     .execute(tx.connection())
     .await?;
+    Ok(())
+}
+
+/// The part about contacts, tasks and appointments. What is looked at meanwhile is looked at again.
+async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -> Result<()> {
+    const CHOICES: [&str; 5] = [
+        "all_addresses",
+        "leaving_deletes",
+        "tasks_are_deleted_in_crm",
+        "cancelling_spreads",
+        "past_meeting_updates",
+    ];
+    sqlx::query!(
+        "/* organisations::save_items */ UPDATE organisations SET all_addresses = $2, leaving_deletes = $3,
+             tasks_are_deleted_in_crm = $4, cancelling_spreads = $5, past_meeting_updates = $6, tracked_category = $7
+         WHERE id = $1",
+        organisation.id,
+        organisation.all_addresses,
+        organisation.leaving_deletes,
+        organisation.tasks_are_deleted_in_crm,
+        organisation.cancelling_spreads,
+        organisation.past_meeting_updates,
+        organisation.tracked_category,
+    )
+    .execute(tx.connection())
+    .await?;
+    if fields.iter().any(|field| CHOICES.contains(field)) {
+        lanes::review_again(tx, None).await?;
+    }
+    if fields.contains(&"all_addresses") {
+        links::unsettle(tx, Kind::Contact).await?;
+    }
     Ok(())
 }
 

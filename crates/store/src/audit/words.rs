@@ -47,6 +47,7 @@ pub const RECORD_KINDS: &[&str] = &[
     "email-server-profile",
     "fax",
     "field",
+    "field-directions",
     "lead",
     "letter",
     "mailbox",
