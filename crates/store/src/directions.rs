@@ -164,3 +164,18 @@ pub async fn save(tx: &mut Tx, before: &Map, chosen: &BTreeMap<Field, Direction>
     links::unsettle(tx, before.kind).await?;
     Ok(Map { chosen: chosen.clone(), version, updated_at: now, ..before.clone() })
 }
+
+/// Tells that fields of a kind flow another way because the organisation's options are others.
+pub(crate) async fn follow(tx: &mut Tx, kind: Kind, fields: &[Field]) -> Result<()> {
+    let now = tx.now();
+    let row = sqlx::query!(
+        "/* directions::follow */ UPDATE direction_maps SET version = version + 1, updated_at = $2 WHERE record_kind = $1
+         RETURNING id, version",
+        kind.name(),
+        now,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let fields: Vec<_> = fields.iter().map(|field| field.name()).collect();
+    feed::tell(tx, RECORD_KIND, row.id, Change::Updated, &fields, row.version).await
+}

@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use lockstep_model::{
     id::{MailboxId, OrganisationId},
-    record::Kind,
+    record::{Field, Kind},
 };
 use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx,
     audit::{self, Written},
+    directions,
     feed::Change,
     lanes, links,
 };
@@ -254,13 +255,8 @@ async fn save_sending(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
 
 /// The part about contacts, tasks and appointments. What is looked at meanwhile is looked at again.
 async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -> Result<()> {
-    const CHOICES: [&str; 5] = [
-        "all_addresses",
-        "leaving_deletes",
-        "tasks_are_deleted_in_crm",
-        "cancelling_spreads",
-        "past_meeting_updates",
-    ];
+    const CHOICES: [&str; 5] =
+        ["all_addresses", "leaving_deletes", "tasks_are_deleted_in_crm", "cancelling_spreads", "past_meeting_updates"];
     sqlx::query!(
         "/* organisations::save_items */ UPDATE organisations SET all_addresses = $2, leaving_deletes = $3,
              tasks_are_deleted_in_crm = $4, cancelling_spreads = $5, past_meeting_updates = $6, tracked_category = $7
@@ -275,6 +271,9 @@ async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -
     )
     .execute(tx.connection())
     .await?;
+    if fields.contains(&"all_addresses") {
+        directions::follow(tx, Kind::Contact, &[Field::HomeAddress, Field::OtherAddress]).await?;
+    }
     if fields.iter().any(|field| CHOICES.contains(field)) {
         lanes::review_again(tx, None).await?;
     }

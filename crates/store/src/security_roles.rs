@@ -1,12 +1,12 @@
 //! Security roles: named sets of privileges and field permissions, given to users and teams; and which fields are secured.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::UserId;
+use lockstep_model::{id::UserId, record::Kind};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Error, Result, Tx, audit, error};
+use crate::{Error, Result, Tx, audit, error, lanes, links};
 
 /// A privilege that a role gives.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -212,6 +212,9 @@ pub async fn save(tx: &mut Tx, role: &SecurityRole, changed: &[&str], actor: &st
     write_grants(tx, role).await?;
     let detail = json!({ "changed": changed, "privileges": role.privileges, "fields": role.fields });
     audit::note(tx, actor, "updated", "security-role", Some(role.id), detail).await?;
+    if changed.iter().any(|field| !matches!(*field, "name" | "description")) {
+        lanes::review_again(tx, None).await?;
+    }
     Ok(version)
 }
 
@@ -223,7 +226,8 @@ pub async fn delete(tx: &mut Tx, role: &SecurityRole, actor: &str) -> Result<()>
     sqlx::query!("/* security_roles::delete */ DELETE FROM security_roles WHERE id = $1", role.id)
         .execute(tx.connection())
         .await?;
-    audit::note(tx, actor, "deleted", "security-role", Some(role.id), json!({ "name": role.name })).await
+    audit::note(tx, actor, "deleted", "security-role", Some(role.id), json!({ "name": role.name })).await?;
+    lanes::review_again(tx, None).await
 }
 
 /// To whom a role is given.
@@ -306,6 +310,10 @@ async fn noted(tx: &mut Tx, done: bool, action: &str, role: Uuid, holder: Holder
     if done {
         let (kind, id) = holder.audited();
         audit::note(tx, actor, action, kind, Some(id), json!({ "security_role": role })).await?;
+        match holder {
+            Holder::User(user) => lanes::review_again(tx, Some(&[user.0])).await?,
+            Holder::Team(_) => lanes::review_again(tx, None).await?,
+        }
     }
     Ok(done)
 }
@@ -355,6 +363,7 @@ pub async fn secure(tx: &mut Tx, record_kind: &str, field: &str, actor: &str) ->
     if done {
         let detail = json!({ "record_kind": record_kind, "field": field });
         audit::note(tx, actor, "secured", "field", None, detail).await?;
+        compare_again(tx, record_kind).await?;
     }
     Ok(done)
 }
@@ -376,6 +385,16 @@ pub async fn open(tx: &mut Tx, record_kind: &str, field: &str, actor: &str) -> R
     if done {
         let detail = json!({ "record_kind": record_kind, "field": field });
         audit::note(tx, actor, "opened", "field", None, detail).await?;
+        compare_again(tx, record_kind).await?;
     }
     Ok(done)
+}
+
+/// Values may flow that did not, or no longer: what is in mailboxes is compared again.
+async fn compare_again(tx: &mut Tx, record_kind: &str) -> Result<()> {
+    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == record_kind) {
+        lanes::review_again(tx, None).await?;
+        links::unsettle(tx, kind).await?;
+    }
+    Ok(())
 }

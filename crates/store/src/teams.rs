@@ -5,7 +5,7 @@ use lockstep_model::id::UserId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Error, Result, Tx, audit};
+use crate::{Error, Result, Tx, audit, lanes};
 
 /// A team.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,6 +193,7 @@ pub async fn dismiss(tx: &mut Tx, team: Uuid, user: UserId, actor: &str) -> Resu
 async fn noted(tx: &mut Tx, done: bool, action: &str, team: Uuid, user: UserId, actor: &str) -> Result<bool> {
     if done {
         audit::note(tx, actor, action, "team", Some(team), json!({ "user": user })).await?;
+        lanes::review_again(tx, Some(&[user.0])).await?;
     }
     Ok(done)
 }

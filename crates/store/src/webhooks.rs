@@ -33,6 +33,7 @@ pub const RECORD_KINDS: &[&str] = &[
     "email",
     "email-server-profile",
     "fax",
+    "field-directions",
     "lead",
     "letter",
     "mailbox",

@@ -12,6 +12,7 @@ use crate::{
     Error, Result, Tx,
     audit::{self, Written},
     feed::Change,
+    lanes,
 };
 
 pub use codec::{read, write};
@@ -152,7 +153,19 @@ pub async fn create(tx: &mut Tx, mut filter: Filter, fields: &[&str], actor: &st
     .await?;
     let written = Written { kind: RECORD_KIND, id: filter.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await?;
+    if filter.active {
+        review(tx, &filter).await?;
+    }
     Ok(filter)
+}
+
+/// What counts for its user, or for all, is another now, so mailboxes are held against it.
+async fn review(tx: &mut Tx, filter: &Filter) -> Result<()> {
+    match filter.scope {
+        Scope::User => lanes::review_again(tx, Some(filter.user_id.as_slice())).await,
+        Scope::System => lanes::review_again(tx, None).await,
+        Scope::Template => Ok(()),
+    }
 }
 
 /// One default template a kind: the other one is none from now on.
@@ -280,6 +293,9 @@ pub async fn save(tx: &mut Tx, filter: &Filter, changed: &[&str], actor: &str) -
     .await?;
     let written = Written { kind: RECORD_KIND, id: filter.id, change: Change::Updated, fields: changed, version };
     audit::record(tx, actor, written).await?;
+    if changed.contains(&"active") || filter.active && changed.contains(&"expression") {
+        review(tx, filter).await?;
+    }
     Ok(version)
 }
 
@@ -293,7 +309,8 @@ pub async fn delete(tx: &mut Tx, filter: &Filter, actor: &str) -> Result<()> {
         .await?;
     let version = filter.version + 1;
     let written = Written { kind: RECORD_KIND, id: filter.id, change: Change::Deleted, fields: &[], version };
-    audit::record(tx, actor, written).await
+    audit::record(tx, actor, written).await?;
+    if filter.active { review(tx, filter).await } else { Ok(()) }
 }
 
 /// Gives users filters of their own, made of a template, or with `None` of every default one. A user who has one of that
@@ -328,6 +345,7 @@ pub async fn apply(tx: &mut Tx, users: &[Uuid], template: Uuid, actor: &str) -> 
     for user in users {
         audit::note(tx, actor, "filter-template-applied", "user", Some(*user), json!({ "template": template })).await?;
     }
+    lanes::review_again(tx, Some(users)).await?;
     Ok(made)
 }
 
@@ -343,5 +361,5 @@ pub async fn reset(tx: &mut Tx, users: &[Uuid], actor: &str) -> Result<()> {
         audit::note(tx, actor, "filters-reset", "user", Some(*user), json!({})).await?;
     }
     instantiate(tx, users, None).await?;
-    Ok(())
+    lanes::review_again(tx, Some(users)).await
 }

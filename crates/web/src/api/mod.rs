@@ -9,6 +9,7 @@ mod document;
 mod emails;
 mod erasures;
 mod explanations;
+mod field_directions;
 mod filters;
 mod holder;
 mod item_failures;
@@ -94,6 +95,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(activities::recurring_appointments::routes())
         .merge(activities::service_activities::routes())
         .merge(filters::routes())
+        .merge(field_directions::routes())
         .merge(emails::routes())
         .routes(routes!(settings::list))
         .routes(routes!(settings::read, settings::update))

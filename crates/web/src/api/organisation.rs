@@ -70,6 +70,20 @@ pub(crate) struct OrganisationFields {
     /// The security role that each new user is given; without, none.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_security_role_id: Option<Uuid>,
+    /// Home and other address of contacts are synchronised too, not only the mailing address. Switched on, what is in
+    /// mailboxes and what is recorded are compared, and where both sides have an address one of them gives way.
+    all_addresses: bool,
+    /// A record that leaves a user's filters, or that the user may no longer read, is deleted in the mailbox; else it stays
+    /// there and is no longer synchronised.
+    leaving_deletes: bool,
+    /// A task, phone call, letter or fax deleted in the mailbox is deleted here.
+    tasks_are_deleted_in_crm: bool,
+    /// An appointment cancelled here is cancelled in the mailbox.
+    cancelling_spreads: bool,
+    /// Attendees are told of changes of meetings that have begun or are over.
+    past_meeting_updates: bool,
+    /// The category by which people ask for an item to become a record: one line of at most 100 characters.
+    tracked_category: String,
     /// The subject of each outgoing email ends with a token, by which an answer is recognised whose header names
     /// nothing.
     use_tracking_tokens: bool,
@@ -132,6 +146,12 @@ impl From<&organisations::Organisation> for OrganisationFields {
             auto_create_people: organisation.auto_create_people,
             allow_unresolved_recipients: organisation.allow_unresolved_recipients,
             default_security_role_id: organisation.default_security_role_id,
+            all_addresses: organisation.all_addresses,
+            leaving_deletes: organisation.leaving_deletes,
+            tasks_are_deleted_in_crm: organisation.tasks_are_deleted_in_crm,
+            cancelling_spreads: organisation.cancelling_spreads,
+            past_meeting_updates: organisation.past_meeting_updates,
+            tracked_category: organisation.tracked_category.clone(),
             use_tracking_tokens: organisation.use_tracking_tokens,
             token_prefix: organisation.token_prefix.clone(),
             token_base: organisation.token_base.into(),
@@ -163,6 +183,7 @@ impl OrganisationFields {
     fn checked(self, before: organisations::Organisation) -> Result<organisations::Organisation, Problem> {
         let mut check = Check::default();
         let name = check.line("name", &self.name, 200);
+        let tracked_category = check.line("tracked_category", &self.tracked_category, 100);
         check.range("max_attachment_bytes", self.max_attachment_bytes);
         check.range("max_message_bytes", self.max_message_bytes);
         check.range("max_body_bytes", self.max_body_bytes);
@@ -202,6 +223,12 @@ impl OrganisationFields {
             auto_create_people: self.auto_create_people,
             allow_unresolved_recipients: self.allow_unresolved_recipients,
             default_security_role_id: self.default_security_role_id,
+            all_addresses: self.all_addresses,
+            leaving_deletes: self.leaving_deletes,
+            tasks_are_deleted_in_crm: self.tasks_are_deleted_in_crm,
+            cancelling_spreads: self.cancelling_spreads,
+            past_meeting_updates: self.past_meeting_updates,
+            tracked_category,
             use_tracking_tokens: self.use_tracking_tokens,
             token_prefix: token.prefix,
             token_base: i32::try_from(token.base).unwrap_or(i32::MAX),
