@@ -11,6 +11,8 @@ pub use messages::{DeliveryFacts, Elsewhere, EmailFacts, ItemFacts, MessageFacts
 
 use crate::{
     Result, Tx,
+    deliveries::figures::SendingStatus,
+    mailbox_tests::waiting::TestStatus,
     mailboxes::{
         MailboxRecord,
         status::{self, LaneStatus},
@@ -35,6 +37,10 @@ pub struct MailboxFacts {
     pub router: bool,
     /// Reading email, as it is scheduled; none before the mailbox had a profile.
     pub incoming: Option<LaneStatus>,
+    /// How sending from it goes.
+    pub sending: SendingStatus,
+    /// The last test that was asked for.
+    pub test: Option<TestStatus>,
     /// Connections of the accounts it reads and sends with, as far as the database knows; none without a profile.
     pub permit: Option<Permit>,
     /// What the organisation has decided about received email.
@@ -241,6 +247,8 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
             only_receiving_accepts: row.only_receiving_accepts,
         },
         incoming: status.lanes.into_iter().find(|lane| lane.lane == "incoming"),
+        sending: status.sending,
+        test: status.test,
         mailbox: status.mailbox,
         approval_required: row.approval_required,
         router: row.router,

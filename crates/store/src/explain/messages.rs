@@ -85,6 +85,10 @@ pub struct DeliveryFacts {
     pub due_at: DateTime<Utc>,
     /// A worker has it until then.
     pub claimed_until: Option<DateTime<Utc>>,
+    /// Host of the worker that began the last attempt.
+    pub worker: Option<String>,
+    /// When it began.
+    pub begun_at: Option<DateTime<Utc>>,
     /// When the point of no return was passed.
     pub in_flight_at: Option<DateTime<Utc>>,
     /// The server's words when it accepted.
@@ -278,7 +282,7 @@ async fn places(
 async fn deliveries(tx: &mut Tx, emails: &[Uuid], reader: Option<Uuid>) -> Result<Vec<(Uuid, DeliveryFacts)>> {
     let rows = sqlx::query!(
         "/* explain::deliveries */ SELECT d.email_id, d.mailbox_id, m.address, d.state, d.attempt, d.due_at,
-             d.claimed_until, d.in_flight_at, d.reply, d.fault_code, d.fault_message, d.updated_at
+             d.claimed_until, d.worker, d.begun_at, d.in_flight_at, d.reply, d.fault_code, d.fault_message, d.updated_at
          FROM deliveries d JOIN mailboxes m ON m.id = d.mailbox_id WHERE d.email_id = ANY($1::uuid[])
            AND ($2::uuid IS NULL OR may_record($2, 'mailbox', d.mailbox_id, 'read'))",
         emails,
@@ -308,6 +312,8 @@ async fn deliveries(tx: &mut Tx, emails: &[Uuid], reader: Option<Uuid>) -> Resul
             attempt: d.attempt,
             due_at: d.due_at,
             claimed_until: d.claimed_until,
+            worker: d.worker,
+            begun_at: d.begun_at,
             in_flight_at: d.in_flight_at,
             reply: d.reply,
             fault_code: d.fault_code,

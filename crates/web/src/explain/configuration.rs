@@ -143,6 +143,13 @@ fn enabled(found: &mut Found, facts: &MailboxFacts, direction: &Direction<'_>, n
     let tested = facts.mailbox.tested_at.map(|at| format!(" {}", when(at, now))).unwrap_or_default();
     match (direction.enabled, direction.test) {
         (true, _) => found.ok(format!("{} email was tested{tested} and is enabled.", direction.name)),
+        (false, "failure") if let Some(at) = tested_again(facts, direction.name, now) => {
+            let remedy = alert_remedy(facts, direction.name).unwrap_or("Nothing needs doing unless it stays.");
+            found.waits(
+                format!("The test of {} email failed, and is made again {}.", direction.name, when(at, now)),
+                remedy,
+            );
+        }
         (false, "failure") => {
             let remedy = alert_remedy(facts, direction.name).map_or(test.clone(), |remedy| format!("{remedy} {test}"));
             found.stops(format!("The test of {} email failed{tested}.", direction.name), remedy);
@@ -152,6 +159,13 @@ fn enabled(found: &mut Found, facts: &MailboxFacts, direction: &Direction<'_>, n
             format!("Test and enable: lockstep mailbox test {}", facts.mailbox.id),
         ),
     }
+}
+
+/// When a direction is tested again by itself, because its test failed by what may pass.
+fn tested_again(facts: &MailboxFacts, direction: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let test = facts.test.as_ref().filter(|test| test.retries > 0 && test.completed_at.is_none())?;
+    let warned = |alert: &OpenAlert| alert.part.as_deref() == Some(direction) && alert.severity == "warning";
+    facts.alerts.iter().any(warned).then_some(test.postponed_until.unwrap_or(now))
 }
 
 /// What the catalogue advises on the first open alert about a direction.

@@ -9,7 +9,7 @@ use super::{
     Found, Step, account,
     configuration::{self, Direction},
     is_of_item, silent_role,
-    words::{count, when},
+    words::{count, said, when},
 };
 
 /// An attempt may be late by so much before it counts as overdue.
@@ -40,6 +40,7 @@ pub(crate) fn steps(facts: &MailboxFacts, now: DateTime<Utc>) -> Vec<Step> {
     acceptance(&mut chain, facts, now);
     correlation(&mut chain, facts);
     let mut found = Found::default();
+    last_attempt(&mut found, facts, now);
     configuration::alerts(&mut found, facts, "outgoing", now);
     chain.found(Result, found);
     chain.steps
@@ -92,11 +93,51 @@ fn lease(chain: &mut Chain, facts: &MailboxFacts, stopped: bool) {
         sending => chain.ok(
             Lease,
             format!(
-                "{} with a worker; which one and until when tells: lockstep explain message MESSAGE-ID.",
-                count(sending, "email is", "emails are")
+                "{} with a worker{}; since when and until when of each tells: lockstep explain message MESSAGE-ID.",
+                count(sending, "email is", "emails are"),
+                if facts.sending.workers.is_empty() {
+                    String::new()
+                } else {
+                    format!(" on {}", said(&facts.sending.workers.join(", ")))
+                }
             ),
         ),
     }
+}
+
+/// What the last attempt came to, whichever email it was about, and what stands in the way of the next.
+fn last_attempt(found: &mut Found, facts: &MailboxFacts, now: DateTime<Utc>) {
+    let sending = &facts.sending;
+    let (Some(outcome), Some(ended)) = (sending.last_outcome.as_deref(), sending.last_ended_at) else {
+        return found.ok("Nothing was sent from it yet.");
+    };
+    let success = match sending.last_succeeded_at {
+        Some(at) if at == ended => String::new(),
+        Some(at) => format!(" The last success was {}.", when(at, now)),
+        None => " None has succeeded yet.".to_owned(),
+    };
+    let worker = sending.last_worker.as_deref().map(|host| format!(" on {}", said(host))).unwrap_or_default();
+    found.ok(format!(
+        "The last attempt{worker} ended {} as {outcome}.{success} In all {}: {} sent, {} tried again, {} given up, {} of \
+         which nobody knows.",
+        when(ended, now),
+        count(sending.attempts, "attempt", "attempts"),
+        sending.sent,
+        sending.retried,
+        sending.failed,
+        sending.unknown
+    ));
+    if sending.transient_failures == 0 {
+        return;
+    }
+    let code = sending.last_error_code.as_deref().unwrap_or("Unknown");
+    let at = sending.last_error_at.map(|at| format!(" at {}", when(at, now))).unwrap_or_default();
+    let words = sending.last_error_message.as_deref().map(|text| format!(": {}", said(text))).unwrap_or_default();
+    let entry = lockstep_model::catalogue::find(code);
+    found.waits(
+        format!("{code}{at}{words}. It is number {} in a row.", sending.transient_failures),
+        entry.map_or("Look at the server; it is tried again by itself.", |entry| entry.remedy),
+    );
 }
 
 /// What the server has refused, or left unsaid.

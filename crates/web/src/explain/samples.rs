@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_store::{
+    deliveries::figures::SendingStatus,
     explain::{
         DeliveryFacts, EmailFacts, ItemFacts, MailboxFacts, Outbox, OwnerFacts, Permit, Place, ProfileFacts,
         Quarantine, RecipientFacts, RoleSeen, Rules,
@@ -40,6 +41,8 @@ pub(super) fn healthy() -> MailboxFacts {
         approval_required: true,
         router: false,
         incoming: Some(lane()),
+        sending: sending(),
+        test: None,
         permit: Some(permit()),
         rules: Rules {
             use_correlation: true,
@@ -52,6 +55,21 @@ pub(super) fn healthy() -> MailboxFacts {
         quarantine: Quarantine::default(),
         outbox: Outbox::default(),
         roles: ["mailbox-worker", "outgoing-worker", "scheduler"].map(role).into(),
+    }
+}
+
+fn sending() -> SendingStatus {
+    SendingStatus {
+        mailbox_id: Uuid::from_u128(1),
+        last_started_at: Some(minutes(-8) - TimeDelta::seconds(2)),
+        last_ended_at: Some(minutes(-8)),
+        last_succeeded_at: Some(minutes(-8)),
+        last_outcome: Some("sent".to_owned()),
+        last_worker: Some("worker-3".to_owned()),
+        attempts: 5,
+        sent: 4,
+        retried: 1,
+        ..SendingStatus::default()
     }
 }
 
@@ -195,6 +213,8 @@ pub(super) fn written(state: &str) -> EmailFacts {
             attempt: 2,
             due_at: minutes(4),
             claimed_until: None,
+            worker: Some("worker-3".to_owned()),
+            begun_at: Some(minutes(-1)),
             in_flight_at: None,
             reply: Some("250 queued as 4711".to_owned()),
             fault_code: None,

@@ -99,11 +99,13 @@ fn lease(chain: &mut Chain, delivery: &DeliveryFacts, now: DateTime<Utc>) {
                 Some(at) => format!(" The whole message was being handed over since {}.", when(at, now)),
                 None => String::new(),
             };
+            let who = delivery.worker.as_deref().map(|host| format!("The worker on {}", said(host)));
             chain.waits(
                 Lease,
                 format!(
-                    "A worker has it since {}: it is being sent from {}, attempt {}.{point}{ends}",
-                    when(delivery.updated_at, now),
+                    "{} has it since {}: it is being sent from {}, attempt {}.{point}{ends}",
+                    who.as_deref().unwrap_or("A worker"),
+                    when(delivery.begun_at.unwrap_or(delivery.updated_at), now),
                     delivery.address,
                     delivery.attempt
                 ),

@@ -101,6 +101,34 @@ fn a_healthy_mailbox() {
     said(Result, &["as completed, after 3 s.", "12 good cycles", "No alert is open."]);
     let steps = outgoing(&facts, now());
     assert_eq!(worst(&steps), Verdict::Ok, "{steps:#?}");
+    let last = &step(&steps, Result).sentence;
+    assert!(
+        last.starts_with("The last attempt on worker-3 ended 2026-11-23 08:52:00 UTC (8 min ago) as sent."),
+        "{last}"
+    );
+    assert!(last.contains("5 attempts: 4 sent, 1 tried again, 0 given up, 0 of which nobody knows."), "{last}");
+    is_helpful(&steps);
+    facts.sending = lockstep_store::deliveries::figures::SendingStatus::default();
+    assert!(step(&outgoing(&facts, now()), Result).sentence.starts_with("Nothing was sent from it yet."));
+}
+
+/// What stood in the way of the last attempts to send, until one succeeds.
+#[test]
+fn what_sending_fails_of() {
+    let mut facts = healthy();
+    facts.sending.transient_failures = 2;
+    facts.sending.last_error_code = Some("ConnectFailure".into());
+    facts.sending.last_error_message = Some("connection refused".into());
+    facts.sending.last_error_at = Some(minutes(-1));
+    facts.outbox.sending = 1;
+    facts.sending.workers = vec!["worker-3".into(), "worker-4".into()];
+    let steps = outgoing(&facts, now());
+    assert_eq!(names(&steps, Verdict::Waits), [Result]);
+    let told = &step(&steps, Result).sentence;
+    assert!(
+        told.starts_with("ConnectFailure at 2026-11-23 08:59:00 UTC (60 s ago): connection refused. It is number 2")
+    );
+    assert!(step(&steps, Lease).sentence.starts_with("1 email is with a worker on worker-3, worker-4;"), "{steps:#?}");
     is_helpful(&steps);
 }
 
@@ -531,7 +559,7 @@ fn a_sent_message() {
         ("sent", Result, Verdict::Ok, "The server said: 250 queued as 4711"),
         ("pending", Due, Verdict::Waits, "2 attempts so far, the next due 2026-11-23 09:04:00"),
         ("retry", Due, Verdict::Waits, "Last fault: MessageDeferred: 451 later."),
-        ("sending", Lease, Verdict::Waits, "attempt 2. The claim ends 2026-11-23 09:01:00"),
+        ("sending", Lease, Verdict::Waits, "The worker on worker-3 has it since 2026-11-23 08:59:00"),
         ("in-flight", Lease, Verdict::Waits, "being handed over since 2026-11-23 08:59:00"),
         ("unknown", Result, Verdict::Stops, "sent or not"),
         ("failed", Result, Verdict::Stops, "Given up (failed)"),
@@ -648,4 +676,38 @@ fn many_places_are_counted() {
     };
     let seen = step(&message(&facts, None, &[], now()), Lease).sentence.clone();
     assert!(seen.starts_with("Seen in 40 mailboxes: ") && seen.ends_with("; 35 more."), "{seen}");
+}
+
+/// C15: a test that is made again by itself stops nobody: it waits. What has failed for good stops all the same.
+#[test]
+fn c15_a_test_that_is_made_again_waits() {
+    let mut facts = healthy();
+    facts.mailbox.outgoing_enabled = false;
+    facts.mailbox.outgoing_test = "failure".to_owned();
+    facts.alerts.push(OpenAlert { severity: "warning".to_owned(), ..alert("ConnectFailure", "outgoing") });
+    let said = |facts: &MailboxFacts| {
+        let steps = outgoing(facts, now());
+        is_helpful(&steps);
+        format!("{steps:?}")
+    };
+    assert!(said(&facts).contains("The test of outgoing email failed"));
+    facts.test = Some(lockstep_store::mailbox_tests::waiting::TestStatus {
+        mailbox_id: Uuid::from_u128(1),
+        operation_id: Uuid::from_u128(5),
+        scheduled_at: minutes(-2),
+        started_at: Some(minutes(-2)),
+        completed_at: None,
+        postponed_until: Some(minutes(1)),
+        retries: 1,
+        worker: None,
+        last_worker: None,
+        outcome: None,
+        last_error_code: Some("ConnectFailure".to_owned()),
+        last_error_message: None,
+        last_error_at: None,
+    });
+    assert!(said(&facts).contains("and is made again"), "{}", said(&facts));
+    assert_eq!(worst(&outgoing(&facts, now())), Verdict::Waits);
+    facts.alerts.last_mut().unwrap().severity = "error".to_owned();
+    assert_eq!(worst(&outgoing(&facts, now())), Verdict::Stops);
 }
