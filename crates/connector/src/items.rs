@@ -199,7 +199,8 @@ pub trait Items: Send {
     /// lost.
     ///
     /// # Errors
-    /// What ended the session.
+    /// What ended the session; of scope `item`, and then the session goes on, where one that carries the mark cannot be
+    /// read: its place must not look free.
     async fn find(&mut self, folder: Folder, mark: LinkId, deadline: &Deadline) -> Result<Vec<Item>, Fault>;
 
     /// Carries these out, one after the other, and says of each what became of it. Where the session ends before all of

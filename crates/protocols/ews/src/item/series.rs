@@ -302,7 +302,9 @@ pub(crate) fn original_of(series: &Series, at: DateTime<Utc>, home: Tz) -> Naive
 
 /// When an occurrence begins and ends on the server; `None` beyond all calendars.
 pub(crate) fn span_of(series: &Series, changed: &Changed, home: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    span(changed.start, changed.length, written_zone(series, home))
+    // A time of the day is of the series' zone also where its whole days are written in another.
+    let zone = if matches!(changed.length, Length::Minutes(_)) { series.zone } else { written_zone(series, home) };
+    span(changed.start, changed.length, zone)
 }
 
 fn span(start: NaiveDateTime, length: Length, zone: Tz) -> Option<(DateTime<Utc>, DateTime<Utc>)> {

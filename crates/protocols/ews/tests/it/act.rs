@@ -13,7 +13,7 @@ use lockstep_ews::{
 use lockstep_model::{
     record::{
         Field, Fields, Kind, LinkId, Patch, Value, When,
-        series::{OnDay, Pattern, Rule, ShortMonth},
+        series::{Changed, End, Exception, Length, OnDay, Pattern, Rule, Series, ShortMonth},
     },
     remote::{Cursor, RemoteKey},
 };
@@ -244,9 +244,7 @@ async fn an_exception_that_is_not_written_is_told_by_its_date() {
     let (_, target) = sim.fresh();
     let mut session = session(&sim, &target).await;
     let mut series = weekly();
-    series
-        .exceptions
-        .insert("2024-03-12T09:00:00".parse().unwrap(), lockstep_model::record::series::Exception::Cancelled);
+    series.exceptions.insert("2024-03-12T09:00:00".parse().unwrap(), Exception::Cancelled);
     let values = fields(&[(Field::Recurrence, Value::Series(Box::new(series)))]);
     let receipt = write(&mut session, create(Kind::RecurringAppointment, values, Tell::Nobody)).await.unwrap();
     assert!(
@@ -256,6 +254,35 @@ async fn an_exception_that_is_not_written_is_told_by_its_date() {
     let there = item(&mut session, Folder::Calendar, &receipt.key).await;
     assert_eq!(there.fields.get(Field::Recurrence), Some(&Value::Series(Box::new(weekly()))));
     assert_eq!(receipt.version.as_ref(), Some(&there.head.version));
+}
+
+/// J7: a series of whole days is written in its owner's zone; an occurrence with a time of the day keeps its moment.
+#[tokio::test]
+async fn j7_a_time_among_whole_days_keeps_its_moment() {
+    let sim = Sim::start().await;
+    let (_, target) = sim.fresh();
+    let mut session = session(&sim, &target).await;
+    let day = |text: &str| text.parse::<chrono::NaiveDateTime>().unwrap();
+    let changed = Changed { start: day("2027-03-17T10:00:00"), length: Length::Minutes(30), fields: Patch::default() };
+    let series = Series {
+        zone: chrono_tz::Tz::America__New_York,
+        start: day("2027-03-15T00:00:00"),
+        length: Length::Days(1),
+        rule: Rule { every: 1, pattern: Pattern::Daily },
+        end: End::Count(5),
+        exceptions: [(day("2027-03-17T00:00:00"), Exception::Changed(Box::new(changed)))].into(),
+    };
+    let values = fields(&[(Field::Recurrence, Value::Series(Box::new(series.clone())))]);
+    let made = write(&mut session, create(Kind::RecurringAppointment, values, Tell::Nobody)).await.unwrap();
+    assert_eq!(made.left_out, []);
+    let there = item(&mut session, Folder::Calendar, &made.key).await;
+    let Some(Value::Series(read)) = there.fields.get(Field::Recurrence) else { panic!("{there:?}") };
+    assert_eq!((read.zone, read.start, read.length), (HOME, series.start, series.length));
+    let [(original, Exception::Changed(changed))] = read.exceptions.iter().collect::<Vec<_>>()[..] else {
+        panic!("{read:?}")
+    };
+    // America is on summer time that week, Europe is not yet.
+    assert_eq!((*original, changed.start), (day("2027-03-17T00:00:00"), day("2027-03-17T15:00:00")));
 }
 
 /// Where the server has forgotten a sync state, everything is listed again and that is said.
