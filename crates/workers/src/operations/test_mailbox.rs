@@ -157,18 +157,20 @@ impl Test<'_> {
         let is_unclear = unclear.is_some();
         let outgoing_unless_found = unclear.map_or(outgoing.clone(), Tested::Fails);
         let sent = if is_unclear { Sent::Lost } else { Sent::of(message.clone()) };
-        match (&self.position.incoming, self.reads) {
-            (_, false) => self.verdict(Tested::NotConfigured, outgoing_unless_found, sent).await,
-            (Some(fault), true) => self.verdict(Tested::Fails(fault.clone()), outgoing_unless_found, sent).await,
+        let kept = message.clone();
+        let (incoming, outgoing, sent) = match (&self.position.incoming, self.reads) {
+            (_, false) => (Tested::NotConfigured, outgoing_unless_found, sent),
+            (Some(fault), true) => (Tested::Fails(fault.clone()), outgoing_unless_found, sent),
             (None, true) => match self.incoming(message.clone()).await? {
-                Found::Later(after, message) => Ok(self.later(after, message)),
+                Found::Later(after, message) => return Ok(self.later(after, message)),
                 // Whether it was sent is known now: it is there.
-                Found::Tested(Tested::Works) => self.verdict(Tested::Works, outgoing, Sent::Nothing).await,
-                Found::Tested(incoming) => self.verdict(incoming, outgoing_unless_found, Sent::of(message)).await,
-                Found::Nowhere if is_unclear => self.verdict(Tested::Works, outgoing_unless_found, sent).await,
-                Found::Nowhere => self.verdict(Tested::Fails(not_found()), outgoing, sent).await,
+                Found::Tested(Tested::Works) => (Tested::Works, outgoing, Sent::Nothing),
+                Found::Tested(incoming) => (incoming, outgoing_unless_found, Sent::of(message)),
+                Found::Nowhere if is_unclear => (Tested::Works, outgoing_unless_found, sent),
+                Found::Nowhere => (Tested::Fails(not_found()), outgoing, sent),
             },
-        }
+        };
+        self.verdict(incoming, outgoing, sent, kept).await
     }
 
     /// Sends the message, where the mailbox sends.

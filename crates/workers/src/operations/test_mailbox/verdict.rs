@@ -10,7 +10,7 @@ use lockstep_store::{
 };
 use serde_json::{Value, json};
 
-use super::{Arguments, Looked, Position, Test, UnderWay, retry};
+use super::{Arguments, Looked, Position, Sent, Test, UnderWay, retry};
 
 /// How a run at a test ends.
 pub(crate) struct Ending {
@@ -35,12 +35,14 @@ impl Ending {
 }
 
 impl Test<'_> {
-    /// Decides what follows from both results.
+    /// Decides what follows from both results. `message` is the one of this attempt: while there is no permit for the rest
+    /// of the test, it is kept.
     pub(super) async fn verdict(
         &self,
         incoming: Tested,
         outgoing: Tested,
         sent: Sent,
+        message: Option<UnderWay>,
     ) -> lockstep_store::Result<Ending> {
         let act = match self.act().await? {
             Looked::Tested(act) => act,
@@ -84,7 +86,14 @@ impl Test<'_> {
         // Of messages whose fate nobody knows there are not to be more and more.
         let enough = !retry::may_send_again(lost);
         let outgoing = for_good(outgoing).or_else(|| fault_of(outgoing).filter(|_| enough).cloned());
-        Position { message, retries: self.position.retries + 1, lost, incoming: for_good(incoming), outgoing }
+        Position {
+            message,
+            retries: self.position.retries + 1,
+            lost,
+            incoming: for_good(incoming),
+            outgoing,
+            act: None,
+        }
     }
 }
 
