@@ -13,6 +13,7 @@ mod feed;
 mod fence;
 mod incoming;
 mod item_failures;
+mod item_options;
 mod items;
 mod mailbox_tests;
 mod migrations;
