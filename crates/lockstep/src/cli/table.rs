@@ -1,5 +1,7 @@
 //! Tables for people. What is shown may come from hostile mail, so control characters are taken out.
 
+use lockstep_model::text::is_odd;
+
 /// Longest cell, in characters; longer ones are cut.
 const MAX_CELL: usize = 60;
 
@@ -38,10 +40,7 @@ fn printable(text: &str) -> String {
 
 /// Without characters that steer a terminal or turn the direction of writing.
 pub(super) fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_odd(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

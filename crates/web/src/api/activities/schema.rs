@@ -75,7 +75,7 @@ fn written(kind: Kind) -> Json {
         "owner_user_id": { "type": "string", "format": "uuid", "description": "Whose record it is." },
         "owner_team_id": { "type": "string", "format": "uuid",
             "description": "Or whose team's; not both. A user's new record is its own where neither is said." },
-        "regarding": { "type": "object", "description": "The record it is about, in whatever system it lives.",
+        "regarding": { "type": "object", "description": "The record it is about, in whatever system it lives. Of kinds that are kept here: the id of one that may be read.",
             "properties": { "kind": { "type": "string" }, "id": { "type": "string" } }, "required": ["kind", "id"] },
         "state": { "type": "string", "enum": ["open", "completed", "canceled"],
             "description": "Whether there is still something to do. A closed record is not changed unless it is opened again." },

@@ -35,7 +35,8 @@ pub(crate) struct RecipientFields {
 pub(crate) struct RegardingFields {
     /// What kind of record, such as opportunity: at most 64 characters.
     kind: String,
-    /// Its id there, at most 200 characters.
+    /// Its id there, at most 200 characters. Of kinds that are kept here, such as contact or task: the id of a record that
+    /// may be read.
     id: String,
 }
 
