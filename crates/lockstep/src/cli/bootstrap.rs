@@ -3,20 +3,20 @@
 use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use lockstep_model::{clock::SystemClock, id::UserId};
+use lockstep_model::{clock::SystemClock, id::UserId, text};
 use lockstep_service::config::HumanDuration;
 use lockstep_store::{Error as StoreError, Store, access, organisations, users};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::{Done, Error, Result};
+use super::{Done, Error, Result, api_keys};
 use crate::{
     config::{DatabaseSettings, Source},
     startup,
 };
 
 /// Who is noted in the audit.
-const ACTOR: &str = "command line";
+pub(super) const ACTOR: &str = "command line";
 /// Longest password file that is read, in bytes.
 const MAX_PASSWORD_FILE: u64 = 4096;
 
@@ -55,6 +55,10 @@ pub(super) enum ApiKey {
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<HumanDuration>,
     },
+    /// Lists keys, those that are revoked or have expired too. What a key is itself is kept nowhere.
+    List(api_keys::List),
+    /// Revokes keys: they are refused at once. One that is revoked already stays so.
+    Revoke(api_keys::Revoke),
 }
 
 /// What a key may do.
@@ -126,7 +130,7 @@ pub(super) async fn migrate(source: &Source, arguments: Migrate) -> Result {
 
 async fn set_up(mut tx: lockstep_store::Tx, name: &str) -> Result<String> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > 200 || !text::is_line(name) {
         return Err(Error::new("--organisation must be a name of 1 to 200 printable characters"));
     }
     match organisations::create(&mut tx, name, ACTOR).await {
@@ -144,7 +148,7 @@ async fn set_up(mut tx: lockstep_store::Tx, name: &str) -> Result<String> {
 /// `lockstep admin`
 pub(super) async fn admin(source: &Source, arguments: Admin) -> Result {
     let Admin::Create { name, password_file } = arguments;
-    if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+    if name.trim().is_empty() || name.len() > 100 || !text::is_line(&name) {
         return Err(Error::new("the name must have 1 to 100 printable characters"));
     }
     let password = read_password(password_file)?;
@@ -169,7 +173,14 @@ fn read_password(file: Option<PathBuf>) -> Result<SecretString> {
 
 /// `lockstep api-key`
 pub(super) async fn api_key(source: &Source, arguments: ApiKey) -> Result {
-    let ApiKey::Create { name, role, user, expires_in } = arguments;
+    let (name, role, user, expires_in) = match arguments {
+        ApiKey::Create { name, role, user, expires_in } => (name, role, user, expires_in),
+        ApiKey::List(list) => return api_keys::list(&open_migrated(source).await?, &list).await,
+        ApiKey::Revoke(revoke) => return api_keys::revoke(&open_migrated(source).await?, &revoke).await,
+    };
+    if name.trim().is_empty() || name.chars().count() > 100 || !text::is_line(&name) {
+        return Err(Error::new("the name must have 1 to 100 printable characters"));
+    }
     if user.is_some() && role != KeyRole::User {
         return Err(Error::new("--user goes with --role user, and with no other role"));
     }

@@ -79,7 +79,7 @@ fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()
 }
 
 /// The text of a file, or of standard input for `-`.
-fn content(place: &str) -> Result<String> {
+pub(super) fn content(place: &str) -> Result<String> {
     let mut text = String::new();
     let read = match place {
         "-" => std::io::stdin().lock().take(MAX_BODY).read_to_string(&mut text),

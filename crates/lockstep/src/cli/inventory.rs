@@ -24,6 +24,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("members", &["user_id", "name", "address", "active"]),
     ("secured-fields", &["record_kind", "field"]),
     ("api-keys", &["id", "name", "role", "user_id", "created_at", "expires_at", "revoked_at"]),
+    ("api-keys/revoked", &["id", "name", "outcome"]),
 ];
 
 /// Columns when none are known.

@@ -4,6 +4,7 @@
 //! API with a key, and `all`, which plays every role. Commands return their text; only the binary prints.
 
 mod alerts;
+mod api_keys;
 mod audit;
 mod bootstrap;
 mod broker;
@@ -16,6 +17,9 @@ mod hasten;
 mod inventory;
 mod items;
 mod keys;
+mod mailboxes;
+mod many;
+mod operations;
 mod resources;
 mod rights;
 mod settings;
@@ -57,7 +61,7 @@ enum Command {
     /// Administrators who sign in with a password.
     #[command(subcommand)]
     Admin(bootstrap::Admin),
-    /// Keys for programs, made directly in the database.
+    /// Keys for programs and users: made, listed and revoked directly in the database.
     #[command(subcommand)]
     ApiKey(bootstrap::ApiKey),
     /// The broker's users and their rights.

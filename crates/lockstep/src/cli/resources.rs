@@ -1,28 +1,20 @@
 //! The records of the API as commands: `lockstep mailbox list`, `lockstep user create --set name=Ann`, and any request.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     Done, Error, Result,
-    alerts::{self, Alert, DeactivateFailing},
-    client::{Access, Api, Request},
-    explain::mailbox_id,
+    alerts::{self, Alert},
+    client::{Access, Request},
     fields::{Fields, pair},
-    hasten, inventory,
+    inventory, mailboxes, operations,
 };
 
 /// Items a list shows unless told otherwise.
 const LISTED: usize = 100;
-/// How long a test waits for its outcome.
-const TEST_WITHIN: Duration = Duration::from_secs(180);
-/// Pause between two looks at an operation.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A kind of record.
 #[derive(Debug, Subcommand)]
@@ -57,9 +49,9 @@ pub(super) enum Resource {
     /// Email server profiles.
     #[command(subcommand, visible_alias = "profiles")]
     Profile(Profile),
-    /// Mailboxes.
+    /// Mailboxes: one, or many at once.
     #[command(subcommand, visible_alias = "mailboxes")]
-    Mailbox(Mailbox),
+    Mailbox(mailboxes::Mailbox),
     /// Emails.
     #[command(subcommand, visible_alias = "emails")]
     Email(Email),
@@ -117,67 +109,6 @@ pub(super) enum Profile {
     /// Looks at its two servers step by step, and logs in where the profile has the account. Exit code 1 when something
     /// fails.
     TestConnection(One),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Mailbox {
-    /// Lists them.
-    List(List),
-    /// Lists the addresses that wait for approval.
-    AwaitingApproval(List),
-    /// Shows one.
-    Show(OneMailbox),
-    /// Makes a forward mailbox: `--set is_forward_mailbox=true`. Others are made with their users and queues.
-    Create(Body),
-    /// Changes fields of one.
-    Update(UpdateMailbox),
-    /// Removes a forward mailbox that is inactive.
-    Delete(OneMailbox),
-    /// Approves its address.
-    Approve(OneMailbox),
-    /// Rejects its address.
-    Reject(OneMailbox),
-    /// Tests server and account, enables what works, and waits for the outcome. Exit code 1 when a test fails.
-    Test(TestMailbox),
-    /// Has it looked at now instead of at its next turn: an extension, for diagnosis. Throttles and pauses hold.
-    SyncNow(hasten::Arguments),
-    /// Makes those inactive that a permanent error has stopped (`list --filter state=disabled`), each noted in the audit.
-    DeactivateFailing(DeactivateFailing),
-}
-
-/// A mailbox, as people name it.
-#[derive(Debug, Args)]
-pub(super) struct OneMailbox {
-    /// Its address or id.
-    #[arg(value_name = "ADDRESS")]
-    mailbox: String,
-    #[command(flatten)]
-    access: Access,
-}
-
-impl OneMailbox {
-    async fn found(self) -> Result<One> {
-        let id = mailbox_id(&self.access.connect()?, &self.mailbox).await?;
-        Ok(One { id, access: self.access })
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct UpdateMailbox {
-    #[command(flatten)]
-    one: OneMailbox,
-    #[command(flatten)]
-    fields: Fields,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct TestMailbox {
-    #[command(flatten)]
-    one: OneMailbox,
-    /// From now on mail received after this instant is processed, such as `2026-11-01T00:00:00Z`, and everything in the
-    /// mailbox is judged again.
-    #[arg(long, value_name = "INSTANT")]
-    process_email_from: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -350,7 +281,7 @@ pub(super) async fn run(resource: Resource) -> Result {
         Resource::Profile(Profile::TestConnection(one)) => {
             test(&one, &format!("email-server-profiles/{}/test-connection", one.id), None).await
         }
-        Resource::Mailbox(command) => mailbox(command).await,
+        Resource::Mailbox(command) => mailboxes::run(command).await,
         Resource::Email(command) => email(command).await,
         Resource::Alerts(list) => alerts::run(Alert::List(list)).await,
         Resource::Alert(command) => alerts::run(command).await,
@@ -376,40 +307,6 @@ pub(super) async fn full(path: &str, command: Full) -> Result {
         Full::Update(update) => change(&update.access, &format!("{path}/{}", update.id), &update.fields).await,
         Full::Delete(one) => act(&one, Method::DELETE, &format!("{path}/{}", one.id)).await,
     }
-}
-
-async fn mailbox(command: Mailbox) -> Result {
-    match command {
-        Mailbox::List(arguments) => list("mailboxes", &arguments).await,
-        Mailbox::AwaitingApproval(arguments) => list("mailboxes/awaiting-approval", &arguments).await,
-        Mailbox::Show(one) => {
-            let one = one.found().await?;
-            show(&one.access, &format!("mailboxes/{}", one.id)).await
-        }
-        Mailbox::Create(body) => create("mailboxes", &body).await,
-        Mailbox::Delete(one) => {
-            let one = one.found().await?;
-            act(&one, Method::DELETE, &format!("mailboxes/{}", one.id)).await
-        }
-        Mailbox::Update(UpdateMailbox { one, fields }) => {
-            let one = one.found().await?;
-            change(&one.access, &format!("mailboxes/{}", one.id), &fields).await
-        }
-        Mailbox::Approve(one) => decide(one, "approve").await,
-        Mailbox::Reject(one) => decide(one, "reject").await,
-        Mailbox::SyncNow(arguments) => hasten::run(arguments).await,
-        Mailbox::DeactivateFailing(arguments) => alerts::deactivate_failing(arguments).await,
-        Mailbox::Test(TestMailbox { one, process_email_from }) => {
-            let one = one.found().await?;
-            let body = process_email_from.map(|from| json!({ "process_email_from": from }));
-            test(&one, &format!("mailboxes/{}/test-and-enable", one.id), body).await
-        }
-    }
-}
-
-async fn decide(one: OneMailbox, decision: &str) -> Result {
-    let one = one.found().await?;
-    act(&one, Method::POST, &format!("mailboxes/{}/{decision}", one.id)).await
 }
 
 async fn webhook_endpoint(command: WebhookEndpoint) -> Result {
@@ -465,7 +362,7 @@ pub(super) async fn list(path: &str, arguments: &List) -> Result {
 /// The feed is read stretch by stretch, and where to go on is part of the answer.
 async fn changes(arguments: &List) -> Result {
     let mut query = arguments.filter.clone();
-    query.push(("limit".to_owned(), arguments.limit.clamp(1, 200).to_string()));
+    query.push(("limit".to_owned(), arguments.limit.to_string()));
     let request = Request { query, ..Request::default() };
     let answer = arguments.access.connect()?.call(Method::GET, "changes", request).await?;
     if arguments.access.json {
@@ -485,14 +382,14 @@ pub(super) async fn show(access: &Access, path: &str) -> Result {
     present(access, &answer.body)
 }
 
-async fn create(path: &str, body: &Body) -> Result {
+pub(super) async fn create(path: &str, body: &Body) -> Result {
     let request = Request { body: Some(body.fields.object()?), ..Request::default() };
     let answer = body.access.connect()?.call(Method::POST, path, request).await?;
     present(&body.access, &answer.body)
 }
 
 /// Reads the record first, so that somebody else's change in between is not overwritten.
-async fn change(access: &Access, path: &str, fields: &Fields) -> Result {
+pub(super) async fn change(access: &Access, path: &str, fields: &Fields) -> Result {
     let body = fields.object()?;
     let api = access.connect()?;
     let before = api.call(Method::GET, path, Request::default()).await?;
@@ -501,52 +398,27 @@ async fn change(access: &Access, path: &str, fields: &Fields) -> Result {
     present(access, &answer.body)
 }
 
-async fn act(one: &One, method: Method, path: &str) -> Result {
+pub(super) async fn act(one: &One, method: Method, path: &str) -> Result {
     let answer = one.access.connect()?.call(method, path, Request::default()).await?;
     present(&one.access, &answer.body)
 }
 
 /// Asks for an operation and waits for its outcome.
-async fn test(one: &One, path: &str, body: Option<Value>) -> Result {
+pub(super) async fn test(one: &One, path: &str, body: Option<Value>) -> Result {
     let api = one.access.connect()?;
     let begun = api.call(Method::POST, path, Request { body, ..Request::default() }).await?;
-    let id = begun.body.get("id").and_then(Value::as_str).unwrap_or_default();
-    let id: Uuid = id.parse().map_err(|_| Error::new("the answer names no operation"))?;
-    let operation = outcome(&api, id).await?;
+    let operation = operations::outcome(&api, operations::named(&begun.body)?, "the test").await?;
     let mut done = present(&one.access, &operation)?;
-    if !succeeded(&operation) {
+    if !operations::succeeded(&operation) {
         done.code = 1;
     }
     Ok(done)
-}
-
-async fn outcome(api: &Api, id: Uuid) -> Result<Value> {
-    let deadline = Instant::now() + TEST_WITHIN;
-    loop {
-        let operation = api.call(Method::GET, &format!("operations/{id}"), Request::default()).await?.body;
-        if operation.get("state").and_then(Value::as_str) != Some("pending") {
-            return Ok(operation);
-        }
-        if Instant::now() > deadline {
-            return Err(Error::new(format!(
-                "the test is not finished after {} s; look with `lockstep api GET /operations/{id}`, and whether an \
-                 async-worker runs",
-                TEST_WITHIN.as_secs()
-            )));
-        }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// The operation ended well: every direction that was tested works.
-fn succeeded(operation: &Value) -> bool {
-    operation.get("state").and_then(Value::as_str) == Some("done")
 }
 
 pub(super) fn present(access: &Access, body: &Value) -> Result {
     if access.json { json(body) } else { Ok(Done::ok(inventory::record(body))) }
 }
 
-fn json(value: &Value) -> Result {
+pub(super) fn json(value: &Value) -> Result {
     serde_json::to_string_pretty(value).map(|text| Done::ok(format!("{text}\n"))).map_err(Error::new)
 }

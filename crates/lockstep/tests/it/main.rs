@@ -7,6 +7,7 @@ mod explain;
 mod keys;
 mod life;
 mod mailbox;
+mod many;
 mod process;
 mod samples;
 mod schema;
