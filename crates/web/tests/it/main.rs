@@ -9,6 +9,7 @@ mod collisions;
 mod contacts;
 mod emails;
 mod explanations;
+mod field_directions;
 mod filters;
 mod forward_mailboxes;
 mod hostile;
