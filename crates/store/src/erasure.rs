@@ -1,6 +1,7 @@
 //! Erasing a person outside: every place where this database keeps something of them, found by their address. Records
 //! go in bounded batches, each of its own transaction; a batch finds what is left, so that it may be repeated.
 
+mod copies;
 mod filters;
 
 use lockstep_model::{
@@ -57,6 +58,10 @@ pub struct Counts {
     pub operations: u64,
     /// Messages that became no record, of which something was said that names it.
     pub item_details: u64,
+    /// Values that gave way in synchronisation, and words about what could not be synchronised, that name it; of other
+    /// records than the person's own, with which such values go.
+    #[serde(default)]
+    pub kept_values: u64,
 }
 
 /// Who has an address that cannot be erased: a `user` or a `queue`.
@@ -92,7 +97,14 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
              (SELECT count(*) FROM operations WHERE ended_at IS NOT NULL
                 AND position($1 IN lower(arguments::text || COALESCE(result::text, ''))) > 0) AS \"operations!\",
              (SELECT count(*) FROM remote_items WHERE detail IS NOT NULL AND position($1 IN lower(detail)) > 0)
-                AS \"item_details!\"",
+                AS \"item_details!\",
+             (WITH own AS (SELECT id FROM people WHERE address_key = $1
+                    OR fields ? 'email_2' AND lower(fields->>'email_2') COLLATE \"C\" = $1
+                    OR fields ? 'email_3' AND lower(fields->>'email_3') COLLATE \"C\" = $1)
+              SELECT (SELECT count(*) FROM lost_values
+                      WHERE position($1 IN lower(value::text)) > 0 AND record_id NOT IN (SELECT id FROM own))
+                   + (SELECT count(*) FROM item_retries WHERE position($1 IN lower(message)) > 0
+                      AND (record_id IS NULL OR record_id NOT IN (SELECT id FROM own)))) AS \"kept_values!\"",
         address_key,
     )
     .fetch_one(tx.connection())
@@ -106,6 +118,7 @@ pub async fn count(tx: &mut Tx, address_key: &str) -> Result<Counts> {
         answers: row.answers.unsigned_abs(),
         operations: row.operations.unsigned_abs(),
         item_details: row.item_details.unsigned_abs(),
+        kept_values: row.kept_values.unsigned_abs(),
     })
 }
 
@@ -124,6 +137,7 @@ pub async fn erase_people(tx: &mut Tx, address_key: &str, limit: i64, actor: &st
     )
     .fetch_all(tx.connection())
     .await?;
+    copies::of_records(tx, &found.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
     let mut erased = 0;
     for row in found {
         let Some(person) = people::lock(tx, &row.kind, PersonId(row.id), None).await? else { continue };
@@ -305,8 +319,8 @@ async fn anonymise(tx: &mut Tx, ids: &[Uuid], address_key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes the address out of what is kept in words: alerts, answers for repeated requests, ended operations, and what was
-/// said of messages. Then the arguments of the operation itself, which name it.
+/// Takes the address out of what is kept in words: alerts, answers for repeated requests, ended operations, what was said of
+/// messages and items, and values that gave way. Then the arguments of the operation itself, which name it.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -341,10 +355,11 @@ pub async fn erase_words(tx: &mut Tx, operation: OperationId, address_key: &str)
     .execute(tx.connection())
     .await?
     .rows_affected();
+    let kept_values = copies::naming(tx, address_key).await?;
     sqlx::query!("/* erasure::erase_words */ UPDATE operations SET arguments = '{}' WHERE id = $1", operation.0)
         .execute(tx.connection())
         .await?;
-    Ok(Counts { alerts, answers, operations, item_details, ..Counts::default() })
+    Ok(Counts { alerts, answers, operations, item_details, kept_values, ..Counts::default() })
 }
 
 /// Emails from or to the address that are being sent, and are therefore left.

@@ -223,7 +223,7 @@ pub async fn elsewhere(
         .collect()
 }
 
-/// Stores links, new ones and known ones.
+/// Stores links, new ones and known ones. Of a record that is gone, and whose item is left alone, no values are kept.
 ///
 /// # Errors
 /// [`Error::Conflict`] where a record or an item of the mailbox is linked to something else.
@@ -254,13 +254,16 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, links: &[Link]) -> Result<()> 
         "/* links::put */ INSERT INTO links (mailbox_id, id, record_kind, record_id, owner_id, remote_key, uid, organiser,
              unlinked, crm_fields, server_fields, unclear, settled_record, settled_remote, held_on, held_since,
              created_at, updated_at)
-         SELECT $1, id, kind, record, owner, remote, uid, organiser, unlinked, crm, server,
-             string_to_array(unclear, ','), settled_record, settled_remote, held_on, held_since, $2, $2
+         SELECT $1, l.id, kind, record, owner, remote, uid, organiser, unlinked, CASE WHEN bare THEN '{}' ELSE crm END,
+             CASE WHEN bare THEN '{}' ELSE server END, string_to_array(unclear, ','), settled_record, settled_remote,
+             held_on, held_since, $2, $2
          FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::bytea[], $8::text[], $9::boolean[], $10::text[],
              $11::jsonb[], $12::jsonb[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::timestamptz[])
              AS l(id, kind, record, owner, remote, uid, organiser, unlinked, crm, server, unclear, settled_record,
                   settled_remote, held_on, held_since)
-         ORDER BY id
+         CROSS JOIN LATERAL (SELECT unlinked IS NOT NULL
+             AND NOT EXISTS (SELECT FROM owned_records r WHERE r.id = record) AS bare) AS of_record
+         ORDER BY l.id
          ON CONFLICT (id) DO UPDATE SET owner_id = EXCLUDED.owner_id, remote_key = EXCLUDED.remote_key,
              uid = EXCLUDED.uid, organiser = EXCLUDED.organiser, unlinked = EXCLUDED.unlinked,
              crm_fields = EXCLUDED.crm_fields, server_fields = EXCLUDED.server_fields, unclear = EXCLUDED.unclear,

@@ -22,6 +22,7 @@ const PLACES: &[(&str, &str)] = &[
     ("answers", "answers kept for repeated requests"),
     ("operations", "ended operations"),
     ("item_details", "words about messages that became no record"),
+    ("kept_values", "values and words that synchronisation keeps"),
 ];
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod fence;
 mod incoming;
 mod item_failures;
 mod item_options;
+mod links;
 mod items;
 mod mailbox_tests;
 mod migrations;

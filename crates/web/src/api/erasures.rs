@@ -84,6 +84,8 @@ pub(crate) struct Found {
     operations: u64,
     /// Messages that became no record, of which something was said that names it.
     item_details: u64,
+    /// Values that gave way in synchronisation, and words about what could not be synchronised, that name it.
+    kept_values: u64,
 }
 
 /// Looks for what there is of a person; nothing is changed.
@@ -93,11 +95,22 @@ pub(crate) async fn preview(State(app): State<App>, body: Received<Person>) -> R
     let key = checked(&body.value.address)?;
     let mut tx = app.store.begin().await?;
     outside(&mut tx, &key).await?;
-    let Counts { people, activities, filters, emails, alerts, answers, operations, item_details } =
+    let Counts { people, activities, filters, emails, alerts, answers, operations, item_details, kept_values } =
         erasure::count(&mut tx, &key).await?;
     let emails_being_sent = erasure::being_sent(&mut tx, &key).await?;
-    Ok(Json(Found { people, activities, filters, emails, emails_being_sent, alerts, answers, operations, item_details })
-        .into_response())
+    let found = Found {
+        people,
+        activities,
+        filters,
+        emails,
+        emails_being_sent,
+        alerts,
+        answers,
+        operations,
+        item_details,
+        kept_values,
+    };
+    Ok(Json(found).into_response())
 }
 
 /// Erases a person. The work goes on after the answer; the operation tells how much was erased. This cannot be undone.

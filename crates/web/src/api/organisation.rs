@@ -74,7 +74,7 @@ pub(crate) struct OrganisationFields {
     /// mailboxes and what is recorded are compared, and where both sides have an address one of them gives way.
     all_addresses: bool,
     /// A record that leaves a user's filters, or that the user may no longer read, is deleted in the mailbox; else it stays
-    /// there and is no longer synchronised.
+    /// there and is no longer synchronised. Appointments, and contacts of the user's own, always stay.
     leaving_deletes: bool,
     /// A task, phone call, letter or fax deleted in the mailbox is deleted here.
     tasks_are_deleted_in_crm: bool,
