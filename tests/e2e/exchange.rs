@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-fn id(record: &Value) -> Uuid {
+pub(crate) fn id(record: &Value) -> Uuid {
     record["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// A simulated Exchange in this process: users with mailboxes of their own, and an account that may act for them.
-struct Exchange {
-    server: Arc<Server>,
+pub(crate) struct Exchange {
+    pub(crate) server: Arc<Server>,
     port: u16,
 }
 
 impl Exchange {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let mut accounts = Accounts::default();
         for name in ["ann", "bob", "customer"] {
             accounts.add(Account::read(&format!("{name}:secret"), "exchange.test", false).unwrap());
@@ -38,7 +38,7 @@ impl Exchange {
     }
 
     /// Lays a message from outside into somebody's inbox; tells its id.
-    fn deliver(&self, to: &str, number: usize) -> String {
+    pub(crate) fn deliver(&self, to: &str, number: usize) -> String {
         let id = format!("letter-{number}@customer.test");
         let message = format!(
             "From: Customer <customer@exchange.test>\r\nTo: {to}\r\nSubject: Letter {number}\r\nMessage-ID: <{id}>\r\n\
@@ -53,7 +53,7 @@ impl Exchange {
     }
 
     /// The messages in somebody's inbox, as they travel.
-    fn inbox(&self, of: &str) -> Vec<String> {
+    pub(crate) fn inbox(&self, of: &str) -> Vec<String> {
         let state = self.server.state();
         let mailbox = state.world.mailbox(state.world.find(of).unwrap()).unwrap();
         let messages = mailbox.items_in(mailbox.home("inbox")).into_iter();
@@ -61,7 +61,7 @@ impl Exchange {
         messages.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
     }
 
-    async fn profile(&self, cluster: &Cluster, more: Value) -> Uuid {
+    pub(crate) async fn profile(&self, cluster: &Cluster, more: Value) -> Uuid {
         let endpoint = json!({ "protocol": "ews", "host": "127.0.0.1", "port": self.port, "tls": "plain" });
         let mut profile = json!({
             "name": format!("Exchange {}", more["credentials"]), "incoming": endpoint, "outgoing": endpoint,
@@ -72,7 +72,7 @@ impl Exchange {
     }
 
     /// A user whose enabled mailbox is on this server.
-    async fn user(&self, cluster: &Cluster, name: &str, mailbox: Value) -> (Uuid, Uuid) {
+    pub(crate) async fn user(&self, cluster: &Cluster, name: &str, mailbox: Value) -> (Uuid, Uuid) {
         let address = format!("{name}@exchange.test");
         let user = json!({ "name": name, "address": address, "track_option": "all" });
         let user = id(&cluster.api().post("/users", &user).await);

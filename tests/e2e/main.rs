@@ -23,5 +23,6 @@ mod silent_server;
 mod switched_off;
 mod test_message;
 mod tracing;
+mod two_way;
 mod webhooks;
 mod worker_killed;

@@ -396,6 +396,7 @@ pub async fn save(
              sealed_secret = CASE WHEN $13 THEN sealed_secret ELSE $14 END,
              incoming_test = CASE WHEN $15 THEN 'not-run' ELSE incoming_test END,
              outgoing_test = CASE WHEN $15 THEN 'not-run' ELSE outgoing_test END,
+             act_test = CASE WHEN $15 THEN 'not-run' ELSE act_test END, act_enabled = act_enabled AND NOT $15,
              incoming_enabled = incoming_enabled AND NOT $15, outgoing_enabled = outgoing_enabled AND NOT $15,
              process_email_from = $16, delete_after_processing = $17, active = $18, name = $20,
              verbose_logging = $21, version = version + 1, updated_at = $19

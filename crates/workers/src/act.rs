@@ -30,6 +30,7 @@ use lockstep_model::{
 };
 use lockstep_store::{
     Tx, feed, filters,
+    item_options::{self, ItemOptions},
     item_retries::{self, Which},
     lanes::Run,
     links, records,
@@ -72,7 +73,7 @@ pub(crate) struct Act<'a> {
     address: Option<AddressKey>,
     deadline: &'a Deadline,
     cursors: Cursors,
-    choices: Choices,
+    options: ItemOptions,
     /// Items that carry a mark no link has: copies, or items whose link was lost.
     unclaimed: HashMap<LinkId, RemoteKey>,
     counts: &'a mut Counts,
@@ -104,6 +105,7 @@ pub(crate) async fn cycle(
         return Err(Stopped::Remote(refused("the server's protocol has email only")));
     };
     let turn_ends = Instant::now() + context.config.turn();
+    let options = item_options::read(&mut context.store.begin().await?).await?;
     let (address, cursors) = (AddressKey::of(&run.mailbox.address), Cursors::read(&run.cursor));
     let mut act = Act {
         context,
@@ -113,7 +115,7 @@ pub(crate) async fn cycle(
         address,
         deadline,
         cursors,
-        choices: gather::choices(),
+        options,
         unclaimed: HashMap::new(),
         counts,
         kinds: HashMap::new(),
@@ -308,6 +310,15 @@ impl Act<'_> {
         }
         let mut tx = self.context.store.begin().await?;
         self.rules_of(&mut tx, kind).await
+    }
+
+    /// What the organisation has chosen about deletions.
+    const fn choices(&self) -> Choices {
+        Choices {
+            leaving_deletes: self.options.leaving_deletes,
+            tasks_are_deleted_in_crm: self.options.tasks_are_deleted_in_crm,
+            cancelling_spreads: self.options.cancelling_spreads,
+        }
     }
 
     /// What this cycle has seen of a folder so far.

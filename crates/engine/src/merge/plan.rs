@@ -252,6 +252,21 @@ fn plan_linked(pair: &Pair, rules: &Rules, facts: Facts, choices: Choices) -> It
     }
 }
 
+/// Plans a link whose record has left the filters and can still be read: a task that was completed, say. Where the two
+/// are only let go, they are brought in step a last time before.
+pub fn plan_leaving(pair: &Pair, last: Seen<RecordVersion>, rules: &Rules, facts: Facts, choices: Choices) -> ItemPlan {
+    let left = plan(&Pair { crm: Crm::Left, ..pair.clone() }, rules, facts, choices);
+    let (Tie::Linked, Server::Here(server)) = (pair.tie, &pair.server) else { return left };
+    match left.steps.as_slice() {
+        [Step::Unlink { why: Why::LeftFilters }] => {
+            let mut last = plan_merge(pair, &last, server, rules);
+            last.steps.extend(left.steps);
+            last
+        }
+        _ => left,
+    }
+}
+
 fn gone_in_crm(pair: &Pair, server: &Seen<RemoteVersion>, verdict: Verdict, rules: &Rules) -> ItemPlan {
     match verdict {
         Verdict::Delete if is_pending(&pair.base, Side::Server, &server.fields, rules) => {

@@ -12,7 +12,7 @@ use lockstep_engine::{
         deletion::{Choices, Event, Facts, Verdict, Why, judge},
         intent::{Intent, Settled, settle},
         merge, order,
-        plan::{Crm, Key, Origin, Server, Tie, plan, plan_new_item, plan_new_record},
+        plan::{Crm, Key, Origin, Server, Tie, plan, plan_leaving, plan_new_item, plan_new_record},
         rules::{Access, Flow, Standing},
     },
 };
@@ -312,6 +312,23 @@ fn only_a_deletion_deletes() {
     assert_eq!(steps(Crm::Deleted, Server::Deleted), [Step::Forget]);
     assert_eq!(steps(Crm::Left, Server::Here(item("1", &same))), [Step::Unlink { why: Why::LeftFilters }]);
     assert_eq!(steps(Crm::Left, Server::Deleted), [Step::Forget]);
+}
+
+/// L8: a task that leaves the filters by being completed is completed in the mailbox before it is let go; where leaving
+/// deletes, or nothing has changed, nothing is written.
+#[test]
+fn l8_the_last_state_is_brought_there() {
+    let rules = rules(Kind::Task);
+    let leaving = |last, choices| {
+        let pair = pair(Crm::Left, Server::Here(item("1", &[(Field::Subject, "s")])));
+        plan_leaving(&pair, last, &rules, PLAIN, choices).steps
+    };
+    let edited = leaving(crm(2, &[(Field::Subject, "done")]), Choices::default());
+    let unlink = Step::Unlink { why: Why::LeftFilters };
+    assert!(matches!(&edited[..], [Step::UpdateItem { .. }, last] if *last == unlink), "{edited:?}");
+    assert_eq!(leaving(crm(1, &[(Field::Subject, "s")]), Choices::default()), [unlink]);
+    let deletes = leaving(crm(2, &[(Field::Subject, "done")]), Choices { leaving_deletes: true, ..Choices::default() });
+    assert!(matches!(&deletes[..], [Step::DeleteItem { .. }]), "{deletes:?}");
 }
 
 /// L8: who comes back into the filters finds the own item again; all other unlinked pairs are left alone.

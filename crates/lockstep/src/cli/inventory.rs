@@ -23,6 +23,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("teams", &["id", "name", "description", "security_role_ids", "version"]),
     ("members", &["user_id", "name", "address", "active"]),
     ("secured-fields", &["record_kind", "field"]),
+    ("field-directions", &["record_kind", "field", "direction", "default", "settable"]),
     ("api-keys", &["id", "name", "role", "user_id", "created_at", "expires_at", "revoked_at"]),
     ("api-keys/revoked", &["id", "name", "outcome"]),
 ];

@@ -9,6 +9,7 @@ mod audit;
 mod bootstrap;
 mod broker;
 mod client;
+mod directions;
 mod doctor;
 mod erase;
 mod explain;
@@ -89,6 +90,9 @@ enum Command {
     /// Settings of the deployment, in three groups; they count without a restart.
     #[command(subcommand, visible_alias = "settings")]
     Setting(settings::Command),
+    /// Which way fields flow between the CRM and mailboxes.
+    #[command(subcommand, visible_alias = "field-directions")]
+    FieldDirection(directions::Command),
     /// Any request to the REST API, such as `lockstep api GET /mailboxes`.
     Api(resources::Raw),
     #[command(flatten)]
@@ -193,6 +197,7 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::Audit(arguments) => audit::run(arguments).await,
         Command::Item(arguments) => items::run(arguments).await,
         Command::Setting(arguments) => settings::run(arguments).await,
+        Command::FieldDirection(arguments) => directions::run(arguments).await,
         Command::Api(arguments) => resources::raw(arguments).await,
         Command::Resource(arguments) => resources::run(arguments).await,
         Command::All | Command::Config(_) => Ok(Done::ok("")),

@@ -50,6 +50,26 @@ async fn n11_settings_are_read_and_written_by_command() {
         "{out}"
     );
 
+    // L11, L12, L13: the map of fields is listed and written; L8: what the organisation chooses is a field of it.
+    let (_, out, err) = call(&["field-directions", "list", "contact"]).await;
+    let row = |out: &str, field: &str| -> Vec<String> {
+        let found = out.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        found.into_iter().find(|cells| cells.get(1).is_some_and(|cell| cell == field)).unwrap_or_default()
+    };
+    assert_eq!(row(&out, "description"), ["contact", "description", "both", "both", "true"], "{out}{err}");
+    assert!(row(&out, "due_date").is_empty(), "{out}");
+    let (code, out, err) = call(&["field-direction", "set", "contact", "--set", "description=neither"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.lines().any(|line| line.starts_with("description ") && line.ends_with(" neither")), "{out}");
+    let (code, _, err) = call(&["field-direction", "set", "contact", "--set", "full_name=neither"]).await;
+    assert_eq!((code, err.contains("full_name (fixed)")), (Some(1), true), "{err}");
+    let (_, out, err) = call(&["field-direction", "set", "contact", "--set", "description=null"]).await;
+    assert!(out.lines().any(|line| line.starts_with("description ") && line.ends_with(" both")), "{out}{err}");
+    let (code, _, err) = call(&["field-direction", "show", "email"]).await;
+    assert_eq!((code, err.contains("service-activity")), (Some(2), true), "{err}");
+    let (_, out, err) = call(&["organisation", "update", "--set", "leaving_deletes=true"]).await;
+    assert!(out.lines().any(|line| line.starts_with("leaving_deletes ") && line.ends_with(" true")), "{out}{err}");
+
     let (code, _, err) = call(&["user", "create", "--set", "name=Ann", "--set", "address=ann@contoso.test"]).await;
     assert_eq!(code, Some(0), "{err}");
     let (code, _, err) = call(&["mailbox", "sync-now", "ann@contoso.test"]).await;

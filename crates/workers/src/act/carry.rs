@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockstep_connector::items::{Folder, Items, NotDone, Reading, Receipt, Write};
-use lockstep_engine::merge::{
-    Base, Lost, Side, Step, Written,
-    plan::Key,
-};
+use lockstep_engine::merge::{Base, Lost, Side, Step, Written, plan::Key};
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
@@ -116,7 +113,7 @@ async fn on_the_server(
     tx.commit().await?;
     act.run.version += 1;
     CrashPoint::INTENDED.reach();
-    let mut broken = act.deadline.check(std::time::Duration::from_secs(5)).err();
+    let mut broken = act.deadline.check(std::time::Duration::from_secs(1)).err();
     if broken.is_some() {
         // Nothing was begun: whoever finds the intents sees that.
         of.iter().for_each(|n| there[*n] = There::Unknown);
@@ -208,7 +205,7 @@ struct Pending {
     gone: Vec<LinkId>,
     settled: Vec<Uuid>,
     lost: Vec<LostValue>,
-    failed: Vec<(Failed, Option<String>)>,
+    failed: Vec<Failed>,
     healed: Vec<Which>,
     written: Vec<RecordId>,
     held: u64,
@@ -241,6 +238,10 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     links::put(&mut tx, mailbox, &pending.links).await?;
     intents::clear(&mut tx, mailbox, &pending.settled).await?;
     links::keep_lost(&mut tx, mailbox, &pending.lost).await?;
+    // Schedules before alerts, as everybody locks them.
+    if !pending.written.is_empty() {
+        lanes::wake(&mut tx, &pending.written, Some(mailbox)).await?;
+    }
     for which in &pending.healed {
         alerts::resolve(&mut tx, NOT_SYNCHRONISED, Subject::Item(mailbox, &alert_key(which))).await?;
     }
@@ -249,9 +250,6 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     if pending.held > 0 {
         let parameters = json!({ "items": pending.held });
         alerts::raise(&mut tx, DELETIONS_HELD, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
-    }
-    if !pending.written.is_empty() {
-        lanes::wake(&mut tx, &pending.written, Some(mailbox)).await?;
     }
     tx.commit().await?;
     act.run.version += 1;
@@ -263,18 +261,20 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     Ok(())
 }
 
-async fn tell_failed(act: &Act<'_>, tx: &mut Tx, failed: &[(Failed, Option<String>)]) -> Result<(), Stopped> {
+async fn tell_failed(act: &Act<'_>, tx: &mut Tx, failed: &[Failed]) -> Result<(), Stopped> {
     if failed.is_empty() {
         return Ok(());
     }
     let mailbox = act.run.mailbox.id;
-    let notes: Vec<_> = failed.iter().map(|(failed, _)| failed.clone()).collect();
-    item_retries::note(tx, mailbox, &notes).await?;
-    for (failed, title) in failed {
+    item_retries::note(tx, mailbox, failed).await?;
+    for failed in failed {
         let next =
             if failed.next.is_some() { "it is tried again by itself" } else { "it is tried again when it changes" };
         let parameters = json!({
-            "item": title.as_deref().unwrap_or("an item"),
+            "item": match &failed.which {
+                Which::Record(kind, id) => format!("{} {}", kind.name(), id.0),
+                Which::Item(key) => key.to_string(),
+            },
             "reason": failed.code,
             "message": failed.message,
             "next": next,
@@ -444,12 +444,11 @@ async fn settle_case(
     match fault {
         None => pending.healed.push(case.which.clone()),
         Some(fault) => {
-            let title = case.record.as_ref().map(record::title);
             let wait = act.context.scale.apply(std::time::Duration::from_secs(act.context.config.item_backoff_s));
             let next = fault.may_heal().then(|| now + fault.retry_after.unwrap_or(wait));
             let which = case.which.clone();
             let folder = case.folder.name();
-            pending.failed.push((Failed { which, folder, next, code: fault.code, message: fault.message }, title));
+            pending.failed.push(Failed { which, folder, next, code: fault.code, message: fault.message });
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use lockstep_engine::{
     merge::{
         Base, ItemPlan, Pair, Rules, Seen, Step,
         brake::{self, Tally},
-        deletion::{Choices, Facts, Why},
+        deletion::{Facts, Why},
         plan::{self, Crm, Key, Origin, Server, Tie},
         rules::{Access, Standing},
     },
@@ -28,7 +28,7 @@ use lockstep_model::{
     remote::RemoteKey,
 };
 use lockstep_store::{
-    Tx, filters, intents,
+    Tx, directions, filters, intents,
     item_retries::Which,
     links::{self, Elsewhere, Link},
     records::{self, Record},
@@ -36,9 +36,6 @@ use lockstep_store::{
 };
 
 use crate::{act::Act, mailbox::Stopped};
-
-/// The category by which people ask to have an item in the CRM.
-pub(crate) const TRACKED: &str = "Tracked to CRM";
 
 /// What may have to be done.
 #[derive(Debug, Default)]
@@ -101,7 +98,7 @@ impl KindRules {
             }
         }
         Ok(Self {
-            directions: Directions::of(kind, schema::Options::default()),
+            directions: directions::of(tx, kind).await?,
             access,
             filters: filters::in_force(tx, user, kind).await?,
         })
@@ -144,6 +141,7 @@ struct Known {
     records: HashMap<RecordId, Record>,
     /// Records that belong into the mailbox.
     passing: BTreeSet<RecordId>,
+    readable: BTreeSet<RecordId>,
     writable: BTreeSet<RecordId>,
     deletable: BTreeSet<RecordId>,
     elsewhere: Vec<Elsewhere>,
@@ -201,7 +199,7 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
             let free = known.links.iter().all(|link| link.record != same.record);
             (free && known.records.contains_key(&same.record)).then_some(same.record)
         });
-        if meeting.is_some() || head.categories.iter().any(|name| name == TRACKED) {
+        if meeting.is_some() || head.categories.iter().any(|name| *name == act.options.tracked_category) {
             tracked.push((*folder, head, meeting));
         }
     }
@@ -299,11 +297,12 @@ async fn ask(act: &mut Act<'_>, batch: &Batch) -> Result<Known, Stopped> {
     let organisers: BTreeSet<_> = records.values().filter_map(|record| organiser(&record.fields())).collect();
     let organisers = records::synchronised_organisers(&mut tx, &organisers.into_iter().collect::<Vec<_>>()).await?;
     let waiting = intents::of(&mut tx, mailbox).await?.into_iter().map(|intent| intent.record).collect();
+    let readable = records::permitted(&mut tx, act.user, Privilege::Read, &ids).await?;
     let writable = records::permitted(&mut tx, act.user, Privilege::Write, &ids).await?;
     let deletable = records::permitted(&mut tx, act.user, Privilege::Delete, &ids).await?;
     let agreed = links::deletions_agreed(&mut tx, mailbox).await?;
     let now = tx.now();
-    Ok(Known { links, records, passing, writable, deletable, elsewhere, organisers, waiting, agreed, now })
+    Ok(Known { links, records, passing, readable, writable, deletable, elsewhere, organisers, waiting, agreed, now })
 }
 
 /// What can be kept of an item: longer values are cut.
@@ -429,7 +428,12 @@ async fn of_pair(act: &mut Act<'_>, known: &Known, link: &Link, reading: Reading
     };
     let pair =
         Pair { link: link.id, record: link.record, remote: link.remote.clone(), tie, base: base_of(link), crm, server };
-    let mut plan = plan::plan(&pair, &rules, facts, act.choices);
+    let mut plan = match record {
+        Some(record) if pair.crm == Crm::Left && known.readable.contains(&link.record) => {
+            plan::plan_leaving(&pair, seen_record(record), &rules, facts, act.choices())
+        }
+        _ => plan::plan(&pair, &rules, facts, act.choices()),
+    };
     if !known.deletable.contains(&link.record) {
         for step in &mut plan.steps {
             if matches!(step, Step::DeleteRecord { .. }) {
@@ -443,7 +447,7 @@ async fn of_pair(act: &mut Act<'_>, known: &Known, link: &Link, reading: Reading
         past,
         service: link.kind == Kind::ServiceActivity,
     };
-    let tell = tell(meeting, &plan);
+    let tell = tell(meeting, &plan, act.options.past_meeting_updates);
     Ok(Some(Case {
         which: Which::Record(link.kind, link.record),
         folder: Folder::of(link.kind),
@@ -458,11 +462,11 @@ async fn of_pair(act: &mut Act<'_>, known: &Known, link: &Link, reading: Reading
     }))
 }
 
-fn tell(meeting: Meeting, plan: &ItemPlan) -> Tell {
+fn tell(meeting: Meeting, plan: &ItemPlan, past_too: bool) -> Tell {
     let told = plan.steps.iter().any(|step| match step {
         Step::CreateItem { .. } => invitation::is_told(meeting, Happening::Created, false),
         Step::UpdateItem { patch, .. } => {
-            invitation::is_told(meeting, Happening::Changed(&patch.fields().collect::<Vec<_>>()), false)
+            invitation::is_told(meeting, Happening::Changed(&patch.fields().collect::<Vec<_>>()), past_too)
         }
         Step::DeleteItem { .. } => invitation::is_told(meeting, Happening::Cancelled, false),
         _ => false,
@@ -594,7 +598,7 @@ async fn of_record(act: &mut Act<'_>, known: &Known, record: &Record) -> Result<
         past: has_begun(&fields, known.now),
         service: kind == Kind::ServiceActivity,
     };
-    let tell = tell(meeting, &plan);
+    let tell = tell(meeting, &plan, act.options.past_meeting_updates);
     Ok(Some(case(plan, tell, None)))
 }
 
@@ -620,9 +624,4 @@ async fn brake(act: &mut Act<'_>, known: &Known, cases: &mut [Case]) -> Result<(
         }
     }
     Ok(())
-}
-
-/// What an organisation chooses about deletions.
-pub(crate) fn choices() -> Choices {
-    Choices::default()
 }

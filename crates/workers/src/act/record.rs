@@ -5,10 +5,7 @@ use lockstep_engine::{
     recurrence,
     task_progress::{self, Progress},
 };
-use lockstep_model::{
-    record::{Field, Fields, Kind, State, TaskStatus, Value, schema},
-    text,
-};
+use lockstep_model::record::{Field, Fields, Kind, State, TaskStatus, Value, schema};
 use lockstep_store::{activities::Activity, people::Person, records::Record};
 use uuid::Uuid;
 
@@ -159,16 +156,4 @@ fn progress(task: &mut Activity, before: &Record, now: DateTime<Utc>) {
         let _ = value.map(|value| told.set(field, value));
         task.fields.copy(field, &told);
     }
-}
-
-/// What a person is told of a record that could not be synchronised: its kind and how it begins, never more.
-pub(crate) fn title(record: &Record) -> String {
-    let name = match record {
-        Record::Contact(person) => person.name.clone(),
-        Record::Activity(activity) => match activity.fields.get(Field::Subject) {
-            Some(Value::Text(subject)) => subject.clone(),
-            _ => String::new(),
-        },
-    };
-    text::line(&name, 80)
 }

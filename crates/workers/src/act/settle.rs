@@ -7,8 +7,8 @@ use lockstep_engine::merge::{
     plan::Key,
 };
 use lockstep_model::{
+    fault::FaultScope,
     record::{LinkId, RecordId},
-    remote::RemoteKey,
 };
 use lockstep_store::{
     alerts::{self, Severity, Subject},
@@ -44,10 +44,15 @@ pub(crate) async fn settle(act: &mut Act<'_>, items: &mut dyn Items) -> Result<V
     let known = links::of(&mut tx, mailbox, &ids, &[], &[]).await?;
     let there = records::read(&mut tx, &ids).await?;
     drop(tx);
-    let mut found = Vec::new();
-    for one in &ripe {
-        found.push(look(act, items, one).await?);
+    let (mut found, mut seen) = (Vec::new(), Vec::new());
+    for one in ripe {
+        // What cannot be read now says nothing: its intent waits for another look.
+        if let Some(items) = look(act, items, &one).await? {
+            found.push(items);
+            seen.push(one);
+        }
     }
+    let ripe = seen;
     let mut tx = act.context.store.begin().await?;
     fence(act, &mut tx, None).await?;
     let (mut put, mut gone, mut lost, mut twins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -94,31 +99,28 @@ pub(crate) async fn settle(act: &mut Act<'_>, items: &mut dyn Items) -> Result<V
     Ok(ids)
 }
 
-/// What the server has of what was intended.
-async fn look(act: &Act<'_>, items: &mut dyn Items, one: &Intent) -> Result<Vec<Item>, Stopped> {
+/// What the server has of what was intended; `None`: it cannot be seen now.
+async fn look(act: &Act<'_>, items: &mut dyn Items, one: &Intent) -> Result<Option<Vec<Item>>, Stopped> {
     let folder = Folder::of(one.kind);
     let found = match &one.planned {
-        Planned::Create(_) => items.find(folder, LinkId(one.id), act.deadline).await,
-        Planned::Update(key, ..) | Planned::Delete(key, _) => read(act, items, folder, key).await,
+        Planned::Create(_) => items.find(folder, LinkId(one.id), act.deadline).await.map(Some),
+        Planned::Update(key, ..) | Planned::Delete(key, _) => {
+            let readings = items.read(folder, std::slice::from_ref(key), act.deadline).await;
+            readings.map(|readings| match readings.into_iter().next() {
+                Some(Reading::Here(item)) => Some(vec![*item]),
+                Some(Reading::Gone) => Some(Vec::new()),
+                Some(Reading::Apart(_) | Reading::Unreadable(_)) | None => None,
+            })
+        }
     };
-    let mut found = found.map_err(Stopped::Remote)?;
-    for item in &mut found {
+    let mut found = match found {
+        Err(fault) if fault.scope == FaultScope::Item => None,
+        found => found.map_err(Stopped::Remote)?,
+    };
+    for item in found.iter_mut().flatten() {
         item.fields = lockstep_store::fields::fitted(&item.fields).0;
     }
     Ok(found)
-}
-
-async fn read(
-    act: &Act<'_>,
-    items: &mut dyn Items,
-    folder: Folder,
-    key: &RemoteKey,
-) -> Result<Vec<Item>, lockstep_model::fault::Fault> {
-    let readings = items.read(folder, std::slice::from_ref(key), act.deadline).await?;
-    Ok(readings
-        .into_iter()
-        .filter_map(|reading| if let Reading::Here(item) = reading { Some(*item) } else { None })
-        .collect())
 }
 
 /// Twins of one try and its repetition are equal in every value: all but the linked one go. Whoever dies here leaves a

@@ -72,7 +72,22 @@ async fn filled() -> (Stage, lockstep_model::id::MailboxId) {
              INSERT INTO activity_parties (activity_id, role, address_key)
                  VALUES ('01930000-0000-7000-8000-000000000999', 'required', '{KUNDIN}');
              INSERT INTO remote_items (mailbox_id, remote_key, disposition, reason, detail, seen_at)
-                 VALUES ('{anna}', 'k9', 'refused', 'X', 'from {KUNDIN}', '{now}')"
+                 VALUES ('{anna}', 'k9', 'refused', 'X', 'from {KUNDIN}', '{now}');
+             INSERT INTO links (id, mailbox_id, record_kind, record_id, remote_key, crm_fields, server_fields, settled_record,
+                     settled_remote, created_at, updated_at)
+                 SELECT gen_random_uuid(), '{anna}', 'contact', id, id::text::bytea, '{{\"email_1\": \"{KUNDIN}\"}}',
+                     '{{\"email_1\": \"{KUNDIN}\"}}', 1, 'a', '{now}', '{now}' FROM people;
+             INSERT INTO intents (id, mailbox_id, run, stored_at, record_kind, record_id, step, planned, lost)
+                 SELECT gen_random_uuid(), '{anna}', gen_random_uuid(), '{now}', 'contact', id, 'create',
+                     '{{\"email_1\": \"{KUNDIN}\"}}', '[[\"email_1\", \"{KUNDIN}\"]]' FROM people;
+             INSERT INTO item_retries (mailbox_id, folder, record_kind, record_id, remote_key, attempts, code, message)
+                 SELECT '{anna}'::uuid, 'contacts', 'contact', id, NULL::bytea, 1, 'X', 'no {KUNDIN}' FROM people
+                 UNION ALL SELECT '{anna}', 'contacts', NULL, NULL, 'k8'::bytea, 1, 'X', 'no {KUNDIN}';
+             INSERT INTO lost_values (id, mailbox_id, record_kind, record_id, field, side, value, lost_at)
+                 SELECT gen_random_uuid(), '{anna}'::uuid, 'contact', id, 'email_2', 'crm', '\"{KUNDIN}\"'::jsonb, '{now}'::timestamptz
+                     FROM people
+                 UNION ALL SELECT gen_random_uuid(), '{anna}', 'task', gen_random_uuid(), 'subject', 'server',
+                     '\"Call {KUNDIN}\"', '{now}'"
         ))
         .await;
     (stage, anna)
@@ -85,7 +100,7 @@ async fn send_all(stage: &Stage) {
     }
 }
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 15] = [
     "activities 1",
     "activity_parties 1",
     "alerts 1",
@@ -93,6 +108,10 @@ const ALL: [&str; 11] = [
     "deliveries 1",
     "email_parties 4",
     "idempotency_keys 1",
+    "intents 2",
+    "item_retries 3",
+    "links 2",
+    "lost_values 3",
     "operations 2",
     "people 2",
     "remote_items 1",
@@ -114,7 +133,7 @@ async fn nothing_of_a_person_is_left() {
     assert_eq!(stage.operate(operation, 1).await, Settled::Done);
     let result = "SELECT result FROM operations WHERE kind = 'erase-person' ORDER BY created_at DESC, id DESC LIMIT 1";
     let told: Value = serde_json::from_str(&stage.world.text(result).await).unwrap();
-    let erased = json!({ "people": 2, "activities": 1, "filters": 2, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1 });
+    let erased = json!({ "people": 2, "activities": 1, "filters": 2, "emails": 3, "alerts": 1, "answers": 1, "operations": 1, "item_details": 1, "kept_values": 2 });
     assert_eq!(told, json!({ "erased": erased, "emails_being_sent": 1 }));
     assert_eq!(sorted(places(&stage).await), ["delivery_recipients 1", "email_parties 1"], "being sent");
     let left = "SELECT concat_ws(' ', name, expression#>>'{all,0,attribute}', expression#>>'{all,0,test}',
