@@ -351,6 +351,63 @@ pub async fn deletions_agreed(tx: &mut Tx, mailbox: MailboxId) -> Result<bool> {
     Ok(agreed.unwrap_or(false))
 }
 
+/// How many deletions wait for a person in a mailbox.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn held(tx: &mut Tx, mailbox: MailboxId) -> Result<i64> {
+    let held = sqlx::query_scalar!(
+        "/* links::held */ SELECT count(*) AS \"count!\" FROM links WHERE mailbox_id = $1 AND held_on IS NOT NULL",
+        mailbox.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(held)
+}
+
+/// Agrees to the deletions that wait in a mailbox, and to those of the next hour.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn agree_to_deletions(tx: &mut Tx, mailbox: MailboxId) -> Result<()> {
+    let until = tx.now() + chrono::TimeDelta::hours(1);
+    sqlx::query!(
+        "/* links::agree_to_deletions */ UPDATE mailboxes SET deletions_agreed_until = $2 WHERE id = $1",
+        mailbox.0,
+        until,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Records whose deletion, or whose item's, has waited long enough: all of them once a person has agreed, else those that
+/// wait since before `since`. At most `limit`.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn held_long_enough(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    since: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<RecordId>> {
+    let now = tx.now();
+    let records = sqlx::query_scalar!(
+        "/* links::held_long_enough */ SELECT l.record_id FROM links l JOIN mailboxes m ON m.id = l.mailbox_id
+         WHERE l.mailbox_id = $1 AND l.held_on IS NOT NULL
+           AND (l.held_since <= $2 OR m.deletions_agreed_until > $3)
+         ORDER BY l.id LIMIT $4",
+        mailbox.0,
+        since,
+        now,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(records.into_iter().map(RecordId).collect())
+}
+
 /// A value that gave way to the other side's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LostValue {

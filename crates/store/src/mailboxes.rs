@@ -63,6 +63,12 @@ pub struct MailboxRecord {
     pub incoming_enabled: bool,
     /// Tested and enabled.
     pub outgoing_enabled: bool,
+    /// Result of the last test of appointments, contacts and tasks: `not-run`, `success` or `failure`.
+    pub act_test: String,
+    /// They were tested and enabled.
+    pub act_enabled: bool,
+    /// When they were last tested.
+    pub act_tested_at: Option<DateTime<Utc>>,
     /// Who asked for a test last, whatever became of it.
     pub test_attempted_by: Option<String>,
     /// When.
@@ -289,7 +295,7 @@ pub async fn get(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxRecord>> {
         "/* mailboxes::get */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
              address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method, allow_credentials,
              login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test, incoming_enabled,
-             outgoing_enabled, test_attempted_by, test_attempted_at, tested_by, tested_at, incoming_tested_at,
+             outgoing_enabled, act_test, act_enabled, act_tested_at, test_attempted_by, test_attempted_at, tested_by, tested_at, incoming_tested_at,
              outgoing_tested_at, enabled_by, enabled_at, process_email_from, delete_after_processing, verbose_logging, active,
              version, created_at,
              updated_at

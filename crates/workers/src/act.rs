@@ -6,6 +6,8 @@
 mod carry;
 mod cursors;
 mod gather;
+mod kind_rules;
+mod known;
 mod record;
 mod settle;
 
@@ -19,7 +21,10 @@ use lockstep_connector::{
     Deadline, Session,
     items::{Folder, Items},
 };
-use lockstep_engine::merge::{brake::Tally, deletion::Choices};
+use lockstep_engine::merge::{
+    brake::{HELD_FOR, Tally},
+    deletion::Choices,
+};
 use lockstep_model::{
     address::AddressKey,
     fault::{Fault, FaultClass, FaultScope},
@@ -42,7 +47,8 @@ use crate::{
     Context,
     act::{
         cursors::Cursors,
-        gather::{Batch, KindRules},
+        gather::Batch,
+        kind_rules::KindRules,
     },
     config::PAGE_MIB,
     mailbox::{MARGIN, Stopped, Way, hold},
@@ -204,9 +210,12 @@ impl Act<'_> {
     /// What could not be done before and is due again.
     async fn due(&mut self, items: &mut dyn Items, pace: &mut Pace<'_>) -> Result<Option<Way>, Stopped> {
         let mut tx = self.context.store.begin().await?;
-        let due = item_retries::due(&mut tx, self.run.mailbox.id, i64::from(TOGETHER)).await?;
+        let (mailbox, limit) = (self.run.mailbox.id, i64::from(TOGETHER));
+        let due = item_retries::due(&mut tx, mailbox, limit).await?;
+        let given_up = tx.now() - chrono::TimeDelta::from_std(HELD_FOR).unwrap_or(chrono::TimeDelta::MAX);
+        let held = links::held_long_enough(&mut tx, mailbox, given_up, limit).await?;
         drop(tx);
-        let mut batch = Batch::default();
+        let mut batch = Batch { records: held.into_iter().collect(), ..Batch::default() };
         for (which, folder) in due {
             match which {
                 Which::Record(_, id) => drop(batch.records.insert(id)),

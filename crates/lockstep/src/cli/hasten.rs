@@ -1,4 +1,4 @@
-//! `lockstep mailbox sync-now`: a mailbox is looked at now instead of at its next turn.
+//! `lockstep mailbox sync-now` and `agree-deletions`: what is done to one mailbox and answered with the mailbox.
 
 use clap::Args;
 use reqwest::Method;
@@ -19,9 +19,10 @@ pub(super) struct Arguments {
     access: Access,
 }
 
-pub(super) async fn run(Arguments { mailbox, access }: Arguments) -> Result {
+/// Does `action`, the last part of its path.
+pub(super) async fn run(Arguments { mailbox, access }: Arguments, action: &str) -> Result {
     let api = access.connect()?;
-    let path = format!("mailboxes/{}/sync-now", mailbox_id(&api, &mailbox).await?);
+    let path = format!("mailboxes/{}/{action}", mailbox_id(&api, &mailbox).await?);
     let answer = api.call(Method::POST, &path, Request::default()).await?.body;
     if access.json {
         return serde_json::to_string_pretty(&answer).map(|text| Done::ok(format!("{text}\n"))).map_err(Error::new);

@@ -46,6 +46,9 @@ pub(super) enum Mailbox {
     Takeover(Takeover),
     /// Has it looked at now instead of at its next turn: an extension, for diagnosis. Throttles and pauses hold.
     SyncNow(hasten::Arguments),
+    /// Agrees to the deletions of contacts, tasks and appointments that wait because so many came at once, and to those of
+    /// the next hour.
+    AgreeDeletions(hasten::Arguments),
     /// Makes those inactive that a permanent error has stopped (`list --filter state=disabled`), each noted in the audit.
     DeactivateFailing(DeactivateFailing),
 }
@@ -149,7 +152,8 @@ pub(super) async fn run(command: Mailbox) -> Result {
             many::run(chosen, Action { name: "apply-defaults", with, waits: !no_test && !no_wait }).await
         }
         Mailbox::Takeover(takeover) => take_over(takeover).await,
-        Mailbox::SyncNow(arguments) => hasten::run(arguments).await,
+        Mailbox::SyncNow(arguments) => hasten::run(arguments, "sync-now").await,
+        Mailbox::AgreeDeletions(arguments) => hasten::run(arguments, "agree-deletions").await,
         Mailbox::DeactivateFailing(arguments) => alerts::deactivate_failing(arguments).await,
     }
 }

@@ -8,6 +8,7 @@ pub const ACTIONS: &[&str] = &[
     "created",
     "deactivated",
     "deleted",
+    "deletions-agreed",
     "delivery-resolved",
     "dismissed",
     "erasure-asked-for",

@@ -141,9 +141,9 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
          LEFT JOIN mailbox_tests t ON t.mailbox_id = m.id
          CROSS JOIN LATERAL (SELECT CASE
              WHEN NOT m.active THEN 'inactive'
-             WHEN 'server-side' NOT IN (m.incoming_method, m.outgoing_method)
+             WHEN 'server-side' NOT IN (m.incoming_method, m.outgoing_method, m.act_method)
                      AND m.incoming_method <> 'forward-mailbox'
-                 OR 'server-side' IN (m.incoming_method, m.outgoing_method) AND (p.id IS NULL OR NOT p.active)
+                 OR 'server-side' IN (m.incoming_method, m.outgoing_method, m.act_method) AND (p.id IS NULL OR NOT p.active)
                  THEN 'unconfigured'
              WHEN m.address_status = 'rejected' THEN 'rejected'
              WHEN m.address_status = 'empty' OR (m.address_status = 'pending' AND
@@ -151,11 +151,12 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
                       WHEN m.owner_queue_id IS NOT NULL THEN COALESCE(o.approve_queues, true)
                       ELSE COALESCE(o.approve_users OR o.approve_queues, true) END) THEN 'unapproved'
              WHEN l.disabled_code IS NOT NULL THEN 'disabled'
-             WHEN 'failure' IN (m.incoming_test, m.outgoing_test)
-                 THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled
+             WHEN 'failure' IN (m.incoming_test, m.outgoing_test, m.act_test)
+                 THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled OR m.act_enabled
                      OR (t.retries > 0 AND t.completed_at IS NULL) THEN 'failing' ELSE 'disabled' END
              WHEN (m.incoming_method = 'server-side' AND NOT m.incoming_enabled)
-                 OR (m.outgoing_method = 'server-side' AND NOT m.outgoing_enabled) THEN 'untested'
+                 OR (m.outgoing_method = 'server-side' AND NOT m.outgoing_enabled)
+                 OR (m.act_method = 'server-side' AND NOT m.act_enabled) THEN 'untested'
              WHEN l.transient_failures > 0 THEN 'failing'
              ELSE 'healthy' END AS state) AS s
          WHERE ($1::uuid IS NULL OR m.id = $1)
@@ -219,7 +220,7 @@ async fn records(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<MailboxRecord>> {
         "/* mailboxes::status::records */ SELECT id, name, profile_id, owner_user_id, owner_queue_id, is_forward_mailbox, address,
              address_key, address_status, approved_by, approved_at, incoming_method, outgoing_method, act_method,
              allow_credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", incoming_test, outgoing_test,
-             incoming_enabled, outgoing_enabled, test_attempted_by, test_attempted_at, tested_by, tested_at,
+             incoming_enabled, outgoing_enabled, act_test, act_enabled, act_tested_at, test_attempted_by, test_attempted_at, tested_by, tested_at,
              incoming_tested_at, outgoing_tested_at, enabled_by, enabled_at, process_email_from, delete_after_processing,
              verbose_logging, active,
              version, created_at, updated_at

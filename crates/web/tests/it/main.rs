@@ -15,6 +15,7 @@ mod forward_mailboxes;
 mod hostile;
 mod item_failures;
 mod mailboxes;
+mod one_line;
 mod profiles;
 mod rights;
 mod rules;

@@ -209,6 +209,8 @@ struct Pending {
     healed: Vec<Which>,
     written: Vec<RecordId>,
     held: u64,
+    /// Deletions that wait no longer.
+    released: bool,
     tracked: u32,
 }
 
@@ -250,6 +252,8 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     if pending.held > 0 {
         let parameters = json!({ "items": pending.held });
         alerts::raise(&mut tx, DELETIONS_HELD, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
+    } else if pending.released && links::held(&mut tx, mailbox).await? == 0 {
+        alerts::resolve(&mut tx, DELETIONS_HELD, Subject::Mailbox(mailbox)).await?;
     }
     tx.commit().await?;
     act.run.version += 1;
@@ -334,6 +338,7 @@ async fn settle_case(
         _ => None,
     };
     let mut link = case.link.clone();
+    let was_held = link.as_ref().is_some_and(|link| link.held.is_some());
     let mut written_here = None;
     for step in &case.plan.steps {
         match step {
@@ -410,7 +415,7 @@ async fn settle_case(
     }
     if let Some(link) = &mut link {
         let holds = case.plan.steps.iter().any(|step| matches!(step, Step::Hold { .. }));
-        if !holds {
+        if !holds && case.failed.is_none() {
             link.held = None;
         }
         if case.link.is_some() {
@@ -440,6 +445,7 @@ async fn settle_case(
                 }),
         );
     }
+    pending.released |= was_held && link.as_ref().is_none_or(|link| link.held.is_none());
     pending.links.extend(link);
     match fault {
         None => pending.healed.push(case.which.clone()),

@@ -12,30 +12,25 @@ use lockstep_engine::{
         brake::{self, Tally},
         deletion::{Facts, Why},
         plan::{self, Crm, Key, Origin, Server, Tie},
-        rules::{Access, Standing},
+        rules::Standing,
     },
     recurrence,
 };
 use lockstep_model::{
     address::AddressKey,
     fault::{Fault, FaultClass, FaultScope},
-    filter::Expression,
-    id::UserId,
-    record::{
-        Field, Fields, Kind, LinkId, RecordId, RecordVersion, RemoteVersion, State, TaskStatus, Value,
-        schema::{self, Directions},
-    },
+    record::{Field, Fields, Kind, LinkId, RecordId, RecordVersion, RemoteVersion, State, TaskStatus, Value},
     remote::RemoteKey,
 };
-use lockstep_store::{
-    Tx, directions, filters, intents,
-    item_retries::Which,
-    links::{self, Elsewhere, Link},
-    records::{self, Record},
-    rights::{self, Privilege},
-};
+use lockstep_store::{item_retries::Which, links::Link, records::Record};
 
-use crate::{act::Act, mailbox::Stopped};
+use crate::{
+    act::{
+        Act,
+        known::{Known, ask},
+    },
+    mailbox::Stopped,
+};
 
 /// What may have to be done.
 #[derive(Debug, Default)]
@@ -72,85 +67,6 @@ pub(crate) struct Case {
     pub(crate) tell: Tell,
     /// Nothing is planned because of this.
     pub(crate) failed: Option<Fault>,
-}
-
-/// What holds for every record of a kind.
-#[derive(Clone, Debug)]
-pub(crate) struct KindRules {
-    directions: Directions,
-    access: BTreeMap<Field, Access>,
-    filters: Vec<Expression>,
-}
-
-impl KindRules {
-    /// Reads what holds for a user.
-    pub(crate) async fn read(tx: &mut Tx, user: UserId, kind: Kind) -> lockstep_store::Result<Self> {
-        let of_rights = rights::Kind::of(kind.name()).unwrap_or(rights::Kind::Contact);
-        let unreadable = rights::withheld_fields(tx, user, of_rights, false).await?;
-        let unwritable = rights::withheld_fields(tx, user, of_rights, true).await?;
-        let mut access = BTreeMap::new();
-        for row in schema::fields(kind) {
-            let held =
-                |names: &[String]| names.iter().any(|name| column(row.field) == name || row.field.name() == name);
-            let (readable, writable) = (!held(&unreadable), !held(&unwritable));
-            if !(readable && writable) {
-                access.insert(row.field, Access { readable, writable: readable && writable });
-            }
-        }
-        Ok(Self {
-            directions: directions::of(tx, kind).await?,
-            access,
-            filters: filters::in_force(tx, user, kind).await?,
-        })
-    }
-
-    /// The filters of the user.
-    pub(crate) fn filters(&self) -> &[Expression] {
-        &self.filters
-    }
-
-    /// The rules without a restriction by an item's state.
-    pub(crate) fn open(&self) -> Rules {
-        self.rules(Standing::Open, true)
-    }
-
-    /// The rules for one record: `writable` says whether the user may write it at all.
-    fn rules(&self, standing: Standing, writable: bool) -> Rules {
-        let mut access = self.access.clone();
-        if !writable {
-            for (field, _) in self.directions.iter() {
-                access.entry(field).or_insert(Access::FULL).writable = false;
-            }
-        }
-        Rules { directions: self.directions.clone(), access, standing }
-    }
-}
-
-/// The name under which a field is secured where it is a column of its own.
-fn column(field: Field) -> &'static str {
-    match field {
-        Field::Email1 => "address",
-        Field::FullName => "name",
-        other => other.name(),
-    }
-}
-
-/// What the database says of a batch.
-struct Known {
-    links: Vec<Link>,
-    records: HashMap<RecordId, Record>,
-    /// Records that belong into the mailbox.
-    passing: BTreeSet<RecordId>,
-    readable: BTreeSet<RecordId>,
-    writable: BTreeSet<RecordId>,
-    deletable: BTreeSet<RecordId>,
-    elsewhere: Vec<Elsewhere>,
-    /// Organisers from whose own mailboxes their meetings come.
-    organisers: Vec<AddressKey>,
-    /// Records with a step under way whose outcome nobody knows yet.
-    waiting: BTreeSet<RecordId>,
-    agreed: bool,
-    now: DateTime<Utc>,
 }
 
 /// Reads both sides of a batch and plans.
@@ -241,68 +157,10 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
         }
     }
     brake(act, &known, &mut cases).await?;
-    cases.retain(|case| !case.plan.steps.is_empty() || case.failed.is_some());
+    let waits = |case: &Case| case.link.as_ref().is_some_and(|link| link.held.is_some());
+    cases.retain(|case| !case.plan.steps.is_empty() || case.failed.is_some() || waits(case));
     cases.sort_by_key(|case| lockstep_engine::merge::order::rank(&case.plan));
     Ok(cases)
-}
-
-async fn ask(act: &mut Act<'_>, batch: &Batch) -> Result<Known, Stopped> {
-    let mailbox = act.run.mailbox.id;
-    let records: Vec<_> = batch.records.iter().copied().collect();
-    let keys: Vec<_> =
-        batch.heads.iter().map(|(_, head)| head.key.clone()).chain(batch.deleted.iter().cloned()).collect();
-    let marks: Vec<LinkId> = batch.heads.iter().filter_map(|(_, head)| head.mark).collect();
-    let mut tx = act.context.store.begin().await?;
-    let links = links::of(&mut tx, mailbox, &records, &keys, &marks).await?;
-    let tied: BTreeSet<_> = links.iter().map(|link| &link.remote).collect();
-    let uids: Vec<_> = batch
-        .heads
-        .iter()
-        .filter(|(_, head)| !tied.contains(&head.key))
-        .filter_map(|(_, head)| head.uid.clone())
-        .collect();
-    let mut ids: BTreeSet<_> = records.iter().copied().chain(links.iter().map(|link| link.record)).collect();
-    let elsewhere = links::elsewhere(&mut tx, mailbox, &ids.iter().copied().collect::<Vec<_>>(), &uids).await?;
-    let of_uids: Vec<_> =
-        elsewhere.iter().filter(|other| other.uid.as_ref().is_some_and(|uid| uids.contains(uid))).collect();
-    ids.extend(of_uids.iter().map(|other| other.record));
-    let mut links = links;
-    let more: Vec<_> = of_uids.iter().map(|other| other.record).collect();
-    for link in links::of(&mut tx, mailbox, &more, &[], &[]).await? {
-        if links.iter().all(|known| known.id != link.id) {
-            links.push(link);
-        }
-    }
-    let ids: Vec<_> = ids.into_iter().collect();
-    let records: HashMap<_, _> =
-        records::read(&mut tx, &ids).await?.into_iter().map(|record| (record.id(), record)).collect();
-    let mut by_kind: BTreeMap<Kind, Vec<_>> = BTreeMap::new();
-    for record in records.values() {
-        by_kind.entry(record.kind()).or_default().push(record.id().0);
-    }
-    let mut passing = BTreeSet::new();
-    for (kind, among) in by_kind {
-        let rules = act.rules_of(&mut tx, kind).await?;
-        let question = filters::Question {
-            user: act.user,
-            kind,
-            filters: &rules.filters,
-            among: Some(&among),
-            after: None,
-            limit: i64::try_from(among.len()).unwrap_or(i64::MAX),
-        };
-        passing.extend(filters::passing(&mut tx, question).await?.into_iter().map(RecordId));
-    }
-    passing.retain(|id| records.get(id).is_some_and(|record| !record.is_draft()));
-    let organisers: BTreeSet<_> = records.values().filter_map(|record| organiser(&record.fields())).collect();
-    let organisers = records::synchronised_organisers(&mut tx, &organisers.into_iter().collect::<Vec<_>>()).await?;
-    let waiting = intents::of(&mut tx, mailbox).await?.into_iter().map(|intent| intent.record).collect();
-    let readable = records::permitted(&mut tx, act.user, Privilege::Read, &ids).await?;
-    let writable = records::permitted(&mut tx, act.user, Privilege::Write, &ids).await?;
-    let deletable = records::permitted(&mut tx, act.user, Privilege::Delete, &ids).await?;
-    let agreed = links::deletions_agreed(&mut tx, mailbox).await?;
-    let now = tx.now();
-    Ok(Known { links, records, passing, readable, writable, deletable, elsewhere, organisers, waiting, agreed, now })
 }
 
 /// What can be kept of an item: longer values are cut.
@@ -316,7 +174,7 @@ fn fitted(reading: Reading) -> Reading {
     }
 }
 
-fn organiser(fields: &Fields) -> Option<AddressKey> {
+pub(crate) fn organiser(fields: &Fields) -> Option<AddressKey> {
     match fields.get(Field::Organiser) {
         Some(Value::People(people)) => people.iter().next().map(|(address, _)| address.clone()),
         _ => None,

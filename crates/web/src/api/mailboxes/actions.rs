@@ -6,7 +6,7 @@ use lockstep_model::id::{MailboxId, OperationId, ProfileId};
 use lockstep_store::{
     Tx,
     access::Role,
-    audit, item_failures,
+    audit, item_failures, links,
     mailbox_tests::waiting,
     mailboxes::{self, MailboxRecord},
     nudge, operations,
@@ -231,15 +231,40 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
     if !mailbox.active {
         return Err(Problem::conflict("inactive", "The mailbox is inactive: PATCH active to true first."));
     }
-    if [&mailbox.incoming_method, &mailbox.outgoing_method].iter().all(|method| method.as_str() != "server-side") {
-        return Err(Problem::conflict(
-            "no-method",
-            "Neither direction of the mailbox is server-side: nothing to test.",
-        ));
+    if [&mailbox.incoming_method, &mailbox.outgoing_method, &mailbox.act_method]
+        .iter()
+        .all(|method| method.as_str() != "server-side")
+    {
+        return Err(Problem::conflict("no-method", "No method of the mailbox is server-side: nothing to test."));
     }
     let operation = waiting::ask(tx, id, &caller.actor()).await?.ok_or_else(missing)?;
     audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
     Ok(operation)
+}
+
+/// Agrees to deletions that wait because so many came at once (alert `DeletionsHeld`): those of the next hour are carried
+/// out.
+#[utoipa::path(post, path = "/mailboxes/{id}/agree-deletions", tag = "mailboxes", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
+pub(crate) async fn agree_deletions(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    let mailbox = MailboxId(id);
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        mailboxes::get(&mut tx, mailbox).await?.ok_or_else(missing)?;
+        let waiting = links::held(&mut tx, mailbox).await?;
+        if waiting == 0 {
+            return Err(Problem::conflict("nothing-waits", "No deletion waits in this mailbox."));
+        }
+        links::agree_to_deletions(&mut tx, mailbox).await?;
+        schedules::hasten(&mut tx, mailbox).await?;
+        let detail = json!({ "items": waiting });
+        audit::note(&mut tx, &caller.actor(), "deletions-agreed", "mailbox", Some(id), detail).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await?;
+    answer(&app, &caller, mailbox).await
 }
 
 /// Has a mailbox looked at now instead of at its next turn. An extension, for diagnosis: users cannot ask for it, and

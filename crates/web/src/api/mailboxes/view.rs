@@ -195,6 +195,10 @@ pub(crate) struct Mailbox {
     outgoing_test: String,
     incoming_enabled: bool,
     outgoing_enabled: bool,
+    /// Of appointments, contacts and tasks: `not-run`, `success` or `failure`.
+    act_test: String,
+    act_enabled: bool,
+    act_tested_at: Option<DateTime<Utc>>,
     /// Who asked for a test last, whatever became of it.
     test_attempted_by: Option<String>,
     test_attempted_at: Option<DateTime<Utc>>,
@@ -258,6 +262,9 @@ impl From<MailboxStatus> for Mailbox {
             outgoing_test: mailbox.outgoing_test,
             incoming_enabled: mailbox.incoming_enabled,
             outgoing_enabled: mailbox.outgoing_enabled,
+            act_test: mailbox.act_test,
+            act_enabled: mailbox.act_enabled,
+            act_tested_at: mailbox.act_tested_at,
             test_attempted_by: mailbox.test_attempted_by,
             test_attempted_at: mailbox.test_attempted_at,
             tested_by: mailbox.tested_by,
