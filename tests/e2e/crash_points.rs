@@ -5,22 +5,22 @@ use std::time::Duration;
 use lockstep_e2e::{Builder, Cluster, Process, Role, TrackOption, eventually};
 use lockstep_model::crashpoint::CrashPoint;
 
-const VARIABLE: &str = "LOCKSTEP_CRASH_AT";
+pub(crate) const VARIABLE: &str = "LOCKSTEP_CRASH_AT";
 const DIES_WITHIN: Duration = Duration::from_secs(60);
 
-fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     Cluster::builder()
         .setting("scheduler", "claim_lifetime_ms", "2500")
         .setting("mailbox_worker", "lease_ttl_ms", "2000")
         .setting("mailbox_worker", "permit_ttl_ms", "2000")
 }
 
-fn points(prefix: &str) -> Vec<&'static str> {
+pub(crate) fn points(prefix: &str) -> Vec<&'static str> {
     CrashPoint::ALL.iter().map(|point| point.name()).filter(|name| name.starts_with(prefix)).collect()
 }
 
 /// Waits for the end that the point brings, which proves that it was reached.
-async fn dies_there(process: &Process, point: &str) {
+pub(crate) async fn dies_there(process: &Process, point: &str) {
     let end = async || process.ended();
     eventually(DIES_WITHIN, end, &format!("{point} is reached by a program built with --features crashpoints")).await;
     let exit = process.wait(DIES_WITHIN).await;
@@ -29,7 +29,7 @@ async fn dies_there(process: &Process, point: &str) {
 
 #[test]
 fn every_point_belongs_to_a_role_that_is_tested() {
-    let tested: usize = ["scheduler.", "mailbox.", "outgoing."].iter().map(|prefix| points(prefix).len()).sum();
+    let tested: usize = ["scheduler.", "mailbox.", "items.", "outgoing."].iter().map(|prefix| points(prefix).len()).sum();
     assert_eq!(tested, CrashPoint::ALL.len());
 }
 

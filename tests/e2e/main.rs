@@ -24,5 +24,6 @@ mod switched_off;
 mod test_message;
 mod tracing;
 mod two_way;
+mod two_way_rules;
 mod webhooks;
 mod worker_killed;

@@ -19,21 +19,21 @@ use crate::exchange::{Exchange, id};
 
 impl Exchange {
     /// Looks at somebody's mailbox, or works in it as its owner does.
-    fn in_mailbox<T>(&self, of: &str, work: impl FnOnce(&mut Mailbox) -> T) -> T {
+    pub(crate) fn in_mailbox<T>(&self, of: &str, work: impl FnOnce(&mut Mailbox) -> T) -> T {
         let mut state = self.server.state();
         let number = state.world.find(of).unwrap();
         work(state.world.mailbox_mut(number).unwrap())
     }
 
     /// The items of a folder.
-    fn items(&self, of: &str, folder: &'static str) -> Vec<Item> {
+    pub(crate) fn items(&self, of: &str, folder: &'static str) -> Vec<Item> {
         self.in_mailbox(of, |mailbox| {
             let ids = mailbox.items_in(mailbox.home(folder));
             ids.into_iter().map(|id| mailbox.item(id).unwrap().clone()).collect()
         })
     }
 
-    fn change(&self, of: &str, item: ItemId, change: impl FnOnce(&mut Content)) {
+    pub(crate) fn change(&self, of: &str, item: ItemId, change: impl FnOnce(&mut Content)) {
         self.in_mailbox(of, |mailbox| {
             let done = mailbox.change(item, Touch::Content, clock::now(), |item| {
                 change(&mut item.content);
@@ -45,7 +45,7 @@ impl Exchange {
 }
 
 /// A user with contacts, tasks and appointments on this server.
-async fn user(exchange: &Exchange, cluster: &Cluster, name: &str, profile: Uuid) -> (Uuid, Uuid) {
+pub(crate) async fn user(exchange: &Exchange, cluster: &Cluster, name: &str, profile: Uuid) -> (Uuid, Uuid) {
     let mailbox = json!({
         "profile_id": profile, "allow_credentials": true, "login": format!("{name}@exchange.test"), "password": "secret",
         "act_method": "server-side",
@@ -53,11 +53,11 @@ async fn user(exchange: &Exchange, cluster: &Cluster, name: &str, profile: Uuid)
     exchange.user(cluster, name, mailbox).await
 }
 
-fn at(text: &str) -> There {
+pub(crate) fn at(text: &str) -> There {
     There::Instant(text.parse::<DateTime<Utc>>().unwrap())
 }
 
-const ANN: &str = "ann@exchange.test";
+pub(crate) const ANN: &str = "ann@exchange.test";
 
 /// A2, J1, K1, K6: a contact, a task and an appointment of the CRM appear on the server, and what is changed there comes
 /// back; what is changed in the CRM follows; and then nothing is written any more.
@@ -136,7 +136,7 @@ async fn a2_j1_k1_k6_records_and_items_are_kept_in_step() {
 }
 
 /// Asks for another cycle, and says whether so many have found nothing.
-async fn quiet(cluster: &Cluster, mailbox: Uuid, cycles: u64) -> bool {
+pub(crate) async fn quiet(cluster: &Cluster, mailbox: Uuid, cycles: u64) -> bool {
     cluster.api().act(&format!("/mailboxes/{mailbox}/sync-now")).await;
     let status: Value = cluster.api().get(&format!("/mailboxes/{mailbox}")).await;
     let lanes = status["lanes"].as_array().cloned().unwrap_or_default();

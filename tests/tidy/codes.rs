@@ -19,6 +19,7 @@ const NO_ALERTS: &[&str] = &[
     "GateShut",
     "InvalidArguments",
     "MailboxGone",
+    "MailboxInactive",
     "NoCorrelationMatch",
     "NoRecipientMatch",
     "OwnMessage",
