@@ -105,6 +105,16 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("ItemUnwritable", "workers/tests/it/faults.rs", "an_item_the_database_refuses_is_set_aside_alone"),
     ("ItemQuarantined", "workers/tests/it/faults.rs", "an_item_the_database_refuses_is_set_aside_alone"),
     ("WorkerDied", "workers/tests/it/outgoing_crashes.rs", "dead_before_the_point_of_no_return_it_is_tried_again"),
+    // Contacts, tasks and appointments.
+    ("ItemNotSynchronized", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
+    ("ItemUnwritableThere", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
+    (
+        "AppointmentWithoutOrganiser",
+        "workers/tests/it/item_codes.rs",
+        "m8_an_appointment_without_organiser_is_told_and_ends",
+    ),
+    ("DuplicateItemCollapsed", "workers/tests/it/item_codes.rs", "m8_a_doubled_item_is_collapsed_and_told"),
+    ("DeletionsHeld", "workers/tests/it/item_codes.rs", "m8_deletions_are_held_and_told_until_somebody_agrees"),
     // Emails that are sent.
     ("NoSender", "workers/tests/it/outgoing.rs", "m8_an_email_without_an_author_fails"),
     ("SendAsWithdrawn", "workers/tests/it/send_as.rs", "h7_a_queue_that_may_no_longer_be_read_sends_nothing"),

@@ -21,6 +21,7 @@ async fn record(world: &World, mailbox: MailboxId, incoming: &Tested, outgoing: 
 const ROW: &str =
     "SELECT concat_ws('|', incoming_test, outgoing_test, incoming_enabled, outgoing_enabled) FROM mailboxes";
 
+/// C10: what was found by whose test is in the audit.
 #[tokio::test]
 async fn what_works_is_enabled_and_what_fails_is_not() {
     let world = World::new().await;
@@ -50,7 +51,7 @@ async fn what_works_is_enabled_and_what_fails_is_not() {
     assert_eq!(lane().await, 1);
     assert!(!world.open_alerts().await.iter().any(|alert| alert.starts_with("LoginRefused")), "mended");
 
-    // C10: each result is in the audit, under the name of who asked.
+    // Each result is in the audit, under the name of who asked.
     let noted = "SELECT concat_ws(' ', actor, detail->>'incoming', detail->>'incoming_code', detail->>'outgoing')
          FROM audit_entries WHERE action = 'test-ended' ORDER BY id";
     let expected = ["test success success", "test failure LoginRefused success", "test success not-run"];

@@ -11,6 +11,7 @@ mod faults;
 mod figures;
 mod forwarding;
 mod incoming;
+mod item_codes;
 mod item_failures;
 mod judged_again;
 mod messages;

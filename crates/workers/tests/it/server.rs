@@ -1,5 +1,7 @@
 //! A mail server made of data: mailboxes by login, and faults, panics, silences and hooks at any call.
 
+pub(crate) mod items;
+
 use std::{
     collections::HashMap,
     io,
@@ -86,6 +88,7 @@ struct State {
     forgets_a_header: bool,
     warning: Option<Fault>,
     delivers: bool,
+    kept: items::Kept,
 }
 
 /// The server; clones share it.
@@ -413,6 +416,10 @@ impl Session for Conversation {
         self.server.happen(Call::Passed, deadline).await?;
         self.server.take(at);
         Ok(SendReceipt { reply: "250 2.0.0 queued as 4711".to_owned(), recipients })
+    }
+
+    fn items(&mut self, _: chrono_tz::Tz) -> Option<&mut dyn lockstep_connector::items::Items> {
+        Some(self)
     }
 
     async fn close(self: Box<Self>, deadline: &Deadline) -> Result<(), Fault> {
