@@ -209,3 +209,28 @@ async fn k8_j5_what_is_deleted_on_one_side() {
     cluster.wait_until(60, "its record goes too", async || api.list("/tasks").await.len() == 3).await;
     let _ = Duration::ZERO;
 }
+
+/// J2: a program asks for an item by its id, and it becomes a record; one that is not there is not looked for for ever.
+#[tokio::test]
+async fn j2_an_item_is_tracked_by_the_api() {
+    let exchange = Exchange::start().await;
+    let cluster = Cluster::builder().start().await;
+    let profile = exchange.profile(&cluster, json!({ "credentials": "mailbox" })).await;
+    let (_, mailbox) = user(&exchange, &cluster, "ann", profile).await;
+    let api = cluster.api();
+    let task = json!({ "subject": "Known", "owner_user_id": api.list("/users").await[0]["id"] });
+    api.post("/tasks", &task).await;
+    cluster.wait_until(60, "the item is there", async || exchange.items(ANN, "tasks").len() == 1).await;
+    let track = async |item: &str| {
+        let fields = json!({ "folder": "tasks", "item_id": item });
+        api.send(reqwest::Method::POST, &format!("/mailboxes/{mailbox}/track"), Some(&fields)).await
+    };
+    let keys = "SELECT convert_from(remote_key, 'UTF8') FROM links";
+    let known: String = sqlx::query_scalar(keys).fetch_one(cluster.pool()).await.unwrap();
+    track(&known).await.expect(409);
+    track("").await.expect(422);
+    track("bm93aGVyZQ==").await.expect(200);
+    let waiting = "SELECT count(*) FROM item_retries";
+    cluster.wait_until(60, "it is given up", async || cluster.number(waiting).await == 0).await;
+    assert_eq!(api.list("/tasks").await.len(), 1);
+}

@@ -117,6 +117,27 @@ pub async fn note(tx: &mut Tx, mailbox: MailboxId, failed: &[Failed]) -> Result<
     Ok(())
 }
 
+/// Asks for an item to be taken over at the next look.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn ask(tx: &mut Tx, mailbox: MailboxId, folder: &str, item: &RemoteKey) -> Result<()> {
+    let now = tx.now();
+    sqlx::query!(
+        "/* item_retries::ask */ INSERT INTO item_retries (mailbox_id, folder, remote_key, attempts, next_attempt_at, code,
+             message)
+         VALUES ($1, $2, $3, 0, $4, 'Asked', '')
+         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET next_attempt_at = EXCLUDED.next_attempt_at",
+        mailbox.0,
+        folder,
+        item.as_bytes(),
+        now,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Forgets what has succeeded, or is gone. Returns how many there were.
 ///
 /// # Errors

@@ -167,6 +167,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/mailboxes/{id}/test-and-enable", PEOPLE_AND_USERS),
     rule("GET", "/api/v1/mailboxes/{id}/items", PEOPLE_AND_USERS),
     rule("POST", "/api/v1/mailboxes/{id}/agree-deletions", PEOPLE),
+    rule("POST", "/api/v1/mailboxes/{id}/track", PROGRAMS_AND_USERS),
     rule("POST", "/api/v1/mailboxes/{id}/sync-now", PEOPLE),
     rule("POST", "/api/v1/mailboxes/{id}/judge-again", ADMINISTRATORS),
     rule("POST", "/api/v1/mailboxes/{id}/items/{key}/release", PEOPLE),

@@ -45,11 +45,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Context,
-    act::{
-        cursors::Cursors,
-        gather::Batch,
-        kind_rules::KindRules,
-    },
+    act::{cursors::Cursors, gather::Batch, kind_rules::KindRules},
     config::PAGE_MIB,
     mailbox::{MARGIN, Stopped, Way, hold},
     slots::{AFTER_YOU, Slot},
@@ -82,6 +78,8 @@ pub(crate) struct Act<'a> {
     options: ItemOptions,
     /// Items that carry a mark no link has: copies, or items whose link was lost.
     unclaimed: HashMap<LinkId, RemoteKey>,
+    /// What nobody has to look for any more.
+    over: Vec<Which>,
     counts: &'a mut Counts,
     kinds: HashMap<Kind, KindRules>,
     tallies: HashMap<Folder, Tally>,
@@ -123,6 +121,7 @@ pub(crate) async fn cycle(
         cursors,
         options,
         unclaimed: HashMap::new(),
+        over: Vec::new(),
         counts,
         kinds: HashMap::new(),
         tallies: HashMap::new(),

@@ -17,6 +17,7 @@ pub const ACTIONS: &[&str] = &[
     "hastened",
     "item-dropped",
     "item-released",
+    "item-tracked",
     "items-judged-again",
     "member-added",
     "member-removed",

@@ -74,6 +74,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(mailboxes::actions::reject))
         .routes(routes!(mailboxes::actions::test_and_enable))
         .routes(routes!(mailboxes::actions::agree_deletions))
+        .routes(routes!(mailboxes::track::track))
         .routes(routes!(mailboxes::actions::sync_now))
         .routes(routes!(mailboxes::items::list))
         .routes(routes!(mailboxes::items::judge_again))

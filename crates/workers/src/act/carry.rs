@@ -217,7 +217,7 @@ struct Pending {
 /// One transaction: fence, records, links, intents, failures, alerts, cursors.
 async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -> Result<(), Stopped> {
     let cursor = complete.then(|| act.cursors.write()).filter(|cursor| *cursor != act.run.cursor);
-    if outcomes.is_empty() && cursor.is_none() {
+    if outcomes.is_empty() && cursor.is_none() && act.over.is_empty() {
         return Ok(());
     }
     let mut tx = act.context.store.begin().await?;
@@ -230,7 +230,7 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
         .filter_map(|(case, _)| case.record.as_ref().map(Record::id))
         .collect();
     let now_there = records::lock(&mut tx, &touched).await?;
-    let mut pending = Pending::default();
+    let mut pending = Pending { healed: act.over.clone(), ..Pending::default() };
     for (case, there) in outcomes {
         let current = case.record.as_ref().and_then(|record| now_there.iter().find(|now| now.id() == record.id()));
         settle_case(act, &mut tx, case, there, current, &mut pending).await?;
@@ -257,6 +257,7 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     }
     tx.commit().await?;
     act.run.version += 1;
+    act.over.clear();
     if let Some(cursor) = cursor {
         act.run.cursor = cursor;
     }

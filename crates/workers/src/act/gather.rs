@@ -19,7 +19,7 @@ use lockstep_engine::{
 use lockstep_model::{
     address::AddressKey,
     fault::{Fault, FaultClass, FaultScope},
-    record::{Field, Fields, Kind, LinkId, RecordId, RecordVersion, RemoteVersion, State, TaskStatus, Value},
+    record::{Field, Fields, Kind, LinkId, RecordId, RecordVersion, RemoteVersion, ShowAs, State, TaskStatus, Value},
     remote::RemoteKey,
 };
 use lockstep_store::{item_retries::Which, links::Link, records::Record};
@@ -146,7 +146,13 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
     }
     for (folder, key) in &batch.due {
         let reading = read.remove(key).unwrap_or(Reading::Gone);
-        cases.extend(of_item(act, &known, *folder, key, None, fitted(reading)).await?);
+        let tied = known.links.iter().any(|link| link.remote == *key);
+        let case = if tied { None } else { of_item(act, &known, *folder, key, None, fitted(reading)).await? };
+        if case.is_none() {
+            // It is gone, has a record by now, or is never synchronised: nobody looks for it any more.
+            act.over.push(Which::Item(key.clone()));
+        }
+        cases.extend(case);
     }
     let linked: BTreeSet<_> = known.links.iter().map(|link| link.record).collect();
     for id in known.passing.difference(&linked) {
@@ -200,8 +206,15 @@ const fn is_appointment(kind: Kind) -> bool {
     matches!(kind, Kind::Appointment | Kind::RecurringAppointment)
 }
 
+/// A record as it is merged. Time that is over and done, or does not take place, is free on the server (J8); of closed
+/// appointments nothing comes back, so that the record keeps what it says.
 pub(crate) fn seen_record(record: &Record) -> Seen<RecordVersion> {
-    Seen { version: record.version(), fields: record.fields(), modified: record.modified() }
+    let mut fields = record.fields();
+    if is_appointment(record.kind()) && record.state() != State::Open {
+        // The shape is that of the field.
+        let _ = fields.set(Field::ShowAs, Value::ShowAs(ShowAs::Free));
+    }
+    Seen { version: record.version(), fields, modified: record.modified() }
 }
 
 pub(crate) fn seen_item(item: &Item) -> Seen<RemoteVersion> {

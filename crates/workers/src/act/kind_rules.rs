@@ -34,7 +34,10 @@ impl KindRules {
         for row in schema::fields(kind) {
             let held =
                 |names: &[String]| names.iter().any(|name| column(row.field) == name || row.field.name() == name);
-            let (readable, writable) = (!held(&unreadable), !held(&unwritable));
+            // What a record is about travels in a property of ours. Nobody sets that but us, and what it says is not
+            // believed: it could name a record that the user may not see.
+            let ours = row.field == Field::Regarding;
+            let (readable, writable) = (!held(&unreadable), !held(&unwritable) && !ours);
             if !(readable && writable) {
                 access.insert(row.field, Access { readable, writable: readable && writable });
             }

@@ -44,8 +44,13 @@ pub(crate) struct Known {
 pub(crate) async fn ask(act: &mut Act<'_>, batch: &Batch) -> Result<Known, Stopped> {
     let mailbox = act.run.mailbox.id;
     let records: Vec<_> = batch.records.iter().copied().collect();
-    let keys: Vec<_> =
-        batch.heads.iter().map(|(_, head)| head.key.clone()).chain(batch.deleted.iter().cloned()).collect();
+    let keys: Vec<_> = batch
+        .heads
+        .iter()
+        .map(|(_, head)| head.key.clone())
+        .chain(batch.deleted.iter().cloned())
+        .chain(batch.due.iter().map(|(_, key)| key.clone()))
+        .collect();
     let marks: Vec<LinkId> = batch.heads.iter().filter_map(|(_, head)| head.mark).collect();
     let mut tx = act.context.store.begin().await?;
     let links = links::of(&mut tx, mailbox, &records, &keys, &marks).await?;

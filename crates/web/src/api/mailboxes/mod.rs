@@ -7,6 +7,7 @@ pub(crate) mod forward;
 pub(crate) mod items;
 pub(crate) mod many;
 pub(crate) mod takeover;
+pub(crate) mod track;
 mod view;
 
 use axum::{
