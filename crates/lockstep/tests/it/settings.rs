@@ -8,7 +8,8 @@ use crate::{
     world::World,
 };
 
-/// N11: the three groups are read and written by command. A12: an operator has a mailbox looked at.
+/// N11, L11, L12, L13: the three groups and the directions of fields are read and written by command. A12: an operator has a
+/// mailbox looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn n11_settings_are_read_and_written_by_command() {
     let services = Services::shared_with(&[Service::Postgres, Service::RabbitMq, Service::Redis]).await;
@@ -50,7 +51,7 @@ async fn n11_settings_are_read_and_written_by_command() {
         "{out}"
     );
 
-    // L11, L12, L13: the map of fields is listed and written; L8: what the organisation chooses is a field of it.
+    // The map of fields is listed and written; what the organisation chooses is a field of it.
     let (_, out, err) = call(&["field-directions", "list", "contact"]).await;
     let row = |out: &str, field: &str| -> Vec<String> {
         let found = out.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());

@@ -263,7 +263,7 @@ async fn c12_a_message_whose_fate_is_unknown_is_looked_for() {
     assert_eq!(stage.world.text(MAILBOX).await, "success failure t f");
 }
 
-/// C15, I2: a worker dies at any place: the next one goes on, sends nothing twice that may have been sent, and the test
+/// C15: a worker dies at any place: the next one goes on, sends nothing twice that may have been sent, and the test
 /// comes to its end without anybody asking again.
 #[tokio::test]
 async fn c15_a_worker_that_dies_loses_no_test() {
