@@ -69,7 +69,7 @@ async fn of_an_erased_contact_no_values_are_kept() {
     let mut link = links::of(&mut tx, other, &[RecordId(contact)], &[], &[]).await.unwrap().remove(0);
     assert!(link.crm.iter().next().is_some());
     link.unlinked = Some("changed".to_owned());
-    links::put(&mut tx, other, &[link.clone()]).await.unwrap();
+    links::put(&mut tx, other, std::slice::from_ref(&link)).await.unwrap();
     let left = links::of(&mut tx, other, &[RecordId(contact)], &[], &[]).await.unwrap().remove(0);
     assert_eq!((left.crm.iter().count(), left.server.iter().count(), &left.unlinked), (0, 0, &link.unlinked));
     tx.commit().await.unwrap();
@@ -80,7 +80,7 @@ async fn of_an_erased_contact_no_values_are_kept() {
     let mut tx = world.store.begin().await.unwrap();
     let again = links::Link { record: RecordId(there), ..link };
     links::forget(&mut tx, other, &[again.id]).await.unwrap();
-    links::put(&mut tx, other, &[again.clone()]).await.unwrap();
+    links::put(&mut tx, other, std::slice::from_ref(&again)).await.unwrap();
     let kept = links::of(&mut tx, other, &[RecordId(there)], &[], &[]).await.unwrap().remove(0);
     assert_eq!((kept.crm, kept.server), (again.crm, again.server));
 }

@@ -2,13 +2,13 @@
 
 mod messages;
 
-use lockstep_store::explain::{Elsewhere, FiltersOfKind, MailboxFacts, MessageFacts, OpenAlert};
+use lockstep_store::explain::{FiltersOfKind, MailboxFacts, OpenAlert};
 use uuid::Uuid;
 
 use super::{
     Decision,
     Decision::{Acceptance, Approved, Breaker, Correlation, Due, Enabled, Filter, Lease, Permit, Result},
-    Step, Verdict, incoming, message, outgoing,
+    Step, Verdict, incoming, outgoing,
     samples::*,
     worst,
 };

@@ -1,7 +1,7 @@
 //! Texts of one line stay on one line, in every body of every route.
 
 use lockstep_store::access::Role;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     hostile::{routes_with_body, with_words},

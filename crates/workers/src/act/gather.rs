@@ -115,7 +115,7 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
             let free = known.links.iter().all(|link| link.record != same.record);
             (free && known.records.contains_key(&same.record)).then_some(same.record)
         });
-        if meeting.is_some() || head.categories.iter().any(|name| *name == act.options.tracked_category) {
+        if meeting.is_some() || head.categories.contains(&act.options.tracked_category) {
             tracked.push((*folder, head, meeting));
         }
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Decision::{Acceptance, Approved, Correlation, Due, Enabled, Filter, Lease, Result},
+        Decision::{Acceptance, Approved, Breaker, Correlation, Due, Enabled, Filter, Lease, Result},
         Verdict, message,
         samples::*,
         worst,
