@@ -26,4 +26,5 @@ mod tracing;
 mod two_way;
 mod two_way_rules;
 mod webhooks;
+mod whole_days;
 mod worker_killed;

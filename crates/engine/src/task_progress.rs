@@ -130,7 +130,8 @@ mod tests {
         let open = task(Open, Some(TaskStatus::InProgress), Some(40), None);
         let closed = task(Completed, done, Some(100), Some(90));
         let all: &[Teller] = &[S, Status, Percent, CompletedAt];
-        let cases: &[(Progress, Progress, &[Teller], Option<(Teller, Teller)>)] = &[
+        type Case<'a> = (Progress, Progress, &'a [Teller], Option<(Teller, Teller)>);
+        let cases: &[Case<'_>] = &[
             (open, task(Completed, done, Some(100), Some(80)), all, None),
             (open, task(Open, done, Some(40), None), &[Status], None),
             (open, task(Open, done, Some(40), None), &[Status, Percent], Some((Status, Percent))),

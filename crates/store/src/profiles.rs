@@ -168,8 +168,7 @@ pub async fn create(
     .execute(tx.connection())
     .await?;
     save_sending(tx, profile).await?;
-    let written =
-        Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields, version: 1 };
+    let written = Written { kind: "email-server-profile", id: profile.id, change: Change::Created, fields, version: 1 };
     audit::record(tx, actor, written).await
 }
 

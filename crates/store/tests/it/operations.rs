@@ -67,7 +67,8 @@ async fn a_run_writes_only_against_the_version_it_has_read() {
     let world = World::new().await;
     let id = create(&world).await;
     claim(&world, 1).await;
-    let later = Step::Later { after: Duration::from_secs(30), position: json!({ "at": 5 }), failed: true, so_far: None };
+    let later =
+        Step::Later { after: Duration::from_secs(30), position: json!({ "at": 5 }), failed: true, so_far: None };
     assert!(!step(&world, id, 2, &later).await);
     assert!(step(&world, id, 1, &later).await);
     assert!(!step(&world, id, 1, &Step::Done(json!(1))).await, "overtaken");

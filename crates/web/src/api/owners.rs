@@ -53,7 +53,12 @@ pub(super) trait MailboxOwner: Clone + Send + Sync {
     fn written(&mut self, version: i64, at: DateTime<Utc>);
 
     /// Makes it, and its mailbox; `fields` are those it was given.
-    fn create(self, tx: &mut Tx, fields: &[&str], actor: &str) -> impl Future<Output = lockstep_store::Result<Self>> + Send;
+    fn create(
+        self,
+        tx: &mut Tx,
+        fields: &[&str],
+        actor: &str,
+    ) -> impl Future<Output = lockstep_store::Result<Self>> + Send;
     /// Those after `after`, or the one with this address key; with `reader`, those that this user may read.
     fn list(
         tx: &mut Tx,

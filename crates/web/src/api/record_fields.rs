@@ -46,8 +46,9 @@ pub(crate) fn taken(
     only_known(check, Some(kind), others, members.keys());
     members.retain(|name, value| !value.is_null() && writable(kind).any(|field| field.name() == name));
     let stood = shown(kind, before);
-    let kept: Vec<Field> =
-        writable(kind).filter(|f| stood.get(f.name()).is_some_and(|value| members.get(f.name()) == Some(value))).collect();
+    let kept: Vec<Field> = writable(kind)
+        .filter(|f| stood.get(f.name()).is_some_and(|value| members.get(f.name()) == Some(value)))
+        .collect();
     members.retain(|name, _| kept.iter().all(|field| field.name() != name));
     let mut taken = fields::read(&members).unwrap_or_else(|wrong| {
         for wrong in wrong {

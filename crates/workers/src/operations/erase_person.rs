@@ -68,8 +68,7 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> Result<Step
         let (key, actor) = (arguments.address_key.as_str(), operation.requested_by.as_str());
         match progress.stage {
             Stage::Filters => {
-                let (erased, last) =
-                    erasure::erase_from_filters(&mut tx, key, progress.filter, BATCH, actor).await?;
+                let (erased, last) = erasure::erase_from_filters(&mut tx, key, progress.filter, BATCH, actor).await?;
                 progress.erased.filters += erased;
                 progress.filter = last;
                 if last.is_none() {

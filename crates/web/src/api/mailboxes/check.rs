@@ -150,10 +150,8 @@ fn not_allowed(check: &mut Check, fields: &MailboxFields, before: &MailboxRecord
     if fields.allow_credentials {
         return;
     }
-    let given = [
-        ("login", fields.login.is_some() && fields.login != before.login),
-        ("password", fields.password.is_some()),
-    ];
+    let given =
+        [("login", fields.login.is_some() && fields.login != before.login), ("password", fields.password.is_some())];
     for (field, _) in given.iter().filter(|(_, given)| *given) {
         let remedy = "nothing: the mailbox does not use an account of its own. Set allow_credentials to true in the same \
                       request";

@@ -45,7 +45,8 @@ pub(crate) async fn create(
         let tx = &mut once.tx;
         let (fields, before) = wanted(tx, &body.value).await?;
         let (mailbox, secret) = check::mailbox(&app, tx, fields, before).await?;
-        if let Err(error) = mailboxes::create_forward(tx, &mailbox, &secret, &body.given.names(), &caller.actor()).await {
+        if let Err(error) = mailboxes::create_forward(tx, &mailbox, &secret, &body.given.names(), &caller.actor()).await
+        {
             drop(once);
             let login = mailbox.profile_id.map(ProfileId).zip(mailbox.login.as_deref());
             return Err(explain(&app, error, Wanted { address_key: Some(&mailbox.address_key), login }).await);

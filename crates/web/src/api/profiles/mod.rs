@@ -89,7 +89,9 @@ pub(crate) async fn create(
         owner_exists(&mut once.tx, &profile).await?;
         let mut profile = profile.clone();
         (profile.version, profile.created_at, profile.updated_at) = (1, once.tx.now(), once.tx.now());
-        if let Err(error) = profiles::create(&mut once.tx, &profile, &secret, &body.given.names(), &caller.actor()).await {
+        if let Err(error) =
+            profiles::create(&mut once.tx, &profile, &secret, &body.given.names(), &caller.actor()).await
+        {
             drop(once);
             return Err(explain(&app, error, Wanted::default()).await);
         }
