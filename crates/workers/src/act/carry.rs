@@ -347,7 +347,8 @@ async fn settle_case(
                 if let (Some(record), Some(written), There::Done(Some(item), _)) = (&case.record, &written_there, there)
                 {
                     let base = Base::of_new_item(&seen_record(record), values, written, &case.rules);
-                    link = Some(linked(LinkId(*key), record, &item.0, base));
+                    // A server tells of the end of what it has listed, and of nothing else: listing it settles the pair.
+                    link = Some(Link { settled: None, ..linked(LinkId(*key), record, &item.0, base) });
                 }
             }
             Step::DeleteItem { .. } if done_there => {
@@ -480,6 +481,18 @@ fn merged(link: &mut Link, case: &Case, written_here: Option<&Record>, written_t
         &case.rules,
     );
     take_base(link, base);
+}
+
+/// Whether nothing is left to do for a pair, and only its link does not say so yet.
+pub(crate) fn settles(case: &Case) -> bool {
+    let unsettled = |link: &&Link| link.settled.is_none() && link.unlinked.is_none();
+    case.plan.steps.is_empty()
+        && case.failed.is_none()
+        && case.link.as_ref().filter(unsettled).is_some_and(|link| {
+            let mut link = link.clone();
+            merged(&mut link, case, None, None);
+            link.settled.is_some()
+        })
 }
 
 fn take_base(link: &mut Link, base: Base) {

@@ -26,7 +26,7 @@ use lockstep_store::{item_retries::Which, links::Link, records::Record};
 
 use crate::{
     act::{
-        Act,
+        Act, carry,
         known::{Known, ask},
     },
     mailbox::Stopped,
@@ -164,7 +164,10 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
     }
     brake(act, &known, &mut cases).await?;
     let waits = |case: &Case| case.link.as_ref().is_some_and(|link| link.held.is_some());
-    cases.retain(|case| !case.plan.steps.is_empty() || case.failed.is_some() || waits(case));
+    let listed = |case: &Case| case.link.as_ref().is_some_and(|link| heads.contains_key(&link.remote));
+    cases.retain(|case| {
+        !case.plan.steps.is_empty() || case.failed.is_some() || waits(case) || listed(case) && carry::settles(case)
+    });
     cases.sort_by_key(|case| lockstep_engine::merge::order::rank(&case.plan));
     Ok(cases)
 }
