@@ -240,7 +240,9 @@ async fn c16_dates_far_away_are_refused_where_they_make_no_sense() {
         let remedy = refused.body["errors"][0]["remedy"].as_str().unwrap();
         assert!(remedy.contains(" or earlier") && remedy.contains("ahead"), "{remedy}");
     }
-    let soon = (chrono::Utc::now() + chrono::TimeDelta::days(300)).to_rfc3339();
+    let soon = (lockstep_model::clock::Clock::now(&lockstep_model::clock::SystemClock::default())
+        + chrono::TimeDelta::days(300))
+    .to_rfc3339();
     world.patch(&format!("/mailboxes/{mailbox}"), json!({ "process_email_from": soon })).await.expect(200);
     for (date, status) in [("2999-01-01", 201), ("4501-01-01", 422), ("1600-12-31", 422)] {
         let appointment = json!({ "subject": "s", "time": { "first": date } });
