@@ -225,12 +225,21 @@ async fn j2_an_item_is_tracked_by_the_api() {
         let fields = json!({ "folder": "tasks", "item_id": item });
         api.send(reqwest::Method::POST, &format!("/mailboxes/{mailbox}/track"), Some(&fields)).await
     };
-    let keys = "SELECT convert_from(remote_key, 'UTF8') FROM links";
-    let known: String = sqlx::query_scalar(keys).fetch_one(cluster.pool()).await.unwrap();
-    track(&known).await.expect(409);
+    let key = async || -> String {
+        let newest = "SELECT convert_from(remote_key, 'UTF8') FROM links ORDER BY created_at DESC LIMIT 1";
+        sqlx::query_scalar(newest).fetch_one(cluster.pool()).await.unwrap()
+    };
+    track(&key().await).await.expect(409);
     track("").await.expect(422);
-    track("bm93aGVyZQ==").await.expect(200);
-    let waiting = "SELECT count(*) FROM item_retries WHERE next_attempt_at IS NOT NULL";
-    cluster.wait_until(60, "it is not looked for again", async || cluster.number(waiting).await == 0).await;
+    let other =
+        id(&api.post("/tasks", &json!({ "subject": "Short-lived", "owner_user_id": task["owner_user_id"] })).await);
+    let links = async || cluster.number("SELECT count(*) FROM links").await;
+    cluster.wait_until(60, "it is linked", async || links().await == 2).await;
+    let gone = key().await;
+    api.delete(&format!("/tasks/{other}")).await;
+    cluster.wait_until(60, "it is gone", async || links().await == 1).await;
+    track(&gone).await.expect(200);
+    let waiting = "SELECT count(*) FROM item_retries";
+    cluster.wait_until(60, "it is not looked for any more", async || cluster.number(waiting).await == 0).await;
     assert_eq!(api.list("/tasks").await.len(), 1);
 }

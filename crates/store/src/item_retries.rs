@@ -127,7 +127,7 @@ pub async fn ask(tx: &mut Tx, mailbox: MailboxId, folder: &str, item: &RemoteKey
         "/* item_retries::ask */ INSERT INTO item_retries (mailbox_id, folder, remote_key, attempts, next_attempt_at, code,
              message)
          VALUES ($1, $2, $3, 0, $4, 'Asked', '')
-         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET next_attempt_at = EXCLUDED.next_attempt_at",
+         ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET next_attempt_at = EXCLUDED.next_attempt_at, attempts = 0",
         mailbox.0,
         folder,
         item.as_bytes(),
@@ -138,25 +138,32 @@ pub async fn ask(tx: &mut Tx, mailbox: MailboxId, folder: &str, item: &RemoteKey
     Ok(())
 }
 
-/// Forgets what has succeeded, or is gone. Returns how many there were.
+/// Forgets what has succeeded, or is gone. Returns those that had been noted.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn clear(tx: &mut Tx, mailbox: MailboxId, done: &[Which]) -> Result<u64> {
+pub async fn clear(tx: &mut Tx, mailbox: MailboxId, done: &[Which]) -> Result<Vec<Which>> {
     if done.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let (records, items) = split(done);
     let cleared = sqlx::query!(
         "/* item_retries::clear */ DELETE FROM item_retries
-         WHERE mailbox_id = $1 AND (record_id = ANY($2) OR remote_key = ANY($3))",
+         WHERE mailbox_id = $1 AND (record_id = ANY($2) OR remote_key = ANY($3))
+         RETURNING record_id, remote_key",
         mailbox.0,
         &records,
         &items,
     )
-    .execute(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
-    Ok(cleared.rows_affected())
+    let was_noted = |which: &&Which| {
+        cleared.iter().any(|row| match which {
+            Which::Record(_, id) => row.record_id == Some(id.0),
+            Which::Item(key) => row.remote_key.as_deref() == Some(key.as_bytes()),
+        })
+    };
+    Ok(done.iter().filter(was_noted).cloned().collect())
 }
 
 fn split(which: &[Which]) -> (Vec<Uuid>, Vec<Vec<u8>>) {

@@ -5,6 +5,7 @@
 
 mod carry;
 mod cursors;
+mod failures;
 mod gather;
 mod kind_rules;
 mod known;

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     act::{
-        Act,
+        Act, failures,
         gather::{Case, base_of, seen_item, seen_record, why_word},
         record,
     },
@@ -35,9 +35,6 @@ use crate::{
 
 /// Who is named as the writer of what comes from a mailbox.
 const ACTOR: &str = "server-side synchronization";
-
-/// The alert of a record or an item that could not be synchronised.
-pub(crate) const NOT_SYNCHRONISED: &str = "ItemNotSynchronized";
 
 /// The alert of deletions that wait for a person.
 pub(crate) const DELETIONS_HELD: &str = "DeletionsHeld";
@@ -244,11 +241,11 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     if !pending.written.is_empty() {
         lanes::wake(&mut tx, &pending.written, Some(mailbox)).await?;
     }
-    for which in &pending.healed {
-        alerts::resolve(&mut tx, NOT_SYNCHRONISED, Subject::Item(mailbox, &alert_key(which))).await?;
+    for which in item_retries::clear(&mut tx, mailbox, &pending.healed).await? {
+        alerts::resolve(&mut tx, failures::NOT_SYNCHRONISED, Subject::Item(mailbox, &failures::alert_key(&which)))
+            .await?;
     }
-    item_retries::clear(&mut tx, mailbox, &pending.healed).await?;
-    tell_failed(act, &mut tx, &pending.failed).await?;
+    failures::note(act, &mut tx, &mut pending.failed).await?;
     if pending.held > 0 {
         let parameters = json!({ "items": pending.held });
         alerts::raise(&mut tx, DELETIONS_HELD, Severity::Warning, Subject::Mailbox(mailbox), parameters).await?;
@@ -264,40 +261,6 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     act.counts.tracked += pending.tracked;
     act.counts.failed += u32::try_from(pending.failed.len()).unwrap_or(u32::MAX);
     Ok(())
-}
-
-async fn tell_failed(act: &Act<'_>, tx: &mut Tx, failed: &[Failed]) -> Result<(), Stopped> {
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let mailbox = act.run.mailbox.id;
-    item_retries::note(tx, mailbox, failed).await?;
-    for failed in failed {
-        let next =
-            if failed.next.is_some() { "it is tried again by itself" } else { "it is tried again when it changes" };
-        let parameters = json!({
-            "item": match &failed.which {
-                Which::Record(kind, id) => format!("{} {}", kind.name(), id.0),
-                Which::Item(key) => key.to_string(),
-            },
-            "reason": failed.code,
-            "message": failed.message,
-            "next": next,
-        });
-        let key = alert_key(&failed.which);
-        alerts::raise(tx, NOT_SYNCHRONISED, Severity::Warning, Subject::Item(mailbox, &key), parameters).await?;
-    }
-    Ok(())
-}
-
-/// What names a record or an item among the alerts of a mailbox.
-fn alert_key(which: &Which) -> RemoteKey {
-    let key = match which {
-        Which::Record(_, id) => RemoteKey::new(format!("record/{}", id.0)),
-        Which::Item(key) => Some(key.clone()),
-    };
-    // A word and a UUID are short enough; keys of items are keys already.
-    key.unwrap_or_else(|| unreachable!("a short key"))
 }
 
 async fn settle_case(
