@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod acceptance;
+mod attachments;
 mod brakes;
 mod breaker;
 mod budget;
@@ -10,6 +11,7 @@ mod cadence_plot;
 mod capacity;
 mod correlation;
 mod dispatch;
+mod duplicate_contact;
 mod forwarding;
 mod health;
 mod identity;
@@ -20,6 +22,7 @@ mod quarantine;
 mod recurrence;
 mod resolution;
 mod retry;
+mod scheduling_conflict;
 mod sending_rules;
 mod settings_page;
 mod two_way;
