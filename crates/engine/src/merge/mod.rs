@@ -7,11 +7,13 @@
 //! The base is kept for each side apart. A server that shortens a subject or rewrites a body thereby differs from the
 //! CRM for good without anything having *changed*, and nothing is written to and fro.
 
+pub mod attachments;
 pub mod base;
 pub mod brake;
 pub mod conflict;
 pub mod deletion;
 pub mod diff;
+pub mod inactive;
 pub mod intent;
 pub mod order;
 pub mod plan;
