@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lockstep_model::{
     fault::Fault,
+    id::OrganisationId,
     record::{Field, Fields, Kind, LinkId, Patch, RemoteVersion},
     remote::{Cursor, RemoteKey},
 };
 
-use crate::deadline::Deadline;
+use crate::{attachments::Attachments, deadline::Deadline};
 
 /// Where items of some kinds lie. A mailbox has one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +113,33 @@ pub enum Tell {
     Attendees,
 }
 
+/// What goes with a write beside the values of fields, and follows from the record as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Nobody is reminded: the item has no reminder from then on. Otherwise that is the mailbox's own affair.
+    pub no_reminder: bool,
+    /// The item gets or loses a category. All others, which are people's own, stay.
+    pub category: Option<(CategoryChange, String)>,
+}
+
+/// What becomes of a category of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CategoryChange {
+    /// It has it from then on.
+    Given,
+    /// It has it no longer.
+    Taken,
+}
+
+/// Which organisation keeps a mailbox's items in step, as the mailbox itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// When it last said that it works here; by its own clock, in whole seconds.
+    pub synchronised_at: Option<DateTime<Utc>>,
+}
+
 /// A write to the server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
@@ -123,6 +151,8 @@ pub enum Write {
         values: Fields,
         /// The mark it carries from then on.
         mark: LinkId,
+        /// What goes with it. A category is not: who makes an item gives it one by a change.
+        beside: Beside,
         /// Who hears of it.
         tell: Tell,
     },
@@ -132,6 +162,8 @@ pub enum Write {
         item: Box<Item>,
         /// What is written.
         patch: Patch,
+        /// What goes with it.
+        beside: Beside,
         /// Who hears of it.
         tell: Tell,
     },
@@ -176,7 +208,7 @@ pub enum NotDone {
 
 /// Contacts, tasks and appointments of one mailbox. After a fault only [`crate::Session::close`] may be called.
 #[async_trait]
-pub trait Items: Send {
+pub trait Items: Attachments {
     /// What changed in a folder since `cursor` (empty: everything), at most about `limit` items.
     ///
     /// # Errors
@@ -206,6 +238,25 @@ pub trait Items: Send {
     /// Carries these out, one after the other, and says of each what became of it. Where the session ends before all of
     /// them were answered, the answers end there: whatever is not answered may or may not have been done.
     async fn write(&mut self, writes: &[Write], deadline: &Deadline) -> Written;
+
+    /// Whose the mailbox is. `None`: nobody has claimed it.
+    ///
+    /// # Errors
+    /// What ended the session.
+    async fn claim(&mut self, deadline: &Deadline) -> Result<Option<Claim>, Fault>;
+
+    /// Claims the mailbox, whosever it was. Of two who do so at once the later one has it: whoever did reads it again.
+    ///
+    /// # Errors
+    /// What ended the session.
+    async fn set_claim(&mut self, claim: &Claim, deadline: &Deadline) -> Result<(), Fault>;
+
+    /// Notes when its organisation works in the mailbox. Whose it is stays as it is, also where that has changed since it
+    /// was read.
+    ///
+    /// # Errors
+    /// What ended the session.
+    async fn note_synchronised(&mut self, at: DateTime<Utc>, deadline: &Deadline) -> Result<(), Fault>;
 }
 
 /// What became of some writes.

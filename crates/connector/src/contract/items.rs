@@ -1,6 +1,9 @@
 //! What every connector with contacts, tasks and appointments promises. Somebody else is a second session with the same
 //! mailbox.
 
+mod attachments;
+mod beside;
+
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicU32, Ordering},
@@ -22,7 +25,7 @@ use uuid::Uuid;
 use super::{World, close, deadline, open};
 use crate::{
     Session, Target,
-    items::{Changes, Folder, Item, ItemHead, Items, NotDone, Reading, Receipt, Tell, Write},
+    items::{Beside, Changes, Folder, Item, ItemHead, Items, NotDone, Reading, Receipt, Tell, Write},
 };
 
 /// The zone of the mailboxes' owners.
@@ -42,6 +45,8 @@ pub async fn items(world: &dyn World) {
     whole_days_are_whole_days(world).await;
     a_series_changes_with_its_exceptions(world).await;
     begins_again_where_the_cursor_means_nothing(world).await;
+    beside::all(world).await;
+    attachments::all(world).await;
 }
 
 fn port(session: &mut Box<dyn Session>) -> &mut dyn Items {
@@ -107,11 +112,11 @@ async fn item(session: &mut Box<dyn Session>, folder: Folder, key: &RemoteKey) -
 }
 
 fn create(kind: Kind, values: Fields, mark: LinkId) -> Write {
-    Write::Create { kind, values, mark, tell: Tell::Nobody }
+    Write::Create { kind, values, mark, beside: Beside::default(), tell: Tell::Nobody }
 }
 
 fn update(item: &Item, patch: Patch) -> Write {
-    Write::Update { item: Box::new(item.clone()), patch, tell: Tell::Nobody }
+    Write::Update { item: Box::new(item.clone()), patch, beside: Beside::default(), tell: Tell::Nobody }
 }
 
 fn delete(item: &Item) -> Write {

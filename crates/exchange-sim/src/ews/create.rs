@@ -102,6 +102,11 @@ fn appointment(call: &mut Call<'_>, request: &Element, mut content: Content) -> 
         let text = "EndDate is earlier than StartDate";
         return Err(Fault::new("ErrorCalendarEndDateIsEarlierThanStartDate", text));
     }
+    // New appointments remind, unless somebody says otherwise.
+    content.values.entry("ReminderIsSet").or_insert(Value::Bool(true));
+    if content.is("ReminderIsSet") {
+        content.values.entry("ReminderMinutesBeforeStart").or_insert(Value::Int(15));
+    }
     let place = target(call, request.child("SavedItemFolderId"), "calendar")?;
     let now = call.now;
     let mailbox = call.mailbox_mut(place.0)?;

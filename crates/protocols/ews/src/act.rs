@@ -1,14 +1,18 @@
 //! The port's contacts, tasks and appointments over a client. The cursor of a folder is the server's sync state; an
 //! item's key its `ItemId`, which is another one after a move; its version the change key.
 
+mod beside;
+mod claim;
+mod attachments;
 mod listing;
 mod reading;
 mod writing;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use lockstep_connector::{
     Deadline,
-    items::{Changes, Folder, Item, Items, Reading, Write, Written},
+    items::{Changes, Claim, Folder, Item, Items, Reading, Write, Written},
 };
 use lockstep_model::{
     fault::{Fault, FaultScope},
@@ -61,5 +65,17 @@ impl Items for EwsSession {
 
     async fn write(&mut self, writes: &[Write], deadline: &Deadline) -> Written {
         writing::write(&mut self.client, writes, self.home, deadline).await
+    }
+
+    async fn claim(&mut self, deadline: &Deadline) -> Result<Option<Claim>, Fault> {
+        claim::read(&mut self.client, deadline).await
+    }
+
+    async fn set_claim(&mut self, claim: &Claim, deadline: &Deadline) -> Result<(), Fault> {
+        claim::write(&mut self.client, claim, deadline).await
+    }
+
+    async fn note_synchronised(&mut self, at: DateTime<Utc>, deadline: &Deadline) -> Result<(), Fault> {
+        claim::note(&mut self.client, at, deadline).await
     }
 }

@@ -2,9 +2,11 @@
 
 pub mod answer;
 pub mod attachment;
+pub mod create_folder;
 pub mod create_item;
 pub mod delete_item;
 pub mod envelope;
+pub mod find_folder;
 pub mod find_item;
 pub mod folder;
 pub mod get_item;
@@ -16,4 +18,5 @@ pub mod send_item;
 pub mod sync_folder_hierarchy;
 pub mod sync_folder_items;
 pub mod time;
+pub mod update_folder;
 pub mod update_item;

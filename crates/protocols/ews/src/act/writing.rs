@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 use lockstep_connector::{
     Deadline,
-    items::{Folder, Item, NotDone, Receipt, Tell, Write, Written},
+    items::{Beside, Folder, Item, NotDone, Receipt, Tell, Write, Written},
 };
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
@@ -15,7 +15,7 @@ use lockstep_model::{
     remote::RemoteKey,
 };
 
-use super::{class_of, reading};
+use super::{beside, class_of, reading};
 use crate::{
     client::Client,
     codec::{create_item::Invitations, id::ItemId, update_item::Update},
@@ -101,11 +101,12 @@ async fn contacts_together(
 
 async fn one(client: &mut Client, write: &Write, home: Tz, deadline: &Deadline) -> Result<Answer, Fault> {
     match write {
-        Write::Create { kind, values, mark, tell } => {
-            create(client, *kind, values, *mark, invitations(*tell, true), home, deadline).await
+        Write::Create { kind, values, mark, beside, tell } => {
+            let new = New { kind: *kind, values, mark: *mark, reminder: !beside.no_reminder };
+            create(client, new, invitations(*tell, true), home, deadline).await
         }
-        Write::Update { item, patch, tell } => {
-            update(client, item, patch, invitations(*tell, item.organiser), home, deadline).await
+        Write::Update { item, patch, beside, tell } => {
+            update(client, item, patch, beside, invitations(*tell, item.organiser), home, deadline).await
         }
         Write::Delete { item, tell } => delete(client, item, invitations(*tell, item.organiser), deadline).await,
     }
@@ -119,20 +120,28 @@ fn invitations(tell: Tell, organiser: bool) -> Invitations {
     }
 }
 
+/// An item to be made.
+struct New<'v> {
+    kind: Kind,
+    values: &'v Fields,
+    mark: LinkId,
+    /// Whether it has the reminder that the mailbox gives new appointments.
+    reminder: bool,
+}
+
 async fn create(
     client: &mut Client,
-    kind: Kind,
-    values: &Fields,
-    mark: LinkId,
+    new: New<'_>,
     invitations: Invitations,
     home: Tz,
     deadline: &Deadline,
 ) -> Result<Answer, Fault> {
+    let New { kind, values, mark, reminder } = new;
     let class = class_of(Folder::of(kind));
     let element = match class {
         Class::Contact => contact::create(values, Some(mark)),
         Class::Task => task::create(values, Some(mark)),
-        Class::Appointment => match appointment::create(values, Some(mark), home) {
+        Class::Appointment => match appointment::create_reminding(values, Some(mark), home, reminder) {
             Ok(element) => element,
             Err(unwritable) => return Ok(Err(not_sayable(unwritable))),
         },
@@ -154,15 +163,22 @@ async fn update(
     client: &mut Client,
     item: &Item,
     patch: &Patch,
+    beside: &Beside,
     invitations: Invitations,
     home: Tz,
     deadline: &Deadline,
 ) -> Result<Answer, Fault> {
     let id = ItemId { id: id_of(&item.head.key), change_key: item.head.version.0.clone() };
-    let (updates, fields, left_out) = match sayable(class_of(Folder::of(item.kind)), patch, home) {
+    let class = class_of(Folder::of(item.kind));
+    let (mut updates, fields, left_out) = match sayable(class, patch, home) {
         Ok(sayable) => sayable,
         Err(unwritable) => return Ok(Err(not_sayable(unwritable))),
     };
+    let more = beside::updates(client, class, &id, beside, deadline).await;
+    match settled(client, more, deadline).await? {
+        Ok(more) => updates.extend(more),
+        Err(refusal) => return Ok(Err(not_done(&refusal))),
+    }
     if updates.is_empty() {
         return receipt(id, left_out).map(Ok);
     }
@@ -260,14 +276,14 @@ fn was_refused(fault: &Fault) -> bool {
 }
 
 /// Why the server did not do what it was asked for.
-enum Refused {
+pub(super) enum Refused {
     /// It said so of the item.
     Item(Refusal),
     /// It refused the request, though it answers others.
     Request(Fault),
 }
 
-async fn settled<T>(
+pub(super) async fn settled<T>(
     client: &mut Client,
     done: Result<Result<T, Refusal>, Fault>,
     deadline: &Deadline,
@@ -286,7 +302,7 @@ fn not_sayable(Unwritable { field, why }: Unwritable) -> NotDone {
     NotDone::Unwritable { field, why }
 }
 
-fn not_done(refused: &Refused) -> NotDone {
+pub(super) fn not_done(refused: &Refused) -> NotDone {
     match refused {
         Refused::Request(fault) => NotDone::Refused(fault.clone()),
         Refused::Item(refusal) if refusal.is_conflict() => NotDone::Conflict,

@@ -34,7 +34,8 @@ pub const OUR_SET: &str = "6b3bd5ac-5c0b-4b56-9a5d-3a6d0f6c9e11";
 pub const LINK: Extended = Extended::Named(OUR_SET, "LockstepLink", "String");
 
 impl Extended {
-    fn write_uri(self, w: &mut Writer) {
+    /// Writes the path that names it.
+    pub fn write_uri(self, w: &mut Writer) {
         match self {
             Self::Tag(tag, kind) => {
                 w.empty("t:ExtendedFieldURI", &[("PropertyTag", &format!("0x{tag:04x}")), ("PropertyType", kind)]);

@@ -242,6 +242,19 @@ pub fn keep_zones(read: &mut Fields, known: &Fields) {
 /// # Errors
 /// What the protocol cannot say.
 pub fn create(fields: &Fields, link: Option<LinkId>, home: Tz) -> Result<String, Unwritable> {
+    create_reminding(fields, link, home, true)
+}
+
+/// The same; without `reminder`, it reminds nobody, else as the mailbox has it of new appointments.
+///
+/// # Errors
+/// What the protocol cannot say.
+pub fn create_reminding(
+    fields: &Fields,
+    link: Option<LinkId>,
+    home: Tz,
+    reminder: bool,
+) -> Result<String, Unwritable> {
     let series = match fields.get(Field::Recurrence) {
         Some(Value::Series(series)) => Some(series),
         _ => None,
@@ -263,6 +276,9 @@ pub fn create(fields: &Fields, link: Option<LinkId>, home: Tz) -> Result<String,
         write_body(&mut w, body);
     }
     leaf(&mut w, "t:Importance", importance_of(fields));
+    if !reminder {
+        w.leaf("t:ReminderIsSet", "false");
+    }
     let regarding = text_of(fields, Field::Regarding).map(|text| (REGARDING, text));
     write_extended(&mut w, link, regarding.as_slice());
     w.leaf("t:Start", &times.start);

@@ -3,7 +3,7 @@
 
 use lockstep_connector::{
     Session, Target,
-    items::{Changes, Folder, Item, Items, NotDone, Reading, Receipt, Tell, Write, Written},
+    items::{Beside, Changes, Folder, Item, Items, NotDone, Reading, Receipt, Tell, Write, Written},
 };
 use lockstep_ews::{
     client::Client,
@@ -36,14 +36,14 @@ pub(crate) fn port(session: &mut Box<dyn Session>) -> &mut dyn Items {
 }
 
 pub(crate) fn create(kind: Kind, values: Fields, tell: Tell) -> Write {
-    Write::Create { kind, values, mark: MARK, tell }
+    Write::Create { kind, values, mark: MARK, beside: Beside::default(), tell }
 }
 
 pub(crate) fn update(item: &Item, values: &[(Field, Value)], tell: Tell) -> Write {
     let source = fields(values);
     let mut patch = Patch::default();
     values.iter().for_each(|(field, _)| patch.take(*field, &source));
-    Write::Update { item: Box::new(item.clone()), patch, tell }
+    Write::Update { item: Box::new(item.clone()), patch, beside: Beside::default(), tell }
 }
 
 async fn write(session: &mut Box<dyn Session>, write: Write) -> Result<Receipt, NotDone> {

@@ -21,7 +21,7 @@ use lockstep_model::profile::{AuthMethod, Endpoint, TlsMode};
 use tokio::net::TcpListener;
 
 /// How many mailboxes there are.
-const MAILBOXES: usize = 24;
+const MAILBOXES: usize = 40;
 
 /// A running simulation with a trust that fits. It ends with the test's runtime.
 pub(crate) struct Sim {
@@ -42,6 +42,11 @@ impl Sim {
     }
 
     pub(crate) async fn with(schemes: Schemes, tls: bool) -> Self {
+        Self::built(schemes, tls, |server| server).await
+    }
+
+    /// One with more than the usual.
+    pub(crate) async fn built(schemes: Schemes, tls: bool, more: impl FnOnce(Server) -> Server) -> Self {
         let mut accounts = Accounts::default();
         for number in 0..MAILBOXES {
             accounts.add(Account::read(&format!("user{number}:secret"), "example.test", false).unwrap());
@@ -59,7 +64,7 @@ impl Sim {
         let trust = TlsTrust::load(authority.as_deref()).unwrap();
         let mode = if tls.is_some() { TlsMode::Implicit } else { TlsMode::Plain };
         let origin = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
-        let server = Arc::new(Server::new(accounts, schemes, origin, tls));
+        let server = Arc::new(more(Server::new(accounts, schemes, origin, tls)));
         tokio::spawn(Arc::clone(&server).run(listener));
         Self { server, trust, port: address.port(), tls: mode, next: AtomicUsize::new(0) }
     }
@@ -89,13 +94,18 @@ impl Sim {
 
     /// Lays messages from outside into an inbox.
     pub(crate) fn deliver(&self, address: &str, messages: &[Vec<u8>]) {
+        self.lay(address, "inbox", messages);
+    }
+
+    /// Lays messages into a folder.
+    pub(crate) fn lay(&self, address: &str, folder: &'static str, messages: &[Vec<u8>]) {
         let mut state = self.server.state();
         let number = state.world.find(address).unwrap();
         let mailbox = state.world.mailbox_mut(number).unwrap();
-        let inbox = mailbox.home("inbox");
+        let folder = mailbox.home(folder);
         for message in messages {
             let now = clock::now();
-            mailbox.receive(inbox, mime::read(message, now), now).unwrap();
+            mailbox.receive(folder, mime::read(message, now), now).unwrap();
         }
     }
 
@@ -105,6 +115,16 @@ impl Sim {
         let number = state.world.find(address).unwrap();
         let mailbox = state.world.mailbox(number).unwrap();
         let items = mailbox.items_in(mailbox.home(folder));
+        items.into_iter().filter_map(|id| mailbox.items.get(&id)?.content.mime.clone()).collect()
+    }
+
+    /// The messages in a folder at the top of a mailbox that has this name, as they travel.
+    pub(crate) fn filed(&self, address: &str, name: &str) -> Vec<Vec<u8>> {
+        let state = self.server.state();
+        let mailbox = state.world.mailbox(state.world.find(address).unwrap()).unwrap();
+        let top = Some(mailbox.home("msgfolderroot"));
+        let folder = mailbox.folders.values().find(|folder| folder.parent == top && folder.name == name);
+        let items = folder.map(|folder| mailbox.items_in(folder.id)).unwrap_or_default();
         items.into_iter().filter_map(|id| mailbox.items.get(&id)?.content.mime.clone()).collect()
     }
 
@@ -128,9 +148,12 @@ pub(crate) fn target(port: u16, tls: TlsMode, user: &str) -> Target {
             port,
             tls,
             auth: AuthMethod::Auto,
+            path: None,
         },
         credentials: Credentials::new(user, "secret".to_owned().into()),
         request_timeout: Duration::from_secs(10),
+        search: None,
+        application: None,
         mailbox: None,
     }
 }
