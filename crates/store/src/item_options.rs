@@ -17,8 +17,12 @@ pub struct ItemOptions {
     pub cancelling_spreads: bool,
     /// Attendees hear of changes of past meetings too (J12).
     pub past_meeting_updates: bool,
+    /// Attachments of single appointments are synchronised, both ways (J11).
+    pub appointment_attachments: bool,
     /// Items that people give this category become records: one line, 1 to 100 characters.
     pub tracked_category: String,
+    /// The category that items of deactivated contacts are given (K4): one line, 1 to 100 characters.
+    pub inactive_category: String,
 }
 
 impl Default for ItemOptions {
@@ -29,7 +33,9 @@ impl Default for ItemOptions {
             tasks_are_deleted_in_crm: true,
             cancelling_spreads: false,
             past_meeting_updates: false,
+            appointment_attachments: false,
             tracked_category: "Tracked to CRM".to_owned(),
+            inactive_category: "Inactive in CRM".to_owned(),
         }
     }
 }
@@ -37,7 +43,7 @@ impl Default for ItemOptions {
 impl ItemOptions {
     /// What of them decides directions of fields.
     pub const fn of_fields(&self) -> Options {
-        Options { attachments: false, all_addresses: self.all_addresses }
+        Options { attachments: self.appointment_attachments, all_addresses: self.all_addresses }
     }
 }
 
@@ -50,7 +56,7 @@ pub async fn read(tx: &mut Tx) -> Result<ItemOptions> {
     let found = sqlx::query_as!(
         ItemOptions,
         "/* item_options::read */ SELECT all_addresses, leaving_deletes, tasks_are_deleted_in_crm, cancelling_spreads,
-             past_meeting_updates, tracked_category
+             past_meeting_updates, appointment_attachments, tracked_category, inactive_category
          FROM organisations",
     )
     .fetch_optional(tx.connection())

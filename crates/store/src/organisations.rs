@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx,
+    attachment_links,
     audit::{self, Written},
     directions,
     feed::Change,
@@ -94,8 +95,20 @@ pub struct Organisation {
     pub cancelling_spreads: bool,
     /// Attendees hear of changes of past meetings.
     pub past_meeting_updates: bool,
+    /// Attachments of single appointments are synchronised.
+    pub appointment_attachments: bool,
     /// The category by which people ask to have an item in the CRM.
     pub tracked_category: String,
+    /// The category that items of deactivated contacts are given.
+    pub inactive_category: String,
+    /// Name of the IANA database: the zone of users who have none of their own.
+    pub time_zone: String,
+    /// What users send with other programs becomes records too.
+    pub auto_track_sent_items: bool,
+    /// Messages that rights management restricts become none.
+    pub restrict_rights_managed: bool,
+    /// A copy of what is sent is kept in the sender's folder of sent messages.
+    pub save_sent_copy: bool,
     /// Raised by every write.
     pub version: i64,
     /// When it was set up.
@@ -145,7 +158,8 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Organisation>> {
              token_counter_digits, ignore_reply_headers, notification_queue_id, alert_errors,
              alert_warnings, alert_information, notify_mailbox_owner, process_email_using,
              default_security_role_id, all_addresses, leaving_deletes, tasks_are_deleted_in_crm, cancelling_spreads,
-             past_meeting_updates, tracked_category, version, created_at, updated_at
+             past_meeting_updates, appointment_attachments, tracked_category, inactive_category, time_zone,
+             auto_track_sent_items, restrict_rights_managed, save_sent_copy, version, created_at, updated_at
          FROM organisations",
     )
     .fetch_optional(tx.connection())
@@ -208,6 +222,7 @@ pub async fn save(tx: &mut Tx, organisation: &Organisation, fields: &[&str], act
     .await?;
     save_sending(tx, organisation).await?;
     save_alerts(tx, organisation).await?;
+    save_mail(tx, organisation).await?;
     save_items(tx, organisation, fields).await?;
     if fields.contains(&"process_email_using") {
         sqlx::query!(
@@ -255,11 +270,18 @@ async fn save_sending(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
 
 /// The part about contacts, tasks and appointments. What is looked at meanwhile is looked at again.
 async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -> Result<()> {
-    const CHOICES: [&str; 5] =
-        ["all_addresses", "leaving_deletes", "tasks_are_deleted_in_crm", "cancelling_spreads", "past_meeting_updates"];
+    const CHOICES: [&str; 6] = [
+        "all_addresses",
+        "leaving_deletes",
+        "tasks_are_deleted_in_crm",
+        "cancelling_spreads",
+        "past_meeting_updates",
+        "appointment_attachments",
+    ];
     sqlx::query!(
         "/* organisations::save_items */ UPDATE organisations SET all_addresses = $2, leaving_deletes = $3,
-             tasks_are_deleted_in_crm = $4, cancelling_spreads = $5, past_meeting_updates = $6, tracked_category = $7
+             tasks_are_deleted_in_crm = $4, cancelling_spreads = $5, past_meeting_updates = $6, tracked_category = $7,
+             inactive_category = $8, time_zone = $9
          WHERE id = $1",
         organisation.id,
         organisation.all_addresses,
@@ -268,11 +290,19 @@ async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -
         organisation.cancelling_spreads,
         organisation.past_meeting_updates,
         organisation.tracked_category,
+        organisation.inactive_category,
+        organisation.time_zone,
     )
     .execute(tx.connection())
     .await?;
     if fields.contains(&"all_addresses") {
         directions::follow(tx, Kind::Contact, &[Field::HomeAddress, Field::OtherAddress]).await?;
+    }
+    if fields.contains(&"appointment_attachments") {
+        directions::follow(tx, Kind::Appointment, &[Field::Attachments]).await?;
+    }
+    if fields.contains(&"appointment_attachments") {
+        save_attachments(tx, organisation).await?;
     }
     if fields.iter().any(|field| CHOICES.contains(field)) {
         lanes::review_again(tx, None).await?;
@@ -280,6 +310,21 @@ async fn save_items(tx: &mut Tx, organisation: &Organisation, fields: &[&str]) -
     if fields.contains(&"all_addresses") {
         links::unsettle(tx, Kind::Contact).await?;
     }
+    if fields.contains(&"appointment_attachments") {
+        attachment_links::switch(tx, organisation.appointment_attachments).await?;
+    }
+    Ok(())
+}
+
+/// The part about attachments of appointments.
+async fn save_attachments(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
+    sqlx::query!(
+        "/* organisations::save_attachments */ UPDATE organisations SET appointment_attachments = $2 WHERE id = $1",
+        organisation.id,
+        organisation.appointment_attachments,
+    )
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -294,6 +339,22 @@ async fn save_alerts(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
         organisation.alert_warnings,
         organisation.alert_information,
         organisation.notify_mailbox_owner,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The part about email on servers with folders.
+async fn save_mail(tx: &mut Tx, organisation: &Organisation) -> Result<()> {
+    sqlx::query!(
+        "/* organisations::save_mail */ UPDATE organisations SET auto_track_sent_items = $2, restrict_rights_managed = $3,
+             save_sent_copy = $4
+         WHERE id = $1",
+        organisation.id,
+        organisation.auto_track_sent_items,
+        organisation.restrict_rights_managed,
+        organisation.save_sent_copy,
     )
     .execute(tx.connection())
     .await?;

@@ -1,6 +1,7 @@
 //! Users: people of the organisation, each with a mailbox.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use lockstep_model::{id::UserId, mailbox::Owner};
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub struct User {
     pub auto_create: String,
     /// The user agrees that others send email in the user's name, so far as their own rights let them.
     pub allow_send_on_behalf: bool,
+    /// Name of the IANA database: where times are that name no zone. `None`: the organisation's.
+    pub time_zone: Option<String>,
     /// Raised by every write.
     pub version: i64,
     /// When it was made.
@@ -53,8 +56,8 @@ pub async fn create(tx: &mut Tx, mut user: User, fields: &[&str], actor: &str) -
     (user.version, user.created_at, user.updated_at) = (1, tx.now(), tx.now());
     sqlx::query!(
         "/* users::create */ INSERT INTO users (id, source, external_id, name, address, address_key, active,
-             track_option, created_at, updated_at, auto_create, allow_send_on_behalf)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)",
+             track_option, created_at, updated_at, auto_create, allow_send_on_behalf, time_zone)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)",
         user.id,
         user.source,
         user.external_id,
@@ -66,6 +69,7 @@ pub async fn create(tx: &mut Tx, mut user: User, fields: &[&str], actor: &str) -
         user.created_at,
         user.auto_create,
         user.allow_send_on_behalf,
+        user.time_zone,
     )
     .execute(tx.connection())
     .await?;
@@ -103,7 +107,7 @@ pub async fn list(
     Ok(sqlx::query_as!(
         User,
         "/* users::list */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
-             allow_send_on_behalf, version, created_at, updated_at
+             allow_send_on_behalf, time_zone, version, created_at, updated_at
          FROM users
          WHERE ($1::uuid IS NULL OR id > $1) AND ($2::text IS NULL OR address_key = $2)
            AND ($4::uuid[] IS NULL OR id = ANY($4))
@@ -139,7 +143,7 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>> {
     Ok(sqlx::query_as!(
         User,
         "/* users::get */ SELECT id, source, external_id, name, address, address_key, active, track_option, auto_create,
-             allow_send_on_behalf, version, created_at, updated_at
+             allow_send_on_behalf, time_zone, version, created_at, updated_at
          FROM users WHERE id = $1",
         id.0,
     )
@@ -178,7 +182,7 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
     let version = sqlx::query_scalar!(
         "/* users::write */ UPDATE users SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
              active = $7, track_option = $8, auto_create = $10, allow_send_on_behalf = $11,
-             version = version + 1, updated_at = $9
+             time_zone = $12, version = version + 1, updated_at = $9
          WHERE id = $1 RETURNING version",
         user.id,
         user.source,
@@ -191,9 +195,33 @@ pub(crate) async fn write(tx: &mut Tx, user: &User, fields: &[&str], actor: &str
         now,
         user.auto_create,
         user.allow_send_on_behalf,
+        user.time_zone,
     )
     .fetch_one(tx.connection())
     .await?;
     audit::record(tx, actor, Written { kind: "user", id: user.id, change: Change::Updated, fields, version }).await?;
     Ok(version)
+}
+
+/// The zone in which times are that name none: the user's own, else the organisation's, else UTC. So is one that this
+/// version does not know any more.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn time_zone(tx: &mut Tx, id: UserId) -> Result<Tz> {
+    let names = sqlx::query!(
+        "/* users::time_zone */ SELECT (SELECT time_zone FROM users WHERE id = $1) AS own,
+             (SELECT time_zone FROM organisations) AS \"default\"",
+        id.0,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    let zone = |name: &String| {
+        let known = name.parse().ok();
+        if known.is_none() {
+            tracing::warn!(user.id = %id, zone = name, "a time zone that is not known any more");
+        }
+        known
+    };
+    Ok(names.own.as_ref().and_then(zone).or_else(|| names.default.as_ref().and_then(zone)).unwrap_or(Tz::UTC))
 }

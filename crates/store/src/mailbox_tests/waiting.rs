@@ -23,11 +23,29 @@ use crate::{
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn ask(tx: &mut Tx, mailbox: MailboxId, by: &str) -> Result<Option<OperationId>> {
+    ask_and(tx, mailbox, false, by).await
+}
+
+/// The same; with `take_over_items`, the test makes the mailbox's contacts, tasks and appointments this organisation's,
+/// whosever they were.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn ask_and(
+    tx: &mut Tx,
+    mailbox: MailboxId,
+    take_over_items: bool,
+    by: &str,
+) -> Result<Option<OperationId>> {
     if !lock(tx, mailbox).await? {
         return Ok(None);
     }
     attempt(tx, mailbox, by).await?;
-    let operation = operations::create(tx, KIND, &json!({ "mailbox": mailbox }), by).await?;
+    let mut arguments = json!({ "mailbox": mailbox });
+    if take_over_items {
+        arguments["take_over_items"] = json!(true);
+    }
+    let operation = operations::create(tx, KIND, &arguments, by).await?;
     let before = sqlx::query_scalar!(
         "/* mailbox_tests::waiting::ask */ SELECT operation_id FROM mailbox_tests
          WHERE mailbox_id = $1 AND completed_at IS NULL",

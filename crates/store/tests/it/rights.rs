@@ -28,6 +28,7 @@ async fn user(world: &World, name: &str) -> UserId {
         track_option: "in-response".to_owned(),
         auto_create: "off".to_owned(),
         allow_send_on_behalf: false,
+        time_zone: None,
         version: 0,
         created_at: tx.now(),
         updated_at: tx.now(),
