@@ -3,17 +3,23 @@
 //! First what other runs left half done, then what the server lists, then what was written in the CRM. Each batch is read
 //! on both sides, planned by the engine, carried out by intent and written down in one fenced transaction.
 
+mod beside;
+mod attachments;
 mod carry;
+pub(crate) mod claim;
 mod cursors;
 mod failures;
 mod gather;
 mod kind_rules;
 mod known;
+mod questions;
 mod record;
+mod review;
 mod settle;
+mod writes;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::Arc,
     time::Duration,
 };
@@ -31,22 +37,27 @@ use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
     id::{RunId, UserId},
     mailbox::Owner,
-    record::{Kind, LinkId},
+    record::{Kind, LinkId, RemoteVersion},
     remote::RemoteKey,
 };
 use lockstep_store::{
-    Tx, feed, filters,
+    Tx, feed,
     item_options::{self, ItemOptions},
     item_retries::{self, Which},
     lanes::Run,
-    links, records,
+    links, records, users,
 };
 use lockstep_wire::{Counts, Outcome};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Context,
-    act::{cursors::Cursors, gather::Batch, kind_rules::KindRules},
+    act::{
+        cursors::Cursors,
+        gather::Batch,
+        kind_rules::KindRules,
+        review::{Review, Reviewed},
+    },
     config::PAGE_MIB,
     mailbox::{MARGIN, Stopped, Way, hold},
     slots::{AFTER_YOU, Slot},
@@ -54,9 +65,6 @@ use crate::{
 
 /// Records and items of one batch, at most.
 const TOGETHER: u16 = 200;
-
-/// Entries of the feed that are looked at together.
-const ENTRIES: i64 = 500;
 
 /// So many entries of the feed that concern nobody here are read again each cycle rather than noted as read.
 const UNNOTED: i64 = 1_000;
@@ -81,6 +89,9 @@ pub(crate) struct Act<'a> {
     unclaimed: HashMap<LinkId, RemoteKey>,
     /// What nobody has to look for any more.
     over: Vec<Which>,
+    /// Appointments of the page of a listing that is not yet noted as read.
+    listed: Vec<(RemoteKey, RemoteVersion)>,
+    questions: questions::Pending,
     counts: &'a mut Counts,
     kinds: HashMap<Kind, KindRules>,
     tallies: HashMap<Folder, Tally>,
@@ -105,7 +116,8 @@ pub(crate) async fn cycle(
     let Some(Owner::User(user)) = run.mailbox.owner else {
         return Err(Stopped::Remote(refused("only the mailbox of a user has appointments, contacts and tasks")));
     };
-    let home = chrono_tz::UTC;
+    // Times that name no zone are where the user is.
+    let home = users::time_zone(&mut context.store.begin().await?, user).await?;
     let Some(items) = session.items(home) else {
         return Err(Stopped::Remote(refused("the server's protocol has email only")));
     };
@@ -123,6 +135,8 @@ pub(crate) async fn cycle(
         options,
         unclaimed: HashMap::new(),
         over: Vec::new(),
+        listed: Vec::new(),
+        questions: questions::Pending::default(),
         counts,
         kinds: HashMap::new(),
         tallies: HashMap::new(),
@@ -142,7 +156,10 @@ pub(crate) async fn cycle(
     if let Some(way) = act.due(items, &mut pace).await? {
         return Ok(way);
     }
-    let way = act.records(items, &mut pace).await?;
+    if let Some(way) = act.records(items, &mut pace).await? {
+        return Ok(way);
+    }
+    let way = attachments::bring_in_step(&mut act, items, &mut pace).await?;
     Ok(way.unwrap_or((Outcome::Completed, None)))
 }
 
@@ -177,6 +194,12 @@ impl Act<'_> {
         Ok(spent.then_some((Outcome::Yielded, None)))
     }
 
+    /// So many may be looked at together: no more than a cycle may.
+    fn room(&self) -> u16 {
+        let left = self.run.items_per_cycle.saturating_sub(self.counts.seen);
+        u16::try_from(left).unwrap_or(u16::MAX).clamp(1, TOGETHER)
+    }
+
     /// What a folder lists.
     async fn listing(
         &mut self,
@@ -186,11 +209,12 @@ impl Act<'_> {
     ) -> Result<Option<Way>, Stopped> {
         loop {
             let cursor = self.cursors.folder(folder);
-            let changes = items.changes(folder, &cursor, TOGETHER, self.deadline).await.map_err(Stopped::Remote)?;
+            let changes = items.changes(folder, &cursor, self.room(), self.deadline).await.map_err(Stopped::Remote)?;
             let more = changes.more;
+            self.heard(folder, &changes);
             if changes.reset {
                 // Links may have been lost with whatever made the server forget.
-                self.cursors.reviewed_at = None;
+                (self.cursors.reviewed, self.cursors.review) = (None, None);
             }
             if changes.changed.is_empty() && changes.deleted.is_empty() && !cursor.is_start() && !changes.reset {
                 return Ok(None);
@@ -210,7 +234,7 @@ impl Act<'_> {
     /// What could not be done before and is due again.
     async fn due(&mut self, items: &mut dyn Items, pace: &mut Pace<'_>) -> Result<Option<Way>, Stopped> {
         let mut tx = self.context.store.begin().await?;
-        let (mailbox, limit) = (self.run.mailbox.id, i64::from(TOGETHER));
+        let (mailbox, limit) = (self.run.mailbox.id, i64::from(self.room()));
         let due = item_retries::due(&mut tx, mailbox, limit).await?;
         let given_up = tx.now() - chrono::TimeDelta::from_std(HELD_FOR).unwrap_or(chrono::TimeDelta::MAX);
         let held = links::held_long_enough(&mut tx, mailbox, given_up, limit).await?;
@@ -225,6 +249,9 @@ impl Act<'_> {
                 }
             }
         }
+        let mut tx = self.context.store.begin().await?;
+        questions::due(self, &mut tx, limit, &mut batch).await?;
+        drop(tx);
         if batch.is_empty() { Ok(None) } else { self.batch(items, batch, pace).await }
     }
 
@@ -236,23 +263,36 @@ impl Act<'_> {
         let (epoch, last) = head.map_or((None, 0), |(epoch, last)| (Some(epoch), last));
         let every =
             chrono::TimeDelta::from_std(self.context.scale.apply(REVIEW_EVERY)).unwrap_or(chrono::TimeDelta::MAX);
-        let reviewed = self.cursors.reviewed_at.is_some_and(|at| now - at < every);
+        let generation = self.run.review_generation;
+        let reviewed =
+            self.cursors.reviewed.is_some_and(|last| last.generation == generation && now - last.at < every);
         if !reviewed || self.cursors.epoch != epoch || self.cursors.position < tail {
-            if let Some(way) = self.review(items, pace).await? {
-                return Ok(Some(way));
+            let goes_on =
+                |review: &Review| review.generation == generation && review.epoch == epoch && review.position >= tail;
+            let under_way = self.cursors.review.take().filter(goes_on);
+            let mut review = under_way.unwrap_or_else(|| Review::begin(generation, epoch, last));
+            let way = self.review(items, pace, &mut review).await?;
+            if way.is_some() {
+                self.cursors.review = Some(review);
+            } else {
+                (self.cursors.epoch, self.cursors.position) = (review.epoch, review.position);
+                self.cursors.reviewed = Some(Reviewed { generation, at: now });
             }
-            (self.cursors.epoch, self.cursors.position, self.cursors.reviewed_at) = (epoch, last, Some(now));
-            return self.batch(items, Batch::default(), pace).await;
+            carry::carry_out(self, items, Vec::new()).await?;
+            if way.is_some() {
+                return Ok(way);
+            }
         }
         loop {
             let before = self.cursors.position;
             let mut tx = self.context.store.begin().await?;
-            let (written, position) = records::written_since(&mut tx, before, ENTRIES).await?;
+            let limit = i64::from(self.room());
+            let (written, position) = records::written_since(&mut tx, before, limit).await?;
             drop(tx);
             if written.is_empty() && position - before < UNNOTED {
                 return Ok(None);
             }
-            let more = written.len() as i64 >= ENTRIES / 2;
+            let more = position < last;
             self.cursors.position = position;
             let batch = Batch { records: written.into_iter().map(|(_, id)| id).collect(), ..Batch::default() };
             if let Some(way) = self.batch(items, batch, pace).await? {
@@ -260,45 +300,6 @@ impl Act<'_> {
             }
             if !more {
                 return Ok(None);
-            }
-        }
-    }
-
-    /// Every record that belongs here, and every one that is linked: time passes, and rights and filters change, of which
-    /// no feed tells.
-    async fn review(&mut self, items: &mut dyn Items, pace: &mut Pace<'_>) -> Result<Option<Way>, Stopped> {
-        for kind in Kind::ALL {
-            let mut after = None;
-            loop {
-                let mut tx = self.context.store.begin().await?;
-                let rules = self.rules_of(&mut tx, kind).await?;
-                let (user, limit) = (self.user, i64::from(TOGETHER));
-                let question = filters::Question { user, kind, filters: rules.filters(), among: None, after, limit };
-                let page = filters::passing(&mut tx, question).await?;
-                drop(tx);
-                after = page.last().copied();
-                let full = page.len() == usize::from(TOGETHER);
-                let records: BTreeSet<_> = page.into_iter().map(lockstep_model::record::RecordId).collect();
-                if !records.is_empty()
-                    && let Some(way) = self.batch(items, Batch { records, ..Batch::default() }, pace).await?
-                {
-                    return Ok(Some(way));
-                }
-                if !full {
-                    break;
-                }
-            }
-        }
-        let mut after = None;
-        loop {
-            let mut tx = self.context.store.begin().await?;
-            let page = links::records_after(&mut tx, self.run.mailbox.id, after, i64::from(TOGETHER)).await?;
-            drop(tx);
-            let Some((last, ..)) = page.last() else { return Ok(None) };
-            after = Some(*last);
-            let records = page.into_iter().map(|(_, _, record)| record).collect();
-            if let Some(way) = self.batch(items, Batch { records, ..Batch::default() }, pace).await? {
-                return Ok(Some(way));
             }
         }
     }

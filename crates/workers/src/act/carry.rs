@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use lockstep_connector::items::{Folder, Items, NotDone, Reading, Receipt, Write};
 use lockstep_engine::merge::{Base, Lost, Side, Step, Written, plan::Key};
 use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
     mailbox::Lane,
-    record::{Fields, LinkId, RecordId},
+    record::{Fields, LinkId},
     remote::RemoteKey,
 };
 use lockstep_store::{
-    Error, Tx, activities,
+    Tx,
     alerts::{self, Severity, Subject},
     intents::{self, Intent, Planned},
     item_retries::{self, Failed, Which},
     lanes,
     links::{self, Link, LostValue},
-    people,
     records::{self, Record},
 };
 use serde_json::json;
@@ -26,15 +26,13 @@ use uuid::Uuid;
 
 use crate::{
     act::{
-        Act, failures,
+        Act, attachments, beside, claim, failures,
         gather::{Case, base_of, seen_item, seen_record, why_word},
-        record,
+        questions, record,
+        writes::Writes,
     },
     mailbox::Stopped,
 };
-
-/// Who is named as the writer of what comes from a mailbox.
-const ACTOR: &str = "server-side synchronization";
 
 /// The alert of deletions that wait for a person.
 pub(crate) const DELETIONS_HELD: &str = "DeletionsHeld";
@@ -104,6 +102,7 @@ async fn on_the_server(
     if writes.is_empty() {
         return Ok((there, None));
     }
+    claim::hold(act, items).await?;
     let mut tx = act.context.store.begin().await?;
     fence(act, &mut tx, None).await?;
     intents::store(&mut tx, act.run.mailbox.id, &intents).await?;
@@ -163,17 +162,17 @@ fn remote(case: &Case) -> Option<&Step> {
 }
 
 fn remote_step(act: &Act<'_>, case: &Case) -> Option<(Write, Intent)> {
-    let (tell, kind) = (case.tell, case.kind);
+    let (tell, kind, beside) = (case.tell, case.kind, beside::of(act, case));
     let record = case.link.as_ref().map(|link| link.record).or(case.record.as_ref().map(Record::id))?;
     let (id, write, planned) = match remote(case)? {
         Step::CreateItem { key: Key(key), values } => {
-            let write = Write::Create { kind, values: values.clone(), mark: LinkId(*key), tell };
+            let write = Write::Create { kind, values: values.clone(), mark: LinkId(*key), beside, tell };
             (*key, write, Planned::Create(values.clone()))
         }
         Step::UpdateItem { key: Key(key), remote, expected, patch } => {
             let item = Box::new(case.item.clone()?);
             let planned = Planned::Update(remote.clone(), expected.clone(), patch.clone());
-            (*key, Write::Update { item, patch: patch.clone(), tell }, planned)
+            (*key, Write::Update { item, patch: patch.clone(), beside, tell }, planned)
         }
         Step::DeleteItem { key: Key(key), remote, expected } => {
             let item = Box::new(case.item.clone()?);
@@ -204,7 +203,7 @@ struct Pending {
     lost: Vec<LostValue>,
     failed: Vec<Failed>,
     healed: Vec<Which>,
-    written: Vec<RecordId>,
+    writes: Writes,
     held: u64,
     /// Deletions that wait no longer.
     released: bool,
@@ -214,7 +213,7 @@ struct Pending {
 /// One transaction: fence, records, links, intents, failures, alerts, cursors.
 async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -> Result<(), Stopped> {
     let cursor = complete.then(|| act.cursors.write()).filter(|cursor| *cursor != act.run.cursor);
-    if outcomes.is_empty() && cursor.is_none() && act.over.is_empty() {
+    if outcomes.is_empty() && cursor.is_none() && act.over.is_empty() && act.questions.is_empty() {
         return Ok(());
     }
     let mut tx = act.context.store.begin().await?;
@@ -227,24 +226,29 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
         .filter_map(|(case, _)| case.record.as_ref().map(Record::id))
         .collect();
     let now_there = records::lock(&mut tx, &touched).await?;
+    let now = tx.now();
     let mut pending = Pending { healed: act.over.clone(), ..Pending::default() };
     for (case, there) in outcomes {
         let current = case.record.as_ref().and_then(|record| now_there.iter().find(|now| now.id() == record.id()));
-        settle_case(act, &mut tx, case, there, current, &mut pending).await?;
+        settle_case(act, case, there, (current, now), &mut pending);
     }
+    pending.writes.write(&mut tx).await?;
     let mailbox = act.run.mailbox.id;
     links::forget(&mut tx, mailbox, &pending.gone).await?;
     links::put(&mut tx, mailbox, &pending.links).await?;
     intents::clear(&mut tx, mailbox, &pending.settled).await?;
     links::keep_lost(&mut tx, mailbox, &pending.lost).await?;
     // Schedules before alerts, as everybody locks them.
-    if !pending.written.is_empty() {
-        lanes::wake(&mut tx, &pending.written, Some(mailbox)).await?;
+    let written = pending.writes.ids();
+    if !written.is_empty() {
+        lanes::wake(&mut tx, &written, Some(mailbox)).await?;
     }
     for which in item_retries::clear(&mut tx, mailbox, &pending.healed).await? {
         alerts::resolve(&mut tx, failures::NOT_SYNCHRONISED, Subject::Item(mailbox, &failures::alert_key(&which)))
             .await?;
     }
+    questions::settle(act, &mut tx, &pending.healed).await?;
+    attachments::listed(act, &mut tx).await?;
     failures::note(act, &mut tx, &mut pending.failed).await?;
     if pending.held > 0 {
         let parameters = json!({ "items": pending.held });
@@ -255,6 +259,8 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     tx.commit().await?;
     act.run.version += 1;
     act.over.clear();
+    act.listed.clear();
+    act.questions = questions::Pending::default();
     if let Some(cursor) = cursor {
         act.run.cursor = cursor;
     }
@@ -263,15 +269,14 @@ async fn commit(act: &mut Act<'_>, outcomes: &[(Case, There)], complete: bool) -
     Ok(())
 }
 
-async fn settle_case(
+/// What a case means for the page; `current` is its record as it is now, locked.
+fn settle_case(
     act: &Act<'_>,
-    tx: &mut Tx,
     case: &Case,
     there: &There,
-    current: Option<&Record>,
+    (current, now): (Option<&Record>, DateTime<Utc>),
     pending: &mut Pending,
-) -> Result<(), Stopped> {
-    let now = tx.now();
+) {
     if let Some(
         Step::CreateItem { key: Key(key), .. }
         | Step::UpdateItem { key: Key(key), .. }
@@ -284,7 +289,7 @@ async fn settle_case(
     let mut fault = case.failed.clone();
     match there {
         // Whoever was faster is listed, and the pair is planned again; so is one whose outcome nobody knows.
-        There::Not(NotDone::Conflict | NotDone::Gone) | There::Unknown if fault.is_none() => return Ok(()),
+        There::Not(NotDone::Conflict | NotDone::Gone) | There::Unknown if fault.is_none() => return,
         There::Not(NotDone::Unwritable { field, why }) => {
             let words = format!("{}: {why}", field.name());
             fault = Some(Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritableThere", words).local());
@@ -320,8 +325,7 @@ async fn settle_case(
             Step::Forget => pending.gone.extend(link.take().map(|link| link.id)),
             Step::DeleteRecord { expected, .. } => {
                 if let Some(current) = current.filter(|current| current.version() == *expected) {
-                    delete(tx, current).await?;
-                    pending.written.push(current.id());
+                    pending.writes.remove(current);
                     pending.gone.extend(link.take().map(|link| link.id));
                 }
             }
@@ -331,9 +335,7 @@ async fn settle_case(
                     values.apply(patch);
                     match record::with(current, &values, now) {
                         Ok(after) => {
-                            let saved = save(tx, current, after).await?;
-                            pending.written.push(saved.id());
-                            written_here = Some(saved);
+                            written_here = Some(pending.writes.change(current, after, now));
                         }
                         Err(why) => {
                             let fault_of = Fault::new(FaultScope::Item, FaultClass::Refused, "ItemUnwritable", why);
@@ -346,11 +348,10 @@ async fn settle_case(
                 let Some(item) = &case.item else { continue };
                 match record::with(&record::blank(*kind, act.user.0), values, now) {
                     Ok(new) => {
-                        let new = create(tx, new).await?;
+                        let new = pending.writes.make(new, now);
                         let id = LinkId(Key::of_creation(act.run.mailbox.id, new.id()).0);
                         let base = Base::of_new_record(&seen_item(item), values, &seen_record(&new), &case.rules);
                         link = Some(linked(id, &new, item, base));
-                        pending.written.push(new.id());
                         pending.tracked += 1;
                     }
                     Err(why) => {
@@ -385,6 +386,10 @@ async fn settle_case(
         }
         if case.link.is_some() {
             merged(link, case, written_here.as_ref(), written_there.as_ref());
+        }
+        if !done_there {
+            // What goes beside values was not written either, and no value tells of that.
+            link.settled = None;
         }
         if let Some(record) = written_here.as_ref().or(case.record.as_ref()) {
             link.owner = record.owner();
@@ -422,7 +427,6 @@ async fn settle_case(
             pending.failed.push(Failed { which, folder, next, code: fault.code, message: fault.message });
         }
     }
-    Ok(())
 }
 
 /// Whether the write happened by which a value was lost.
@@ -500,38 +504,6 @@ fn unmerged(id: LinkId, record: &Record, remote: &RemoteKey, case: &Case) -> Lin
         unclear: std::collections::BTreeSet::new(),
         settled: None,
         held: None,
-    }
-}
-
-async fn create(tx: &mut Tx, record: Record) -> Result<Record, Error> {
-    let blank = record::blank(record.kind(), Uuid::nil());
-    let set = record::changed(&blank, &record);
-    Ok(match record {
-        Record::Contact(person) => Record::Contact(Box::new(people::create(tx, *person, &set, ACTOR).await?)),
-        Record::Activity(activity) => Record::Activity(Box::new(activities::create(tx, *activity, &set, ACTOR).await?)),
-    })
-}
-
-async fn save(tx: &mut Tx, before: &Record, mut after: Record) -> Result<Record, Error> {
-    let changed = record::changed(before, &after);
-    let now = tx.now();
-    match &mut after {
-        Record::Contact(person) => {
-            person.version = people::save(tx, person, &changed, ACTOR).await?;
-            person.updated_at = now;
-        }
-        Record::Activity(activity) => {
-            activity.version = activities::save(tx, activity, &changed, ACTOR).await?;
-            activity.updated_at = now;
-        }
-    }
-    Ok(after)
-}
-
-async fn delete(tx: &mut Tx, record: &Record) -> Result<(), Error> {
-    match record {
-        Record::Contact(person) => people::delete(tx, person, ACTOR).await,
-        Record::Activity(activity) => activities::delete(tx, activity, ACTOR).await,
     }
 }
 

@@ -26,8 +26,9 @@ use lockstep_store::{item_retries::Which, links::Link, records::Record};
 
 use crate::{
     act::{
-        Act, carry,
+        Act, beside, carry,
         known::{Known, ask},
+        questions,
     },
     mailbox::Stopped,
 };
@@ -162,6 +163,7 @@ pub(crate) async fn gather(act: &mut Act<'_>, items: &mut dyn Items, batch: &Bat
             cases.extend(of_record(act, &known, record).await?);
         }
     }
+    questions::consider(act, batch, &mut cases).await?;
     brake(act, &known, &mut cases).await?;
     let waits = |case: &Case| case.link.as_ref().is_some_and(|link| link.held.is_some());
     let listed = |case: &Case| case.link.as_ref().is_some_and(|link| heads.contains_key(&link.remote));
@@ -315,6 +317,7 @@ async fn of_pair(act: &mut Act<'_>, known: &Known, link: &Link, reading: Reading
             }
         }
     }
+    beside::planned(act, &pair, record.filter(|_| known.readable.contains(&link.record)), item.as_ref(), &mut plan);
     let meeting = Meeting {
         organiser: organiser && is_appointment(link.kind),
         attendees: attendees(&fields),

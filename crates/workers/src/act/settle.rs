@@ -22,6 +22,7 @@ use crate::{
     act::{
         Act,
         carry::{fence, linked},
+        claim,
         gather::{base_of, seen_item},
     },
     mailbox::Stopped,
@@ -129,6 +130,7 @@ async fn collapse(act: &Act<'_>, items: &mut dyn Items, twins: Vec<Item>) -> Res
     if twins.is_empty() {
         return Ok(());
     }
+    claim::hold(act, items).await?;
     let writes: Vec<_> =
         twins.into_iter().map(|item| Write::Delete { item: Box::new(item), tell: Tell::Nobody }).collect();
     items.write(&writes, act.deadline).await.broken.map_or(Ok(()), |fault| Err(Stopped::Remote(fault)))

@@ -45,6 +45,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Deserialize)]
 struct Arguments {
     mailbox: MailboxId,
+    /// The mailbox's appointments, contacts and tasks are this organisation's from now on, whosever they were.
+    #[serde(default)]
+    take_over_items: bool,
 }
 
 /// Where a test stands between two runs. What an older version wrote is read as a test at its beginning.
@@ -63,6 +66,8 @@ struct Position {
     outgoing: Option<Fault>,
     /// What appointments, contacts and tasks fail by for good.
     act: Option<Fault>,
+    /// The mailbox was claimed as it was asked for.
+    taken_over: bool,
 }
 
 /// A test message.
@@ -82,6 +87,7 @@ struct Test<'a> {
     mailbox: Mailbox,
     reads: bool,
     sends: bool,
+    take_over: bool,
     access: Access,
     position: Position,
 }
@@ -139,7 +145,8 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> lockstep_st
     };
     let position = serde_json::from_value::<Position>(operation.position.clone()).unwrap_or_default();
     let (reads, sends) = (wanted.incoming, wanted.outgoing);
-    Test { context, operation, mailbox, reads, sends, access, position }.run().await
+    let take_over = arguments.take_over_items;
+    Test { context, operation, mailbox, reads, sends, take_over, access, position }.run().await
 }
 
 impl Test<'_> {

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod airlock;
+mod attachments;
 mod cautious;
+mod claims;
 mod codes;
 mod deleting;
 mod erasing;
+mod exchange;
+mod exchange_mail;
 mod faults;
 mod figures;
 mod forwarding;
@@ -18,6 +22,7 @@ mod messages;
 mod operations;
 mod outgoing;
 mod outgoing_crashes;
+mod questions;
 mod receiver;
 mod rules;
 #[path = "../../../store/tests/it/seed.rs"]

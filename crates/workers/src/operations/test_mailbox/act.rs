@@ -1,4 +1,5 @@
-//! Whether appointments, contacts and tasks can be reached: each folder is listed, and nothing is written.
+//! Whether appointments, contacts and tasks can be reached: each folder is listed, and the mailbox is claimed for this
+//! organisation. Nothing else is written.
 
 use lockstep_connector::{Deadline, items::Folder};
 use lockstep_model::{
@@ -8,7 +9,7 @@ use lockstep_model::{
 use lockstep_store::mailbox_tests::{self, Tested};
 
 use super::{Looked, PAUSE, Test};
-use crate::airlock::Entry;
+use crate::{act::claim, airlock::Entry};
 
 impl Test<'_> {
     /// Looks into each folder, where the mailbox has appointments, contacts and tasks synchronised.
@@ -32,7 +33,13 @@ impl Test<'_> {
         Ok(Looked::Tested(listed.map_or_else(Tested::Fails, |()| Tested::Works)))
     }
 
+    /// Whether the mailbox is claimed whosever it is: once, for who has taken it back since is not asked again.
+    fn takes_over(&self) -> bool {
+        self.take_over && !self.position.taken_over
+    }
+
     async fn list(&self, deadline: &Deadline) -> Result<(), Fault> {
+        let now = self.context.store.clock().now();
         let mut session = self.open(&self.access, &self.access.profile.incoming, deadline).await?;
         let listed = match session.items(chrono_tz::UTC) {
             None => Err(Fault::new(
@@ -50,7 +57,10 @@ impl Test<'_> {
                         break;
                     }
                 }
-                listed
+                match listed {
+                    Ok(()) => claim::ours(items, self.context.organisation, self.takes_over(), now, deadline).await,
+                    failed => failed,
+                }
             }
         };
         let _ = session.close(deadline).await;

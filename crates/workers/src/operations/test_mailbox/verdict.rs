@@ -57,6 +57,7 @@ impl Test<'_> {
             members.insert("act".to_owned(), told(&act));
         }
         let mut position = self.after(&incoming, &outgoing, sent);
+        position.taken_over |= act == Tested::Works;
         position.act = fault_of(&act).filter(|fault| !retry::heals(fault)).cloned();
         let faults: Vec<_> = [&incoming, &outgoing, &act].into_iter().filter_map(fault_of).collect();
         let healing: Vec<_> = faults.iter().copied().filter(|fault| !position.is_settled(fault)).collect();
@@ -93,6 +94,7 @@ impl Test<'_> {
             incoming: for_good(incoming),
             outgoing,
             act: None,
+            taken_over: self.position.taken_over,
         }
     }
 }

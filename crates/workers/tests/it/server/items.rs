@@ -1,15 +1,18 @@
 //! The same server's contacts, tasks and appointments: it keeps what it is given, and answers as a test tells it.
 
+pub(crate) mod attachments;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use lockstep_connector::{
     Deadline,
-    items::{Changes, Folder, Item, ItemHead, Items, NotDone, Reading, Receipt, Write, Written},
+    items::{CategoryChange, Changes, Claim, Folder, Item, ItemHead, Items, NotDone, Reading, Receipt, Write, Written},
 };
 use lockstep_model::{
     fault::Fault,
-    record::{Field, LinkId, RemoteVersion},
+    record::{Field, Fields, Kind, LinkId, RemoteVersion},
     remote::{Cursor, RemoteKey},
 };
 
@@ -30,7 +33,12 @@ pub(super) struct Kept {
     /// By login, in the order of their making.
     items: BTreeMap<String, Vec<Item>>,
     made: u64,
+    /// Whose each mailbox is, and who claims it right after the next one who does.
+    claims: BTreeMap<String, Claim>,
+    faster: Option<Claim>,
+    asked_whose: u64,
     answers: VecDeque<Answer>,
+    files: attachments::Files,
 }
 
 impl Kept {
@@ -53,6 +61,44 @@ impl Server {
         let mut subjects: Vec<_> = items.map(|item| format!("{:?}", item.fields.get(Field::Subject))).collect();
         subjects.sort();
         subjects
+    }
+
+    /// Whose the mailbox is.
+    pub(crate) fn claim(&self, login: &str) -> Option<Claim> {
+        self.state().kept.claims.get(login).copied()
+    }
+
+    /// Somebody claims it.
+    pub(crate) fn claimed(&self, login: &str, claim: Claim) {
+        self.state().kept.claims.insert(login.to_owned(), claim);
+    }
+
+    /// Somebody claims the next mailbox that is claimed, right after.
+    pub(crate) fn claimed_right_after(&self, claim: Claim) {
+        self.state().kept.faster = Some(claim);
+    }
+
+    /// How often somebody has asked whose a mailbox is.
+    pub(crate) fn asked_whose(&self) -> u64 {
+        self.state().kept.asked_whose
+    }
+
+    /// The mailbox's owner puts an item there, or another one in its place; `tracked` is its category.
+    pub(crate) fn put_item(&self, login: &str, key: &str, kind: Kind, fields: Fields, tracked: bool) {
+        let mut state = self.state();
+        let version = state.kept.version();
+        let categories = if tracked { vec!["Tracked to CRM".to_owned()] } else { Vec::new() };
+        let key = RemoteKey::new(key).unwrap();
+        let items = state.kept.items.entry(login.to_owned()).or_default();
+        items.retain(|known| known.head.key != key);
+        let head = ItemHead { key, version, mark: None, uid: None, categories };
+        items.push(Item { head, kind, fields, modified: morning(), organiser: true });
+    }
+
+    /// And takes it away.
+    pub(crate) fn remove_item(&self, login: &str, key: &str) {
+        let key = RemoteKey::new(key).unwrap();
+        self.state().kept.items.entry(login.to_owned()).or_default().retain(|known| known.head.key != key);
     }
 
     /// Somebody empties the mailbox.
@@ -86,9 +132,15 @@ impl Conversation {
                 items.push(Item { head, kind, fields, modified: morning(), organiser: true });
                 Ok(Receipt { key, version: Some(version), left_out: Vec::new() })
             }
-            Write::Update { item, patch, .. } => {
+            Write::Update { item, patch, beside, .. } => {
                 let at = place(item)?;
                 items[at].fields.apply(patch);
+                if let Some((change, name)) = &beside.category {
+                    items[at].head.categories.retain(|known| known != name);
+                    if *change == CategoryChange::Given {
+                        items[at].head.categories.push(name.clone());
+                    }
+                }
                 items[at].head.version = version.clone();
                 Ok(Receipt { key: item.head.key.clone(), version: Some(version), left_out: Vec::new() })
             }
@@ -150,5 +202,28 @@ impl Items for Conversation {
             }
         }
         written
+    }
+
+    async fn claim(&mut self, _: &Deadline) -> Result<Option<Claim>, Fault> {
+        let mut state = self.server.state();
+        state.kept.asked_whose += 1;
+        Ok(state.kept.claims.get(&self.login).copied())
+    }
+
+    async fn set_claim(&mut self, claim: &Claim, _: &Deadline) -> Result<(), Fault> {
+        let mut state = self.server.state();
+        state.kept.claims.insert(self.login.clone(), *claim);
+        // Somebody else, right after.
+        if let Some(other) = state.kept.faster.take() {
+            state.kept.claims.insert(self.login.clone(), other);
+        }
+        Ok(())
+    }
+
+    async fn note_synchronised(&mut self, at: DateTime<Utc>, _: &Deadline) -> Result<(), Fault> {
+        if let Some(claim) = self.server.state().kept.claims.get_mut(&self.login) {
+            claim.synchronised_at = Some(at);
+        }
+        Ok(())
     }
 }
