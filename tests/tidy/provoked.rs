@@ -33,6 +33,7 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("AddressNotApproved", "store/tests/it/codes.rs", "m8_news_of_tests_end"),
     // The way to the server.
     ("AddressNotAllowed", "lockstep/tests/it/mailbox.rs", "a_mailbox_is_set_up_and_tested_from_the_command_line"),
+    ("RedirectLoop", "protocols/ews/tests/it/reach.rs", "b3_an_endpoint_is_found_kept_and_found_again"),
     (
         "HostNotFound",
         "protocols/pop3/tests/it/login.rs",
@@ -109,12 +110,20 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("ItemNotSynchronized", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
     ("ItemUnwritableThere", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
     (
+        "AppointmentAttachmentsLeftOut",
+        "workers/tests/it/attachments.rs",
+        "j11_what_is_left_out_is_told_and_ends",
+    ),
+    (
         "AppointmentWithoutOrganiser",
         "workers/tests/it/item_codes.rs",
         "m8_an_appointment_without_organiser_is_told_and_ends",
     ),
     ("DuplicateItemCollapsed", "workers/tests/it/item_codes.rs", "m8_a_doubled_item_is_collapsed_and_told"),
+    ("MailboxOfAnotherOrganization", "workers/tests/it/claims.rs", "d8_d9_a_mailbox_is_one_organisations"),
     ("DeletionsHeld", "workers/tests/it/item_codes.rs", "m8_deletions_are_held_and_told_until_somebody_agrees"),
+    ("SchedulingConflict", "workers/tests/it/questions.rs", "j9_a_clash_waits_for_a_yes"),
+    ("DuplicateContact", "workers/tests/it/questions.rs", "k10_a_duplicate_is_linked"),
     // Emails that are sent.
     ("NoSender", "workers/tests/it/outgoing.rs", "m8_an_email_without_an_author_fails"),
     ("SendAsWithdrawn", "workers/tests/it/send_as.rs", "h7_a_queue_that_may_no_longer_be_read_sends_nothing"),

@@ -3,6 +3,7 @@
 //! Knows what a mail server can be asked: list what is new, fetch, delete, send. Does not know any protocol by name,
 //! nor where items are stored, who schedules the work or how connections are counted.
 
+pub mod attachments;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod credentials;
@@ -10,6 +11,7 @@ pub mod deadline;
 pub mod delta;
 pub mod descriptor;
 pub mod fingerprint;
+pub mod folders;
 pub mod items;
 #[cfg(feature = "contract")]
 pub mod memory;
@@ -27,4 +29,4 @@ pub use net::{address::AddressRules, tls::TlsTrust};
 pub use probe::{Probe, ProbeStep};
 pub use registry::Registry;
 pub use send::{Envelope, PointOfNoReturn, RecipientReply, SendReceipt};
-pub use session::{BodyReader, Connector, HeaderBlocks, Session, Target};
+pub use session::{BodyReader, Connector, HeaderBlocks, Search, Session, Target};

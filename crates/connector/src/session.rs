@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono_tz::Tz;
 use lockstep_model::{
     fault::Fault,
-    profile::Endpoint,
-    remote::{Cursor, RemoteKey},
+    profile::{Application, Endpoint},
+    remote::{Cursor, MailFolder, RemoteKey},
 };
 use tokio::io::AsyncRead;
 
@@ -16,6 +16,7 @@ use crate::{
     deadline::Deadline,
     delta::{Delta, Known, Limits, RemoteHead},
     descriptor::Descriptor,
+    folders::Folders,
     items::Items,
     probe::Probe,
     send::{Envelope, PointOfNoReturn, SendReceipt},
@@ -30,9 +31,22 @@ pub struct Target {
     pub credentials: Credentials,
     /// Longest wait for one answer of the server.
     pub request_timeout: std::time::Duration,
+    /// The server is asked for first: its endpoint names none.
+    pub search: Option<Search>,
+    /// The account is an application, which signs in with tokens; its credentials are its id and its secret.
+    pub application: Option<Application>,
     /// The address of the mailbox that is meant, where the account is a service's that may act for others; without it,
     /// the account's own. Protocols whose accounts are mailboxes take no notice of it.
     pub mailbox: Option<String>,
+}
+
+/// Whose server is asked for, and where the search begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The mailbox's address.
+    pub address: String,
+    /// An `https` URL, or a host, where the search begins; `None`: at the domain of the address.
+    pub start: Option<String>,
 }
 
 /// The bytes of one message as they come off the wire, unescaped. Ends at the message's end. Reading it to the end
@@ -73,6 +87,30 @@ pub trait Connector: Send + Sync {
     /// `mailbox` for whatever concerns the account.
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault>;
 
+    /// The endpoint of a target: as it stands, or found where it has still to be asked for.
+    ///
+    /// # Errors
+    /// Scope `profile` where nobody can be asked, scope `mailbox` where nobody knows the mailbox.
+    async fn locate(&self, target: &Target, deadline: &Deadline) -> Result<Endpoint, Fault> {
+        let _ = deadline;
+        match target.search {
+            None => Ok(target.endpoint.clone()),
+            Some(_) => Err(unsupported("this protocol has no way to ask for the server of a mailbox")),
+        }
+    }
+
+    /// Fetches what an application signs in with, whatever is still known from before; nothing for other accounts.
+    ///
+    /// # Errors
+    /// Class `auth` where the issuer refuses the application.
+    async fn authorise(&self, target: &Target, deadline: &Deadline) -> Result<(), Fault> {
+        let _ = deadline;
+        match target.application {
+            None => Ok(()),
+            Some(_) => Err(unsupported("this protocol has no accounts for applications")),
+        }
+    }
+
     /// Looks at a server without logging in: connects, protects as the endpoint says, hears the greeting, asks what it
     /// can do, and takes its leave.
     async fn probe(&self, endpoint: &Endpoint, patience: std::time::Duration, deadline: &Deadline) -> Probe {
@@ -86,6 +124,18 @@ pub trait Connector: Send + Sync {
 /// [`unsupported`]). After a fault whose scope is not `item` only [`Session::close`] may be called.
 #[async_trait]
 pub trait Session: Send {
+    /// Which folder the pulls that follow are about; the inbox until somebody says otherwise. Each folder has a cursor of
+    /// its own; keys are of the mailbox.
+    ///
+    /// # Errors
+    /// Where the protocol has no such folder.
+    fn select(&mut self, folder: MailFolder) -> Result<(), Fault> {
+        match folder {
+            MailFolder::Inbox => Ok(()),
+            MailFolder::Sent => Err(unsupported("this protocol has no folder of what was sent")),
+        }
+    }
+
     /// What is new since `cursor`, at most one page of it. Called again on the same session, it continues with the
     /// next page. `cursor` is the one the lane has committed; the delta's last page carries the next one.
     async fn pull(
@@ -129,6 +179,11 @@ pub trait Session: Send {
     /// Contacts, tasks and appointments, where the protocol has them. `home` is the zone of times that name none.
     fn items(&mut self, home: Tz) -> Option<&mut dyn Items> {
         let _ = home;
+        None
+    }
+
+    /// Folders beside those that are read, where the protocol has them.
+    fn folders(&mut self) -> Option<&mut dyn Folders> {
         None
     }
 

@@ -5,12 +5,16 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use exchange_sim::{
-    auth::{Account, Accounts, Schemes},
+    auth::{
+        Account, Accounts, Schemes,
+        bearer::{Application, Issuer},
+    },
     server::Server,
     tls::Tls,
 };
@@ -32,6 +36,12 @@ struct Arguments {
     /// The domain of names that have none
     #[arg(long, default_value = "example.test")]
     domain: String,
+    /// An application that is issued tokens at /oauth2/token and may act as everybody
+    #[arg(long = "application", value_name = "ID:SECRET")]
+    applications: Vec<String>,
+    /// How long its tokens are good for, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    token_life: u64,
     /// How one may log in
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ntlm,basic")]
     auth: Vec<Scheme>,
@@ -48,6 +58,8 @@ struct Arguments {
 enum Scheme {
     Basic,
     Ntlm,
+    /// NTLM inside SPNEGO
+    Negotiate,
 }
 
 fn accounts(arguments: &Arguments) -> anyhow::Result<Accounts> {
@@ -64,6 +76,8 @@ fn accounts(arguments: &Arguments) -> anyhow::Result<Accounts> {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let accounts = accounts(&arguments)?;
+    let applications: Result<_, _> = arguments.applications.iter().map(|text| Application::read(text)).collect();
+    let issuer = Issuer::new(applications.map_err(anyhow::Error::msg)?, Duration::from_secs(arguments.token_life));
     let listener = TcpListener::bind(arguments.listen).await.context("cannot listen")?;
     let address = listener.local_addr()?;
     let tls = arguments.tls.then(|| Tls::new(address.ip())).transpose()?;
@@ -77,5 +91,6 @@ async fn main() -> anyhow::Result<()> {
     writeln!(out, "{origin}/EWS/Exchange.asmx")?;
     out.flush()?;
     drop(out);
-    Arc::new(Server::new(accounts, schemes, origin, tls)).run(listener).await.context("the listener failed")
+    let server = Server::new(accounts, schemes, origin, tls).with_negotiate(has(Scheme::Negotiate)).with_issuer(issuer);
+    Arc::new(server).run(listener).await.context("the listener failed")
 }

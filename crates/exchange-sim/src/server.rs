@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::{Accounts, Schemes},
+    auth::{Accounts, Schemes, bearer::Issuer},
     clock,
     ews::subscriptions::Subscriptions,
     http::{self, Connection},
@@ -46,10 +46,13 @@ pub struct State {
 pub struct Server {
     /// Who may log in.
     pub accounts: Accounts,
-    /// Where clients reach it, without a path.
-    pub origin: String,
+    origin: RwLock<String>,
     /// How they may log in.
     pub schemes: Schemes,
+    /// Whether NTLM may also come inside `Negotiate`.
+    pub negotiate: bool,
+    /// Who issues tokens to applications.
+    pub issuer: Issuer,
     tls: Option<Tls>,
     state: Mutex<State>,
     /// Goes up whenever something may have happened that listeners want to hear.
@@ -63,7 +66,31 @@ impl Server {
         for account in accounts.all() {
             state.world.join(account.person.clone(), clock::now());
         }
-        Self { accounts, origin, schemes, tls, state: Mutex::new(state), changed: watch::Sender::new(0) }
+        let issuer = Issuer::new(Vec::new(), Duration::ZERO);
+        let (origin, state, changed) = (RwLock::new(origin), Mutex::new(state), watch::Sender::new(0));
+        Self { accounts, origin, schemes, negotiate: false, issuer, tls, state, changed }
+    }
+
+    /// The same, where NTLM may also come inside `Negotiate`.
+    #[must_use]
+    pub fn with_negotiate(self, negotiate: bool) -> Self {
+        Self { negotiate, ..self }
+    }
+
+    /// The same, with applications that are issued tokens.
+    #[must_use]
+    pub fn with_issuer(self, issuer: Issuer) -> Self {
+        Self { issuer, ..self }
+    }
+
+    /// Where clients reach it, without a path.
+    pub fn origin(&self) -> String {
+        self.origin.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets Autodiscover lead there from now on.
+    pub fn lead_to(&self, origin: &str) {
+        origin.clone_into(&mut self.origin.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The state, for a moment.

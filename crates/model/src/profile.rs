@@ -26,8 +26,14 @@ pub enum AuthMethod {
     Login,
     /// SASL PLAIN (RFC 4616).
     Plain,
-    /// SASL XOAUTH2 with a bearer token in place of the password.
+    /// A bearer token in place of the password: SASL XOAUTH2, or the header of RFC 6750 over HTTP.
     XOAuth2,
+    /// SPNEGO over HTTP (RFC 4559), with NTLM inside.
+    Negotiate,
+    /// NTLM over HTTP.
+    Ntlm,
+    /// Name and password over HTTP (RFC 7617).
+    Basic,
 }
 
 /// One server address.
@@ -35,7 +41,7 @@ pub enum AuthMethod {
 pub struct Endpoint {
     /// Which protocol is spoken there.
     pub protocol: ProtocolName,
-    /// Host name or address.
+    /// Host name or address; empty while it has still to be found (see [`Discovery`]).
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -43,6 +49,32 @@ pub struct Endpoint {
     pub tls: TlsMode,
     /// How to authenticate.
     pub auth: AuthMethod,
+    /// Path of the endpoint, for protocols that have such; `None`: the protocol's usual one.
+    pub path: Option<String>,
+}
+
+/// Where a mailbox's server is asked for, of a profile that names none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// An `https` URL, or a host, where the search begins; `None`: at the domain of the mailbox's address.
+    pub start: Option<String>,
+}
+
+/// An application that signs in for itself, with tokens an issuer gives it (RFC 6749 §4.4). Its id and secret are the
+/// profile's login and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// The `https` URL where tokens are issued.
+    pub token_endpoint: String,
+    /// What the tokens are for.
+    pub scope: String,
+}
+
+impl Application {
+    /// Where the tokens of a tenant of Microsoft's are issued.
+    pub fn endpoint_of_tenant(tenant: &str) -> String {
+        format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token")
+    }
 }
 
 /// Where the credentials of a connection come from.
@@ -52,6 +84,15 @@ pub enum CredentialSource {
     Profile,
     /// Each mailbox record has its own. Connections are counted per mailbox.
     Mailbox,
+    /// An application of the profile signs in with tokens, for all its mailboxes. Connections are counted per profile.
+    ServerToServer,
+}
+
+impl CredentialSource {
+    /// Whether one account of the profile's acts for all its mailboxes.
+    pub fn is_shared(self) -> bool {
+        self != Self::Mailbox
+    }
 }
 
 /// An email server profile as the workers see it.
@@ -65,8 +106,12 @@ pub struct Profile {
     pub incoming: Endpoint,
     /// Where email is sent.
     pub outgoing: Endpoint,
+    /// The servers of its mailboxes are asked for, not named.
+    pub discovery: Option<Discovery>,
     /// Whose account is used.
     pub credentials: CredentialSource,
+    /// The application that signs in, with [`CredentialSource::ServerToServer`].
+    pub application: Option<Application>,
     /// Upper limit of simultaneous connections per authenticated account, over all replicas (1–65,536).
     pub max_connections: u32,
     /// Upper limit of claimed occasions at one time.

@@ -59,6 +59,16 @@ pub struct Capabilities {
     pub act: bool,
     /// A processed message can be deleted on the server.
     pub delete_after_processing: bool,
+    /// Copies of what the mailbox's owner has sent lie in a folder that can be read.
+    pub sent_items: bool,
+    /// Folders can be made, and messages moved between them.
+    pub folders: bool,
     /// Whether the server kept a sent message can be looked up later by its Message-ID.
     pub probe_sent: bool,
+    /// It speaks HTTP: a server may be named by the URL of its endpoint, and is logged in at as HTTP servers are.
+    pub over_http: bool,
+    /// The server of a mailbox can be asked for by its address.
+    pub discovery: bool,
+    /// An application can sign in for itself and act for mailboxes.
+    pub server_to_server: bool,
 }

@@ -9,10 +9,13 @@ use std::{
 use async_trait::async_trait;
 use lockstep_connector::{
     Connector, Credentials, Target,
-    contract::{self, World},
+    contract::{self, FolderWorld, World},
     memory::MemoryServer,
 };
-use lockstep_model::profile::{AuthMethod, Endpoint, TlsMode};
+use lockstep_model::{
+    profile::{AuthMethod, Endpoint, TlsMode},
+    remote::MailFolder,
+};
 
 #[derive(Default)]
 struct Memory {
@@ -35,9 +38,18 @@ impl World for Memory {
             port: 1,
             tls: TlsMode::Implicit,
             auth: AuthMethod::Auto,
+            path: None,
         };
         let credentials = Credentials::new(address.clone(), "secret".into());
-        (address, Target { endpoint, credentials, request_timeout: Duration::from_secs(5), mailbox: None })
+        let target = Target {
+            endpoint,
+            credentials,
+            request_timeout: Duration::from_secs(5),
+            search: None,
+            application: None,
+            mailbox: None,
+        };
+        (address, target)
     }
 
     async fn deliver(&self, address: &str, messages: &[Vec<u8>]) {
@@ -49,6 +61,26 @@ impl World for Memory {
     async fn messages(&self, address: &str, _at_least: usize) -> Vec<Vec<u8>> {
         self.server.messages(address)
     }
+}
+
+#[async_trait]
+impl FolderWorld for Memory {
+    async fn lay_sent(&self, address: &str, message: &[u8]) {
+        assert!(self.server.lay(address, MailFolder::Sent, message));
+    }
+
+    async fn sent(&self, address: &str) -> Vec<Vec<u8>> {
+        self.server.lying(address, MailFolder::Sent)
+    }
+
+    async fn filed(&self, address: &str, name: &str) -> Vec<Vec<u8>> {
+        self.server.filed(address, name)
+    }
+}
+
+#[tokio::test]
+async fn folders() {
+    contract::folders(&Memory::default()).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Who somebody is.
 
 pub mod basic;
+pub mod bearer;
 pub mod ntlm;
+pub mod spnego;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -36,6 +38,16 @@ impl fmt::Debug for Account {
 }
 
 impl Account {
+    /// An application, which has no password and no mailbox, and may act for everybody.
+    pub fn of_application(person: Person) -> Self {
+        Self { name: person.name.clone(), person, password: String::new(), everywhere: true }
+    }
+
+    /// Whether it is one.
+    pub fn is_application(&self) -> bool {
+        self.password.is_empty()
+    }
+
     /// Reads `NAME:PASSWORD`; a name without a domain gets the given one.
     ///
     /// # Errors

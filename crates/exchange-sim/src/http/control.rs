@@ -14,7 +14,7 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// `PUT /sim/moods` with a list of rules puts them in place of those before, `GET` shows those that are on.
-/// `POST /sim/forget/states` and `/sim/forget/subscriptions` lose what clients were given; `POST /sim/deliver?to=ADDRESS`
+/// `POST /sim/forget/states`, `/sim/forget/subscriptions` and `/sim/forget/tokens` lose what clients were given; `POST /sim/deliver?to=ADDRESS`
 /// lays a message from outside into an inbox.
 pub(super) fn answer(server: &Server, method: &Method, path: &str, query: &str, body: &[u8]) -> Response<Body> {
     let mut state = server.state();
@@ -32,6 +32,10 @@ pub(super) fn answer(server: &Server, method: &Method, path: &str, query: &str, 
         },
         (&Method::POST, "/sim/forget/states") => {
             state.world.mailboxes_mut().for_each(crate::world::mailbox::Mailbox::forget_states);
+            empty(StatusCode::NO_CONTENT)
+        }
+        (&Method::POST, "/sim/forget/tokens") => {
+            server.issuer.forget();
             empty(StatusCode::NO_CONTENT)
         }
         (&Method::POST, "/sim/forget/subscriptions") => {

@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode, header};
 
 use super::reply::{Body, empty};
 use crate::{
-    auth::{Account, basic, ntlm},
+    auth::{Account, basic, ntlm, spnego},
     clock,
     server::Server,
 };
@@ -37,7 +37,7 @@ impl Connection {
     }
 }
 
-fn refusal(server: &Server, challenge: Option<&[u8]>) -> Response<Body> {
+fn refusal(server: &Server, challenge: Option<(&str, &[u8])>) -> Response<Body> {
     let mut response = empty(StatusCode::UNAUTHORIZED);
     let mut offer = |text: String| {
         if let Ok(value) = header::HeaderValue::from_str(&text) {
@@ -45,8 +45,14 @@ fn refusal(server: &Server, challenge: Option<&[u8]>) -> Response<Body> {
         }
     };
     match challenge {
-        Some(challenge) => offer(format!("NTLM {}", STANDARD.encode(challenge))),
+        Some((scheme, challenge)) => offer(format!("{scheme} {}", STANDARD.encode(challenge))),
         None => {
+            if server.issuer.is_there() {
+                offer("Bearer".to_owned());
+            }
+            if server.negotiate {
+                offer("Negotiate".to_owned());
+            }
             if server.schemes.ntlm {
                 offer("NTLM".to_owned());
             }
@@ -65,9 +71,13 @@ fn windows_time() -> u64 {
 }
 
 #[expect(clippy::result_large_err, reason = "an answer is what it is for")]
-fn by_ntlm(server: &Server, connection: &Connection, token: &str) -> Result<Account, Response<Body>> {
+fn by_ntlm(server: &Server, connection: &Connection, scheme: &str, token: &str) -> Result<Account, Response<Body>> {
     let mut state = connection.ntlm.lock().unwrap_or_else(PoisonError::into_inner);
     let octets = STANDARD.decode(token.trim()).unwrap_or_default();
+    let (octets, wrapped) = match spnego::unwrap(&octets).filter(|_| scheme == "Negotiate") {
+        Some((message, wrapped)) => (message.to_vec(), wrapped),
+        None => (octets, false),
+    };
     if let Ntlm::Challenged(exchange) = std::mem::take(&mut *state) {
         let account = ntlm::check(&server.accounts, &exchange, &octets, connection.binding.as_ref()).cloned();
         if let Some(account) = account {
@@ -79,7 +89,8 @@ fn by_ntlm(server: &Server, connection: &Connection, token: &str) -> Result<Acco
         return Err(refusal(server, None));
     };
     *state = Ntlm::Challenged(exchange);
-    Err(refusal(server, Some(&challenge)))
+    let challenge = if wrapped { spnego::wrap(&challenge) } else { challenge };
+    Err(refusal(server, Some((scheme, &challenge))))
 }
 
 /// Who asks, or the answer that asks who it is.
@@ -97,7 +108,13 @@ pub(super) fn who(
         };
     };
     if server.schemes.ntlm && scheme.eq_ignore_ascii_case("ntlm") {
-        return by_ntlm(server, connection, value);
+        return by_ntlm(server, connection, "NTLM", value);
+    }
+    if server.negotiate && scheme.eq_ignore_ascii_case("negotiate") {
+        return by_ntlm(server, connection, "Negotiate", value);
+    }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return server.issuer.check(value).ok_or_else(|| refusal(server, None));
     }
     let known = match scheme {
         basic if server.schemes.basic && basic.eq_ignore_ascii_case("basic") => basic::check(&server.accounts, value),

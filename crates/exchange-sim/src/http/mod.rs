@@ -48,6 +48,14 @@ async fn route(
         let body = body(request).await?;
         return Ok(control::answer(server, &method, &path, &query, &body));
     }
+    if path.ends_with("/oauth2/token") || path.ends_with("/oauth2/v2.0/token") {
+        if request.method() != Method::POST {
+            return Err(empty(StatusCode::METHOD_NOT_ALLOWED));
+        }
+        let (status, answer) = server.issuer.answer(&body(request).await?);
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return Ok(text(status, "application/json", answer.to_string()));
+    }
     const PATHS: &[&str] = &[
         "/ews/exchange.asmx",
         "/ews/services.wsdl",
@@ -67,6 +75,11 @@ async fn route(
             return Err(response);
         }
     };
+    // An application belongs to no mailbox: a front end would not know where to send it without this.
+    if account.is_application() && path.starts_with("/ews/") && !request.headers().contains_key("x-anchormailbox") {
+        let _ = body(request).await?;
+        return Err(text(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", "X-AnchorMailbox is missing.".to_owned()));
+    }
     match *request.method() {
         Method::POST => {
             let body = body(request).await?;
@@ -87,7 +100,8 @@ async fn route(
 fn discover(server: &Server, path: &str, body: &[u8]) -> Result<Response<Body>, Response<Body>> {
     let mut state = server.state();
     let struck = state.moods.strike("Autodiscover", "", Instant::now());
-    let place = Place { origin: &server.origin, circle: struck == Some(Mood::RedirectLoop) };
+    let origin = server.origin();
+    let place = Place { origin: &origin, circle: struck == Some(Mood::RedirectLoop) };
     let request = String::from_utf8_lossy(body);
     if path.ends_with(".xml") {
         return Ok(xml(StatusCode::OK, autodiscover::plain(&state.world, &place, &request)));

@@ -101,6 +101,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Check the host of the profile. Private addresses are allowed by this installation's settings, link-local and metadata addresses never.",
     },
     Entry {
+        code: "RedirectLoop",
+        scopes: &[FaultScope::Profile],
+        level: Level::Error,
+        title: "Autodiscover leads nowhere",
+        text: "Autodiscover sent us from place to place without an end: {message}",
+        remedy: "Correct Autodiscover at the server, or name its right place in the profile (autodiscover_location). Or set use_autodiscover to false and give the profile the servers' locations.",
+    },
+    Entry {
         code: "HostNotFound",
         scopes: &[FaultScope::Profile],
         level: Level::Warning,

@@ -17,6 +17,7 @@ use crate::{
     client::{Client, Options},
     fault,
     http::Place,
+    tokens::Issuer,
 };
 use dialect::Said;
 
@@ -47,17 +48,33 @@ pub struct Search<'s> {
     pub credentials: &'s Credentials,
     /// How it logs in.
     pub auth: AuthMethod,
+    /// Who gives another token when the one that the credentials hold is refused.
+    pub issuer: Option<&'s Issuer>,
     /// Longest wait for one answer.
     pub patience: Duration,
+}
+
+/// Where a host is asked, in both dialects.
+const PATHS: [&str; 2] = ["autodiscover/autodiscover.svc", "autodiscover/autodiscover.xml"];
+
+fn at_hosts(hosts: &[String]) -> Vec<Url> {
+    let urls = hosts.iter().flat_map(|host| PATHS.map(|path| format!("https://{host}/{path}")));
+    urls.filter_map(|url| Url::parse(&url).ok()).collect()
 }
 
 /// Where to ask first, by the domain of an address.
 pub fn candidates(address: &str) -> Vec<Url> {
     let Some((_, domain)) = address.rsplit_once('@') else { return Vec::new() };
-    let hosts = [format!("autodiscover.{domain}"), domain.to_owned()];
-    let paths = ["autodiscover/autodiscover.svc", "autodiscover/autodiscover.xml"];
-    let urls = hosts.iter().flat_map(|host| paths.map(|path| format!("https://{host}/{path}")));
-    urls.filter_map(|url| Url::parse(&url).ok()).collect()
+    at_hosts(&[format!("autodiscover.{domain}"), domain.to_owned()])
+}
+
+/// Where to ask first where somebody said so: an `https` URL as it stands, and a host in both dialects.
+pub fn beginning(start: &str) -> Vec<Url> {
+    match Url::parse(start).ok().filter(|_| start.contains("://")) {
+        None => at_hosts(&[start.to_owned()]),
+        Some(url) if url.path().len() > 1 => vec![url],
+        Some(url) => PATHS.iter().filter_map(|path| url.join(path).ok()).collect(),
+    }
 }
 
 /// The place a URL names; `None` for one that is not protected or has no host.
@@ -87,6 +104,7 @@ impl Search<'_> {
         let mut address = address.to_owned();
         let mut queue: VecDeque<Url> = places.into();
         let (mut redirects, mut asked) = (0, 0);
+        let mut seen: Vec<(Url, String)> = Vec::new();
         let message = "there is no place to ask where the mailbox is";
         let mut last = refused(FaultScope::Mailbox, "ServerPermanentFailure", message);
         while let Some(url) = queue.pop_front() {
@@ -94,6 +112,12 @@ impl Search<'_> {
             if asked > MAX_ASKED {
                 break;
             }
+            if seen.contains(&(url.clone(), address.clone())) {
+                let shown = text::line(url.as_str(), 200);
+                let message = format!("Autodiscover sends its readers round in a circle: {shown} comes up again");
+                return Err(refused(FaultScope::Profile, "RedirectLoop", message));
+            }
+            seen.push((url.clone(), address.clone()));
             let said = match self.ask(&url, &address, deadline).await {
                 Ok(said) => said,
                 Err(fault) if goes_on(&fault) => {
@@ -106,7 +130,7 @@ impl Search<'_> {
                 redirects += 1;
                 if redirects > MAX_REDIRECTS {
                     let message = format!("Autodiscover sends its readers on more than {MAX_REDIRECTS} times");
-                    return Err(refused(FaultScope::Profile, "ProtocolViolation", message));
+                    return Err(refused(FaultScope::Profile, "RedirectLoop", message));
                 }
             }
             match said {
@@ -153,6 +177,7 @@ impl Search<'_> {
             addresses: self.addresses,
             credentials: self.credentials.clone(),
             auth: self.auth,
+            issuer: self.issuer.cloned(),
             as_whom: None,
             patience: self.patience,
         };

@@ -25,6 +25,7 @@ use crate::{
     fault::{self, Refusal},
     http::{Link, Outgoing, Place},
     reply::{Content, Reply},
+    tokens::Issuer,
     xml::Element,
 };
 use login::Scheme;
@@ -46,6 +47,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// How.
     pub auth: AuthMethod,
+    /// Who gives another token when the one that the credentials hold is refused.
+    pub issuer: Option<Issuer>,
     /// Whose mailbox is meant, where the account is a service's that may act for others.
     pub as_whom: Option<String>,
     /// Longest wait for the head of an answer, and for each next piece of it.
@@ -69,6 +72,8 @@ pub struct Client {
     cookies: Vec<(String, String)>,
     /// The server has answered to somebody who was let in.
     greeted: bool,
+    /// The token was replaced by a fresh one; that helps once.
+    renewed: bool,
 }
 
 impl Client {
@@ -80,7 +85,8 @@ impl Client {
         login::check(&options.credentials)?;
         let header = Header { as_whom: options.as_whom.clone() };
         let scheme = Scheme::of(options.auth, &options.credentials)?;
-        let mut client = Self { options, header, link: None, scheme, cookies: Vec::new(), greeted: false };
+        let mut client =
+            Self { options, header, link: None, scheme, cookies: Vec::new(), greeted: false, renewed: false };
         client.connect(deadline).await?;
         Ok(client)
     }
@@ -190,7 +196,14 @@ impl Client {
             self.ready(deadline).await?;
             let sent = self.begin(Outgoing::whole(body.clone()), None)?;
             match deadline.run(self.options.patience, sent).await {
-                Ok(Ok(response)) => return Ok(self.heard(response, deadline)),
+                Ok(Ok(response)) => {
+                    let reply = self.heard(response, deadline);
+                    // Nothing was carried out for a token that has run out meanwhile.
+                    if reply.status() != 401 || !self.renew(deadline).await? {
+                        return Ok(reply);
+                    }
+                    self.give_up();
+                }
                 Ok(Err(error)) => {
                     self.give_up();
                     let unheard = error.is_canceled() || (is_question(operation) && error.is_incomplete_message());
@@ -278,7 +291,7 @@ impl Client {
     async fn connect(&mut self, deadline: &Deadline) -> Result<(), Fault> {
         self.dial(deadline).await?;
         let question = Bytes::from(envelope::envelope(&self.header, &Self::question()));
-        let looked = match self.log_in(&question, deadline).await {
+        let looked = match self.sign_in(&question, deadline).await {
             Ok(reply) => self.looked(reply).await,
             Err(fault) => Err(fault),
         };
@@ -299,9 +312,10 @@ impl Client {
         login::check(&options.credentials)?;
         let scheme = Scheme::of(options.auth, &options.credentials)?;
         let header = Header::default();
-        let mut client = Self { options, header, link: None, scheme, cookies: Vec::new(), greeted: false };
+        let mut client =
+            Self { options, header, link: None, scheme, cookies: Vec::new(), greeted: false, renewed: false };
         client.dial(deadline).await?;
-        let mut reply = client.log_in(&Bytes::from(body), deadline).await.map_err(fault::before_first_answer)?;
+        let mut reply = client.sign_in(&Bytes::from(body), deadline).await.map_err(fault::before_first_answer)?;
         // The connection lives until its answer has been read.
         reply.keep(client.link.take());
         Ok(reply)

@@ -16,13 +16,13 @@ use hyper_util::rt::TokioIo;
 use lockstep_connector::{AddressRules, Deadline, TlsTrust, net::stream::Stream};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
-    profile::TlsMode,
+    profile::{Endpoint, TlsMode},
 };
 use tokio::task::JoinHandle;
 
 pub(crate) use body::{Outgoing, Pieces};
 
-use crate::{fault, ntlm};
+use crate::{PATH, fault, ntlm};
 
 /// Longest wait for the connection to end when it is closed in order.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -43,6 +43,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// An endpoint's.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            tls: endpoint.tls,
+            path: endpoint.path.clone().unwrap_or_else(|| PATH.to_owned()),
+        }
+    }
+
     /// The value of the `Host` header.
     pub(crate) fn authority(&self) -> String {
         let usual = if self.tls == TlsMode::Plain { 80 } else { 443 };

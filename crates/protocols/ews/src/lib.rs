@@ -17,6 +17,8 @@
 //! *Sending.* The request is complete only with its last bytes, and those go only after the gate. The protocol answers
 //! for the message as a whole: who is nobody comes back as a report, not as an answer.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use lockstep_connector::{AddressRules, Connector, Deadline, Descriptor, Probe, Session, Target, TlsTrust};
 use lockstep_model::{
@@ -25,23 +27,31 @@ use lockstep_model::{
     protocol::{Capabilities, ProtocolName},
 };
 
+use reach::Places;
+use tokens::Tokens;
+
 mod act;
 pub mod autodiscover;
 pub mod client;
 pub mod codec;
 pub mod fault;
+mod folders;
 mod header;
 pub mod http;
 pub mod item;
 pub mod items;
 mod ntlm;
+mod kept;
 pub mod oauth;
 mod probe;
 mod pull;
+mod reach;
 mod recipients;
 mod reply;
 mod session;
+mod spnego;
 mod submit;
+pub mod tokens;
 pub mod xml;
 pub mod zone;
 
@@ -56,13 +66,15 @@ pub struct Ews {
     trust: TlsTrust,
     addresses: AddressRules,
     name: ProtocolName,
+    places: Places,
+    tokens: Arc<Tokens>,
 }
 
 impl Ews {
     /// A connector that trusts these certificates, and connects to private addresses too.
     pub fn new(trust: TlsTrust) -> Self {
         let name = NAME.parse().expect("a protocol name of three letters");
-        Self { trust, addresses: AddressRules::default(), name }
+        Self { trust, addresses: AddressRules::default(), name, places: Places::default(), tokens: Arc::default() }
     }
 
     /// The same connector, which connects only to what these rules allow.
@@ -71,20 +83,24 @@ impl Ews {
         Self { addresses, ..self }
     }
 
+    /// A client of a target's mailbox, wherever that is.
+    ///
+    /// # Errors
+    /// As for [`Connector::open`].
+    pub async fn client(&self, target: &Target, deadline: &Deadline) -> Result<client::Client, Fault> {
+        self.reach(target, deadline).await
+    }
+
     /// What a client needs to know to reach a target.
     pub fn options(&self, target: &Target) -> client::Options {
         let endpoint = &target.endpoint;
         client::Options {
-            place: http::Place {
-                host: endpoint.host.clone(),
-                port: endpoint.port,
-                tls: endpoint.tls,
-                path: PATH.to_owned(),
-            },
+            place: http::Place::of(endpoint),
             trust: self.trust.clone(),
             addresses: self.addresses,
             credentials: target.credentials.clone(),
             auth: endpoint.auth,
+            issuer: None,
             // Nobody asks to act for itself: the right to act for others is needed for that too.
             as_whom: target.mailbox.clone().filter(|mailbox| !mailbox.eq_ignore_ascii_case(&target.credentials.user)),
             patience: target.request_timeout,
@@ -102,6 +118,11 @@ impl Connector for Ews {
                 outgoing_email: true,
                 act: true,
                 delete_after_processing: true,
+                over_http: true,
+                discovery: true,
+                server_to_server: true,
+                sent_items: true,
+                folders: true,
                 ..Capabilities::default()
             },
             implicit_tls_port: 443,
@@ -110,8 +131,19 @@ impl Connector for Ews {
     }
 
     async fn open(&self, target: &Target, deadline: &Deadline) -> Result<Box<dyn Session>, Fault> {
-        let client = client::Client::open(self.options(target), deadline).await?;
+        let client = self.client(target, deadline).await?;
         Ok(Box::new(session::EwsSession::new(client)))
+    }
+
+    async fn locate(&self, target: &Target, deadline: &Deadline) -> Result<Endpoint, Fault> {
+        self.found(target, deadline).await
+    }
+
+    async fn authorise(&self, target: &Target, deadline: &Deadline) -> Result<(), Fault> {
+        match self.issuer(target)? {
+            None => Ok(()),
+            Some(issuer) => issuer.fetch(deadline).await,
+        }
     }
 
     async fn probe(&self, endpoint: &Endpoint, patience: std::time::Duration, deadline: &Deadline) -> Probe {

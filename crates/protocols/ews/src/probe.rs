@@ -10,7 +10,6 @@ use lockstep_model::{
 };
 
 use crate::{
-    PATH,
     fault::{self, Status},
     http::{Link, Outgoing, Place},
 };
@@ -42,7 +41,7 @@ async fn steps(
     } else {
         stream
     };
-    let place = Place { host: endpoint.host.clone(), port: endpoint.port, tls: endpoint.tls, path: PATH.to_owned() };
+    let place = Place::of(endpoint);
     let mut link = Link::over(stream).await?;
     let asked = async {
         let sent = link.send(&place, &[], Outgoing::whole(Bytes::new()))?;
@@ -63,7 +62,7 @@ async fn steps(
             }
         }
     };
-    probe.step("greeting", PATH, asked, String::clone).await?;
+    probe.step("greeting", &place.path, asked, String::clone).await?;
     link.close().await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lockstep_connector::{Credentials, Deadline};
 use lockstep_model::{
-    fault::{Fault, FaultClass},
+    fault::{Fault, FaultClass, FaultScope},
     profile::AuthMethod,
     text,
 };
@@ -48,6 +48,11 @@ pub(crate) async fn login(
     let delay = capabilities.login_delay;
     let sasl_plain = || Zeroizing::new(format!("\0{user}\0{secret}"));
     let attempt = match method {
+        AuthMethod::Negotiate | AuthMethod::Ntlm | AuthMethod::Basic => {
+            let message = "this way to log in is one of HTTP servers; POP3 has none like it";
+            let code = "AuthenticationMethodNotOffered";
+            return Err(Fault::new(FaultScope::Profile, FaultClass::Refused, code, message).local());
+        }
         AuthMethod::Auto if !capabilities.offers("PLAIN") => {
             return user_pass(wire, credentials, delay, deadline).await;
         }

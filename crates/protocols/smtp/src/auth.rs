@@ -102,6 +102,8 @@ fn choose(method: AuthMethod, offered: Mechanisms) -> Result<Mechanism, Fault> {
         AuthMethod::Login => &[(Mechanism::Login, offered.login)],
         AuthMethod::Plain => &[(Mechanism::Plain, offered.plain)],
         AuthMethod::XOAuth2 => &[(Mechanism::XOAuth2, offered.xoauth2)],
+        // Ways of HTTP servers.
+        AuthMethod::Negotiate | AuthMethod::Ntlm | AuthMethod::Basic => &[],
     };
     let chosen = candidates.iter().find(|(_, there)| *there).map(|(mechanism, _)| *mechanism);
     chosen.ok_or_else(|| {
@@ -110,6 +112,9 @@ fn choose(method: AuthMethod, offered: Mechanisms) -> Result<Mechanism, Fault> {
             AuthMethod::Login => "LOGIN",
             AuthMethod::Plain => "PLAIN",
             AuthMethod::XOAuth2 => "XOAUTH2",
+            AuthMethod::Negotiate => "Negotiate",
+            AuthMethod::Ntlm => "NTLM",
+            AuthMethod::Basic => "Basic",
         })
     })
 }

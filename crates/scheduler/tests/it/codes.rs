@@ -61,6 +61,7 @@ async fn m8_what_stops_a_server_is_told_and_ends() {
         "GreetingRefused",
         "HostNotFound",
         "ProtocolViolation",
+        "RedirectLoop",
         "SecureConnectionFailed",
         "ServerTemporaryFailure",
         "ServiceUnavailable",

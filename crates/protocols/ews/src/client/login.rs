@@ -17,10 +17,13 @@ use crate::{
     http::Outgoing,
     ntlm::{self, Login},
     reply::Reply,
+    spnego,
 };
 
 /// Longest user name or secret, in bytes; tokens have a few thousand.
 const MAX_TEXT: usize = 64 * 1024;
+/// The scheme of SPNEGO (RFC 4559).
+const NEGOTIATE: &str = "Negotiate";
 /// Seconds between the epoch of Windows and that of Unix.
 const WINDOWS_EPOCH: i64 = 11_644_473_600;
 
@@ -74,7 +77,9 @@ impl Scheme {
     pub(super) fn of(method: AuthMethod, credentials: &Credentials) -> Result<Self, Fault> {
         Ok(match method {
             AuthMethod::Auto => Self::Undecided,
-            AuthMethod::Login | AuthMethod::Plain => Self::Header(basic(credentials)?),
+            AuthMethod::Negotiate => Self::Ntlm(NEGOTIATE),
+            AuthMethod::Ntlm => Self::Ntlm("NTLM"),
+            AuthMethod::Login | AuthMethod::Plain | AuthMethod::Basic => Self::Header(basic(credentials)?),
             AuthMethod::XOAuth2 => Self::Header(header("Bearer", credentials.expose())?),
         })
     }
@@ -103,7 +108,50 @@ fn windows_time(headers: &HeaderMap) -> u64 {
     u64::try_from(seconds.saturating_add(WINDOWS_EPOCH)).unwrap_or(0).saturating_mul(10_000_000)
 }
 
+/// What a server offers, as far as it can be told of.
+fn not_offered(wanted: &str, headers: &HeaderMap) -> Fault {
+    let offers: Vec<&str> = headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.split_whitespace().next())
+        .map(|word| word.trim_end_matches(','))
+        .collect();
+    let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };
+    let message = format!("the server does not offer {wanted} authentication; it offers {offers}");
+    Fault::new(FaultScope::Profile, FaultClass::Refused, "AuthenticationMethodNotOffered", message)
+}
+
 impl Client {
+    /// Logs in on a fresh connection, once more with another token where that is what was refused; answers with the
+    /// reply to the first request.
+    pub(super) async fn sign_in(&mut self, question: &Bytes, deadline: &Deadline) -> Result<Reply, Fault> {
+        let reply = self.log_in(question, deadline).await?;
+        if reply.status() != 401 {
+            return Ok(reply);
+        }
+        let by_password = matches!(self.options.auth, AuthMethod::Basic | AuthMethod::Login | AuthMethod::Plain);
+        if by_password && !self.greeted && offered(reply.headers(), "Basic").is_none() {
+            return Err(not_offered("Basic", reply.headers()));
+        }
+        if !self.renew(deadline).await? {
+            return Ok(reply);
+        }
+        drop(reply);
+        self.dial(deadline).await?;
+        self.log_in(question, deadline).await
+    }
+
+    /// Takes another token in place of the one that was refused; `false` where there is no issuer, or that was done before.
+    pub(super) async fn renew(&mut self, deadline: &Deadline) -> Result<bool, Fault> {
+        let Some(issuer) = self.options.issuer.clone().filter(|_| !self.renewed) else { return Ok(false) };
+        self.renewed = true;
+        let refused = self.options.credentials.expose();
+        let token = issuer.instead_of(refused, deadline).await?;
+        self.options.credentials = Credentials::new(self.options.credentials.user.clone(), token);
+        self.scheme = Scheme::of(AuthMethod::XOAuth2, &self.options.credentials)?;
+        Ok(true)
+    }
+
     /// Logs in on a fresh connection; answers with the reply to its first request.
     pub(super) async fn log_in(&mut self, question: &Bytes, deadline: &Deadline) -> Result<Reply, Fault> {
         match self.scheme.clone() {
@@ -133,7 +181,8 @@ impl Client {
         deadline: &Deadline,
     ) -> Result<Reply, Fault> {
         let first = ntlm::negotiate();
-        let authorization = header(name, &STANDARD.encode(&first))?;
+        let token = if name == NEGOTIATE { spnego::first(&first) } else { first.clone() };
+        let authorization = header(name, &STANDARD.encode(token))?;
         let mut reply = self.exchange(Outgoing::whole(""), Some(authorization), deadline).await?;
         if reply.status() != 401 {
             // Nobody was asked who they are: the caller hears what there is instead.
@@ -142,25 +191,31 @@ impl Client {
         let challenge = offered(reply.headers(), name).filter(|token| !token.is_empty()).map(str::to_owned);
         let basic_offered = offered(reply.headers(), "Basic").is_some();
         let negotiate_offered = name == "NTLM" && offered(reply.headers(), "Negotiate").is_some();
-        let time = windows_time(reply.headers());
+        let offered_at_all = offered(reply.headers(), name).is_some();
+        let headers = reply.headers().clone();
+        let time = windows_time(&headers);
         reply.drain().await?;
         let Some(challenge) = challenge else {
             if self.scheme != Scheme::Undecided {
-                return Err(unauthorized("it no longer offers the way the account logged in before"));
+                // A server that offers the scheme and does not go on with it takes no NTLM under that name.
+                return Err(if self.greeted {
+                    unauthorized("it no longer offers the way the account logged in before")
+                } else if name == NEGOTIATE && offered_at_all {
+                    not_offered("NTLM inside Negotiate", &headers)
+                } else {
+                    not_offered(name, &headers)
+                });
             }
-            self.scheme = match (basic_offered, negotiate_offered) {
-                (true, _) => Scheme::Header(basic(&self.options.credentials)?),
-                (false, true) => Scheme::Ntlm("Negotiate"),
-                (false, false) => {
-                    let message = "the server offers neither NTLM nor Basic authentication";
-                    let code = "AuthenticationMethodNotOffered";
-                    return Err(Fault::new(FaultScope::Profile, FaultClass::Refused, code, message));
-                }
+            self.scheme = match (negotiate_offered, basic_offered) {
+                (true, _) => Scheme::Ntlm(NEGOTIATE),
+                (false, true) => Scheme::Header(basic(&self.options.credentials)?),
+                (false, false) => return Err(not_offered("NTLM, Negotiate or Basic", &headers)),
             };
             return Box::pin(self.again(question, deadline)).await;
         };
         let binding = self.link.as_ref().and_then(|link| link.binding);
         let challenge = STANDARD.decode(challenge).map_err(|_| fault::violation("the NTLM challenge is no base64"))?;
+        let challenge = if name == NEGOTIATE { spnego::inside(&challenge) } else { &challenge };
         let login = Login {
             user: &self.options.credentials.user,
             password: self.options.credentials.expose(),
@@ -169,7 +224,8 @@ impl Client {
             nonce: rand::random(),
             time,
         };
-        let third = ntlm::authenticate(&first, &challenge, &login).map_err(fault::violation)?;
+        let third = ntlm::authenticate(&first, challenge, &login).map_err(fault::violation)?;
+        let third = if name == NEGOTIATE { spnego::next(&third) } else { third };
         let authorization = header(name, &STANDARD.encode(third))?;
         let reply = self.exchange(Outgoing::whole(question.clone()), Some(authorization), deadline).await?;
         self.scheme = Scheme::Ntlm(name);

@@ -1,6 +1,6 @@
 //! Who is let in, and how.
 
-use exchange_sim::auth::Schemes;
+use exchange_sim::{auth::Schemes, server::Server};
 use lockstep_connector::{Connector, Credentials, Target};
 use lockstep_ews::client::{Client, Options};
 use lockstep_model::{
@@ -47,6 +47,33 @@ async fn a_way_that_is_not_offered_is_refused() {
     target.endpoint.auth = AuthMethod::XOAuth2;
     let fault = sim.connector().open(&target, &deadline()).await.err().unwrap();
     assert_eq!((fault.scope, fault.class), (FaultScope::Mailbox, FaultClass::Auth));
+}
+
+/// B8: each value does what it says, or says what the server offers instead; `auto` takes the strongest that is offered.
+#[tokio::test]
+async fn b8_each_way_is_the_one_that_is_used() {
+    use AuthMethod::{Auto, Basic, Negotiate, Ntlm};
+    const NOT_OFFERED: &str = "AuthenticationMethodNotOffered";
+    // What is offered: basic, NTLM, Negotiate; and for each way what it comes to.
+    let cases = [
+        ((true, false, false), [(Auto, ""), (Basic, ""), (Ntlm, NOT_OFFERED), (Negotiate, NOT_OFFERED)]),
+        ((false, true, false), [(Auto, ""), (Basic, NOT_OFFERED), (Ntlm, ""), (Negotiate, NOT_OFFERED)]),
+        ((false, false, true), [(Auto, ""), (Basic, NOT_OFFERED), (Ntlm, NOT_OFFERED), (Negotiate, "")]),
+        ((true, true, true), [(Auto, ""), (Basic, ""), (Ntlm, ""), (Negotiate, "")]),
+    ];
+    for ((basic, ntlm, negotiate), ways) in cases {
+        for tls in [false, true] {
+            let server = |server: Server| server.with_negotiate(negotiate);
+            let sim = Sim::built(Schemes { basic, ntlm }, tls, server).await;
+            for (auth, expected) in ways {
+                let (_, mut target) = sim.fresh();
+                target.endpoint.auth = auth;
+                let opened = sim.connector().open(&target, &deadline()).await;
+                let code = opened.as_ref().err().map(|fault| fault.code.to_string()).unwrap_or_default();
+                assert_eq!(code, expected, "{auth:?} of {basic} {ntlm} {negotiate}, TLS {tls}: {:?}", opened.err());
+            }
+        }
+    }
 }
 
 #[tokio::test]

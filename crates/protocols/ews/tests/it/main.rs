@@ -13,6 +13,7 @@ mod large;
 mod login;
 mod oauth;
 mod pulling;
+mod reach;
 mod records;
 mod requests;
 mod scripted;

@@ -211,9 +211,12 @@ pub(crate) fn target(port: u16) -> Target {
             port,
             tls: TlsMode::Plain,
             auth: AuthMethod::Auto,
+            path: None,
         },
         credentials: Credentials::new(USER, SECRET.to_owned().into()),
         request_timeout: Duration::from_secs(10),
+        search: None,
+        application: None,
         mailbox: None,
     }
 }

@@ -168,9 +168,17 @@ impl<T: Send + 'static> Script<T> {
 }
 
 pub(crate) fn target(port: u16, tls: TlsMode, auth: AuthMethod) -> Target {
-    let endpoint = Endpoint { protocol: "smtp".parse().unwrap(), host: "localhost".to_owned(), port, tls, auth };
+    let endpoint =
+        Endpoint { protocol: "smtp".parse().unwrap(), host: "localhost".to_owned(), port, tls, auth, path: None };
     let credentials = Credentials::new("ann@example.test", SECRET.to_owned().into());
-    Target { endpoint, credentials, request_timeout: Duration::from_secs(5), mailbox: None }
+    Target {
+        endpoint,
+        credentials,
+        request_timeout: Duration::from_secs(5),
+        search: None,
+        application: None,
+        mailbox: None,
+    }
 }
 
 pub(crate) fn minute() -> Deadline {
@@ -192,6 +200,7 @@ pub(crate) fn envelope(to: &[&str]) -> Envelope {
         from: "ann@example.test".to_owned(),
         to: to.iter().map(|address| (*address).to_owned()).collect(),
         size: None,
+        save_copy: true,
     }
 }
 
