@@ -55,7 +55,7 @@ pub async fn profiles(tx: &mut Tx, code: &str) -> Result<Vec<ProfileDemand>> {
         lanes: u32::try_from(row.lanes).unwrap_or(u32::MAX),
         starts_per_second: row.rate,
         mean_cycle: Duration::try_from_secs_f64(row.cycle).unwrap_or_default(),
-        accounts: if row.credentials == "profile" { 1 } else { u32::try_from(row.mailboxes).unwrap_or(u32::MAX) },
+        accounts: if row.credentials != "mailbox" { 1 } else { u32::try_from(row.mailboxes).unwrap_or(u32::MAX) },
         max_connections: row.max_connections.unsigned_abs(),
         max_in_flight: row.max_in_flight.unsigned_abs(),
         alerted: row.alerted,

@@ -262,7 +262,7 @@ async fn permit(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<Permit>> {
     let now = tx.now();
     Ok(sqlx::query_as!(
         Permit,
-        "/* explain::permit */ SELECT p.max_connections AS \"cap!\", p.credentials = 'profile' AS \"shared!\",
+        "/* explain::permit */ SELECT p.max_connections AS \"cap!\", p.credentials <> 'mailbox' AS \"shared!\",
              NOT p.same_settings_for_outgoing AS \"sends_apart!\", l.claimed AS \"claimed!\", l.at_work AS \"at_work!\",
              d.sending AS \"sending!\", l.deferred AS \"deferred!\", w.workers AS \"workers!\", w.capacity AS \"capacity!\"
          FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
@@ -270,10 +270,10 @@ async fn permit(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<Permit>> {
                  count(*) FILTER (WHERE s.claimed_until > $2 AND s.worker IS NOT NULL) AS at_work,
                  count(*) FILTER (WHERE s.last_outcome = 'deferred' AND s.not_before > $2) AS deferred
              FROM lane_schedules s
-             WHERE s.profile_id = p.id AND s.enabled AND (p.credentials = 'profile' OR s.mailbox_id = m.id)) AS l
+             WHERE s.profile_id = p.id AND s.enabled AND (p.credentials <> 'mailbox' OR s.mailbox_id = m.id)) AS l
          CROSS JOIN LATERAL (SELECT count(*) AS sending FROM deliveries d JOIN mailboxes o ON o.id = d.mailbox_id
              WHERE d.state IN ('sending', 'in-flight') AND d.claimed_until > $2 AND o.profile_id = p.id
-               AND (p.credentials = 'profile' OR NOT p.same_settings_for_outgoing OR o.id = m.id)) AS d
+               AND (p.credentials <> 'mailbox' OR NOT p.same_settings_for_outgoing OR o.id = m.id)) AS d
          CROSS JOIN LATERAL (SELECT count(*) AS workers, COALESCE(sum(capacity), 0) AS capacity FROM replicas
              WHERE role = 'mailbox-worker' AND seen_at > $2::timestamptz - interval '1 minute') AS w
          WHERE m.id = $1",

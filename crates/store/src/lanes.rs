@@ -1,5 +1,6 @@
 //! Lanes: the fence, and what a run reads once.
 
+mod mail;
 mod review;
 mod schedules;
 
@@ -9,15 +10,16 @@ use chrono::{DateTime, Utc};
 use lockstep_model::{
     id::{MailboxId, OrganisationId, ProfileId, QueueId, UserId},
     mailbox::{Account, Lane, Mailbox, Owner, TrackOption},
-    profile::{AuthMethod, CredentialSource, Endpoint, Profile, TlsMode},
+    profile::{Application, AuthMethod, CredentialSource, Discovery, Endpoint, Profile, TlsMode},
     protocol::ProtocolName,
-    remote::{Cursor, RemoteKey},
+    remote::{Cursor, MailFolder, RemoteKey},
     settings::{Group, Settings, key},
 };
 use secrecy::SecretString;
 
 use crate::{Error, Result, Store, Tx, error::word, profiles};
 
+pub use mail::{Mail, keep_undeliverable_folder, sent_up_to, touch_in};
 pub use review::review_again;
 pub use schedules::{realign, recall, wake};
 
@@ -38,8 +40,14 @@ pub struct Run {
     pub claims: u32,
     /// Items one cycle looks at, at most (N6).
     pub items_per_cycle: u32,
-    /// Where the lane stands.
+    /// Where the lane stands; of email, the inbox.
     pub cursor: Cursor,
+    /// Which review of everything is wanted: raised when filters, rights or options have changed.
+    pub review_generation: i64,
+    /// The folder that is being read; a run begins with the inbox.
+    pub folder: MailFolder,
+    /// What people chose about email beyond the inbox; nothing in other lanes.
+    pub mail: Mail,
     /// The item that a cautious run before this one was about to touch and did not live to tell of.
     pub touching: Option<RemoteKey>,
     /// A quarantined item is due for another attempt, so the whole listing has to be looked at.
@@ -207,6 +215,7 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
              o.token_prefix, o.token_base, o.token_user_digits, o.token_counter_digits, o.only_receiving_mailbox_accepts,
              o.internal_email_twice, o.unresolve_multiple_recipients, o.queue_items_for_recipients,
              o.queue_items_for_receiving, o.queue_items_for_known, o.auto_create_people, l.version, l.cursor, l.touching,
+             l.review_generation,
              s.generation, s.enabled AND o.process_email_using = 'server-side-synchronization' AS \"enabled!\", s.claims,
              (SELECT value FROM settings WHERE group_name = $4 AND key = $5) AS items_per_cycle,
              (SELECT max(i.deaths) FROM remote_items i WHERE i.mailbox_id = l.mailbox_id
@@ -241,6 +250,7 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         settings.put(group, key, value);
     }
     let Some((mailbox, access)) = access(tx, mailbox).await? else { return Ok(None) };
+    let mail = if lane == Lane::Incoming { mail::mail(tx, mailbox.id).await? } else { Mail::default() };
     Ok(Some(Run {
         organisation: OrganisationId(row.organisation_id),
         lane,
@@ -250,6 +260,9 @@ pub async fn open(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<Option<
         items_per_cycle: settings.items_per_cycle(lane),
         claims: row.claims.unsigned_abs(),
         cursor: Cursor(row.cursor),
+        review_generation: row.review_generation,
+        folder: MailFolder::Inbox,
+        mail,
         touching: row.touching.and_then(RemoteKey::new),
         attempt_due: row.attempt_due.is_some(),
         judgement_due: row.judgement_due,
@@ -299,7 +312,8 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
              p.outgoing_protocol, p.outgoing_host, p.outgoing_port, p.outgoing_tls, p.outgoing_auth, p.credentials,
              p.login, p.sealed_secret, p.max_connections, p.max_in_flight, p.request_timeout_ms, p.min_polling_minutes,
              p.process_emails_from, p.slot_opened_at, m.verbose_logging, p.same_settings_for_outgoing, p.outgoing_login,
-             p.sealed_outgoing_secret
+             p.sealed_outgoing_secret, p.use_autodiscover, p.autodiscover_location, p.incoming_path, p.outgoing_path,
+             p.tenant_id, p.token_endpoint, p.client_id, p.token_scope
          FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id WHERE m.id = $1",
         mailbox.0,
     )
@@ -313,20 +327,36 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
         (None, None) => return Err(Error::unreadable("mailboxes", "owner_user_id", r.id, "nobody owns it")),
     };
     let profile_id = ProfileId(r.profile_id);
-    let endpoint = |protocol: &str, host: String, port: i32, tls: &str, auth: &str| -> Result<Endpoint> {
+    let endpoint = |protocol: &str, host: String, port: i32, tls: &str, auth: &str, path| -> Result<Endpoint> {
         Ok(Endpoint {
             protocol: protocol_name(profile_id, protocol)?,
             host,
             port: u16::try_from(port).unwrap_or(0),
             tls: tls_mode(profile_id, tls)?,
             auth: auth_method(profile_id, auth)?,
+            path,
         })
     };
-    let incoming = endpoint(&r.incoming_protocol, r.incoming_host, r.incoming_port, &r.incoming_tls, &r.incoming_auth)?;
-    let outgoing = endpoint(&r.outgoing_protocol, r.outgoing_host, r.outgoing_port, &r.outgoing_tls, &r.outgoing_auth)?;
-    let by_profile = r.credentials == "profile";
+    let incoming = endpoint(
+        &r.incoming_protocol,
+        r.incoming_host,
+        r.incoming_port,
+        &r.incoming_tls,
+        &r.incoming_auth,
+        r.incoming_path,
+    )?;
+    let outgoing = endpoint(
+        &r.outgoing_protocol,
+        r.outgoing_host,
+        r.outgoing_port,
+        &r.outgoing_tls,
+        &r.outgoing_auth,
+        r.outgoing_path,
+    )?;
+    let credentials = credential_source(profile_id, &r.credentials)?;
+    let by_profile = credentials.is_shared();
     let (login, sealed_secret, sealed_for) = if by_profile {
-        (r.login, r.sealed_secret, profile_identity(profile_id))
+        (r.client_id.or(r.login), r.sealed_secret, profile_identity(profile_id))
     } else if r.allow_credentials {
         (r.mailbox_login, r.mailbox_secret, mailbox_identity(mailbox))
     } else {
@@ -337,7 +367,9 @@ pub async fn access(tx: &mut Tx, mailbox: MailboxId) -> Result<Option<(Mailbox, 
         name: r.name,
         incoming,
         outgoing,
-        credentials: if by_profile { CredentialSource::Profile } else { CredentialSource::Mailbox },
+        discovery: r.use_autodiscover.then_some(Discovery { start: r.autodiscover_location }),
+        credentials,
+        application: application(credentials, r.token_endpoint, r.tenant_id.as_deref(), r.token_scope),
         max_connections: r.max_connections.unsigned_abs(),
         max_in_flight: r.max_in_flight.unsigned_abs(),
         request_timeout: Duration::from_millis(u64::from(r.request_timeout_ms.unsigned_abs())),
@@ -373,21 +405,35 @@ pub async fn profile_access(tx: &mut Tx, profile: ProfileId) -> Result<Option<Ac
     )
     .fetch_one(tx.connection())
     .await?;
-    let endpoint = |protocol: &str, host: &str, port: i32, tls: &str, auth: &str| -> Result<Endpoint> {
-        Ok(Endpoint {
+    let endpoint = |protocol: &str, host: &str, port: i32, tls: &str, auth: &str, path: &Option<String>| {
+        Ok::<_, Error>(Endpoint {
             protocol: protocol_name(profile, protocol)?,
             host: host.to_owned(),
             port: u16::try_from(port).unwrap_or(0),
             tls: tls_mode(profile, tls)?,
             auth: auth_method(profile, auth)?,
+            path: path.clone(),
         })
     };
     let r = &record;
-    let incoming =
-        endpoint(&r.incoming_protocol, &r.incoming_host, r.incoming_port, &r.incoming_tls, &r.incoming_auth)?;
-    let outgoing =
-        endpoint(&r.outgoing_protocol, &r.outgoing_host, r.outgoing_port, &r.outgoing_tls, &r.outgoing_auth)?;
-    let by_profile = record.credentials == "profile";
+    let incoming = endpoint(
+        &r.incoming_protocol,
+        &r.incoming_host,
+        r.incoming_port,
+        &r.incoming_tls,
+        &r.incoming_auth,
+        &r.incoming_path,
+    )?;
+    let outgoing = endpoint(
+        &r.outgoing_protocol,
+        &r.outgoing_host,
+        r.outgoing_port,
+        &r.outgoing_tls,
+        &r.outgoing_auth,
+        &r.outgoing_path,
+    )?;
+    let credentials = credential_source(profile, &record.credentials)?;
+    let by_profile = credentials.is_shared();
     let own = OwnAccount { login: record.outgoing_login, sealed_secret: row.sealed_outgoing_secret };
     Ok(Some(Access {
         profile: Profile {
@@ -395,7 +441,14 @@ pub async fn profile_access(tx: &mut Tx, profile: ProfileId) -> Result<Option<Ac
             name: record.name,
             incoming,
             outgoing,
-            credentials: if by_profile { CredentialSource::Profile } else { CredentialSource::Mailbox },
+            discovery: record.use_autodiscover.then_some(Discovery { start: record.autodiscover_location }),
+            credentials,
+            application: application(
+                credentials,
+                record.token_endpoint,
+                record.tenant_id.as_deref(),
+                record.token_scope,
+            ),
             max_connections: record.max_connections.unsigned_abs(),
             max_in_flight: record.max_in_flight.unsigned_abs(),
             request_timeout: Duration::from_millis(u64::from(record.request_timeout_ms.unsigned_abs())),
@@ -405,7 +458,7 @@ pub async fn profile_access(tx: &mut Tx, profile: ProfileId) -> Result<Option<Ac
         account: Account::of_profile(),
         slot_opened: row.slot_opened_at.is_some(),
         verbose: false,
-        login: record.login.filter(|_| by_profile),
+        login: record.client_id.or(record.login).filter(|_| by_profile),
         sealed_secret: row.sealed_secret.filter(|_| by_profile),
         sealed_for: profile_identity(profile),
         outgoing: (!record.same_settings_for_outgoing).then_some(own),
@@ -431,8 +484,34 @@ fn auth_method(profile: ProfileId, word: &str) -> Result<AuthMethod> {
         "login" => Ok(AuthMethod::Login),
         "plain" => Ok(AuthMethod::Plain),
         "xoauth2" => Ok(AuthMethod::XOAuth2),
+        "negotiate" => Ok(AuthMethod::Negotiate),
+        "ntlm" => Ok(AuthMethod::Ntlm),
+        "basic" => Ok(AuthMethod::Basic),
         other => Err(Error::unreadable("email_server_profiles", "incoming_auth", profile, other)),
     }
+}
+
+fn credential_source(profile: ProfileId, word: &str) -> Result<CredentialSource> {
+    match word {
+        "profile" => Ok(CredentialSource::Profile),
+        "mailbox" => Ok(CredentialSource::Mailbox),
+        "server-to-server" => Ok(CredentialSource::ServerToServer),
+        other => Err(Error::unreadable("email_server_profiles", "credentials", profile, other)),
+    }
+}
+
+/// The application that signs in; the database has an issuer for each.
+fn application(
+    credentials: CredentialSource,
+    token_endpoint: Option<String>,
+    tenant: Option<&str>,
+    scope: Option<String>,
+) -> Option<Application> {
+    if credentials != CredentialSource::ServerToServer {
+        return None;
+    }
+    let token_endpoint = token_endpoint.or_else(|| tenant.map(Application::endpoint_of_tenant))?;
+    Some(Application { token_endpoint, scope: scope? })
 }
 
 /// Notes that a profile's connection counters are open in Redis: from now on missing counters mean that Redis has

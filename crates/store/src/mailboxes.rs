@@ -507,8 +507,7 @@ pub(crate) async fn write_login_keys(tx: &mut Tx, mailboxes: &[Uuid]) -> Result<
     sqlx::query!(
         "/* mailboxes::write_login_keys */ UPDATE mailboxes AS target SET login_key = fresh.login_key
          FROM (SELECT m.id, CASE WHEN p.credentials = 'mailbox' AND m.allow_credentials AND m.login IS NOT NULL
-                   THEN p.incoming_protocol || '://' || lower(rtrim(p.incoming_host, '.')) || ':' || p.incoming_port
-                        || '/' || lower(m.login) END AS login_key
+                   THEN login_key(p, m.login) END AS login_key
                FROM mailboxes m LEFT JOIN email_server_profiles p ON p.id = m.profile_id
                WHERE m.id = ANY($1::uuid[])) AS fresh
          WHERE fresh.id = target.id AND target.login_key IS DISTINCT FROM fresh.login_key",
@@ -543,8 +542,7 @@ pub async fn holder_of_address(tx: &mut Tx, address_key: &str) -> Result<Option<
 pub async fn holder_of_login(tx: &mut Tx, profile: ProfileId, login: &str) -> Result<Option<MailboxRecord>> {
     let id = sqlx::query_scalar!(
         "/* mailboxes::holder_of_login */ SELECT m.id FROM mailboxes m, email_server_profiles p
-         WHERE p.id = $1 AND m.login_key = p.incoming_protocol || '://' || lower(rtrim(p.incoming_host, '.')) || ':'
-             || p.incoming_port || '/' || lower($2)",
+         WHERE p.id = $1 AND m.login_key = login_key(p, $2)",
         profile.0,
         login,
     )

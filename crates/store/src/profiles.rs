@@ -25,27 +25,43 @@ pub struct ProfileRecord {
     pub incoming_protocol: String,
     /// Its host.
     pub incoming_host: String,
+    /// Path of its endpoint, where it is not the usual one.
+    pub incoming_path: Option<String>,
     /// Its port.
     pub incoming_port: i32,
     /// `implicit`, `start-tls` or `plain`.
     pub incoming_tls: String,
-    /// `auto`, `login`, `plain` or `xoauth2`.
+    /// `auto`, `login`, `plain`, `xoauth2`, `negotiate`, `ntlm` or `basic`.
     pub incoming_auth: String,
     /// Protocol of the outgoing server.
     pub outgoing_protocol: String,
     /// Its host.
     pub outgoing_host: String,
+    /// Path of its endpoint, where it is not the usual one.
+    pub outgoing_path: Option<String>,
     /// Its port.
     pub outgoing_port: i32,
     /// `implicit`, `start-tls` or `plain`.
     pub outgoing_tls: String,
-    /// `auto`, `login`, `plain` or `xoauth2`.
+    /// `auto`, `login`, `plain`, `xoauth2`, `negotiate`, `ntlm` or `basic`.
     pub outgoing_auth: String,
-    /// `profile` or `mailbox`.
+    /// The hosts are empty: the endpoint of each mailbox is asked of Autodiscover.
+    pub use_autodiscover: bool,
+    /// Where that is asked first.
+    pub autodiscover_location: Option<String>,
+    /// `profile`, `mailbox` or `server-to-server`.
     pub credentials: String,
+    /// Tenant of the application that signs in, with credentials `server-to-server`.
+    pub tenant_id: Option<String>,
+    /// Where its tokens are issued, where that is not the tenant's usual place.
+    pub token_endpoint: Option<String>,
+    /// Its id.
+    pub client_id: Option<String>,
+    /// What its tokens are for.
+    pub token_scope: Option<String>,
     /// Account name, with credentials of the profile.
     pub login: Option<String>,
-    /// Whether a password is stored.
+    /// Whether a password, or the application's secret, is stored.
     pub password_set: bool,
     /// Connections at once to one account (1–65,536).
     pub max_connections: i32,
@@ -71,6 +87,8 @@ pub struct ProfileRecord {
     pub outgoing_password_set: bool,
     /// An email whose outcome was lost is sent again by itself.
     pub resend_unknown: bool,
+    /// Mail that was given up is moved to a folder of its own.
+    pub move_undeliverable: bool,
     /// Who answers for it.
     pub owner_user_id: Option<Uuid>,
     /// The owner is told by email when most mailboxes fail.
@@ -136,9 +154,11 @@ pub async fn create(
              incoming_protocol, incoming_host, incoming_port, incoming_tls, incoming_auth,
              outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth,
              credentials, login, sealed_secret, max_connections, max_in_flight, request_timeout_ms,
-             min_polling_minutes, process_emails_from, encoding_code_page, active, is_default, created_at, updated_at)
+             min_polling_minutes, process_emails_from, encoding_code_page, active, is_default, created_at, updated_at,
+             use_autodiscover, autodiscover_location, incoming_path, outgoing_path, tenant_id, token_endpoint, client_id,
+             token_scope)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-             $23, $24, $25, $25)",
+             $23, $24, $25, $25, $26, $27, $28, $29, $30, $31, $32, $33)",
         profile.id,
         profile.name,
         profile.description,
@@ -164,6 +184,14 @@ pub async fn create(
         profile.active,
         profile.is_default,
         now,
+        profile.use_autodiscover,
+        profile.autodiscover_location,
+        profile.incoming_path,
+        profile.outgoing_path,
+        profile.tenant_id,
+        profile.token_endpoint,
+        profile.client_id,
+        profile.token_scope,
     )
     .execute(tx.connection())
     .await?;
@@ -196,8 +224,9 @@ async fn select(tx: &mut Tx, id: Option<Uuid>, after: Option<Uuid>, limit: i64) 
              outgoing_protocol, outgoing_host, outgoing_port, outgoing_tls, outgoing_auth,
              credentials, login, sealed_secret IS NOT NULL AS \"password_set!\", max_connections, max_in_flight,
              request_timeout_ms, min_polling_minutes, process_emails_from, encoding_code_page, active, is_default,
-             same_settings_for_outgoing, outgoing_login, sealed_outgoing_secret IS NOT NULL AS \"outgoing_password_set!\",
-             resend_unknown, owner_user_id, send_alert_email, last_test,
+             use_autodiscover, autodiscover_location, incoming_path, outgoing_path, tenant_id, token_endpoint, client_id,
+             token_scope, same_settings_for_outgoing, outgoing_login, sealed_outgoing_secret IS NOT NULL AS \"outgoing_password_set!\",
+             resend_unknown, move_undeliverable, owner_user_id, send_alert_email, last_test,
              breaker_open_until, version, created_at, updated_at
          FROM email_server_profiles
          WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
@@ -264,6 +293,8 @@ pub async fn save(
              max_connections = $18, max_in_flight = $19, request_timeout_ms = $20, min_polling_minutes = $21,
              process_emails_from = $22, encoding_code_page = $23, active = $24, is_default = $25,
              breaker_failures = 0, breaker_step = 0, breaker_open_until = NULL,
+             use_autodiscover = $27, autodiscover_location = $28, incoming_path = $29, outgoing_path = $30,
+             tenant_id = $31, token_endpoint = $32, client_id = $33, token_scope = $34,
              version = version + 1, updated_at = $26
          WHERE id = $1 RETURNING version",
         profile.id,
@@ -292,6 +323,14 @@ pub async fn save(
         profile.active,
         profile.is_default,
         now,
+        profile.use_autodiscover,
+        profile.autodiscover_location,
+        profile.incoming_path,
+        profile.outgoing_path,
+        profile.tenant_id,
+        profile.token_endpoint,
+        profile.client_id,
+        profile.token_scope,
     )
     .fetch_one(tx.connection())
     .await?;
@@ -315,11 +354,12 @@ pub async fn save(
 const CONCERNS_NO_RUN: &[&str] =
     &["name", "description", "is_default", "owner_user_id", "send_alert_email", "resend_unknown"];
 
-/// The part about sending, and about who is told.
+/// The part about sending, about what is given up, and about who is told.
 async fn save_sending(tx: &mut Tx, profile: &ProfileRecord) -> Result<()> {
     sqlx::query!(
         "/* profiles::save_sending */ UPDATE email_server_profiles SET same_settings_for_outgoing = $2,
-             outgoing_login = $3, resend_unknown = $4, owner_user_id = $5, send_alert_email = $6
+             outgoing_login = $3, resend_unknown = $4, owner_user_id = $5, send_alert_email = $6,
+             move_undeliverable = $7
          WHERE id = $1",
         profile.id,
         profile.same_settings_for_outgoing,
@@ -327,6 +367,7 @@ async fn save_sending(tx: &mut Tx, profile: &ProfileRecord) -> Result<()> {
         profile.resend_unknown,
         profile.owner_user_id,
         profile.send_alert_email,
+        profile.move_undeliverable,
     )
     .execute(tx.connection())
     .await?;
@@ -387,6 +428,20 @@ async fn clear_default(tx: &mut Tx, id: Uuid, actor: &str) -> Result<()> {
         version: before.version,
     };
     audit::record(tx, actor, written).await
+}
+
+/// The address of a mailbox that uses a profile: the first active one. A test of the profile may need somebody to ask for.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn example_address(tx: &mut Tx, id: ProfileId) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar!(
+        "/* profiles::example_address */ SELECT address FROM mailboxes WHERE profile_id = $1 AND active AND address <> ''
+         ORDER BY id LIMIT 1",
+        id.0,
+    )
+    .fetch_optional(tx.connection())
+    .await?)
 }
 
 /// How many mailboxes use a profile.

@@ -98,7 +98,7 @@ pub async fn lock_due_profiles(tx: &mut Tx, limit: i64) -> Result<Vec<ProfileLoa
     let loads = rows.into_iter().map(|row| {
         let count = counts.iter().find(|c| c.profile_id == row.id);
         let cap = u64::from(row.max_connections.unsigned_abs());
-        let accounts = if row.credentials == "profile" { 1 } else { count.map_or(0, |c| c.enabled.unsigned_abs()) };
+        let accounts = if row.credentials != "mailbox" { 1 } else { count.map_or(0, |c| c.enabled.unsigned_abs()) };
         ProfileLoad {
             profile: ProfileId(row.id),
             caps: cap * accounts,

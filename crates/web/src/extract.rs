@@ -152,11 +152,16 @@ pub(crate) fn too_large(limit: u64) -> Problem {
     .with("limit_bytes", limit.into())
 }
 
+/// Whether a member of this name is a password, or an application's.
+fn is_secret(name: &str) -> bool {
+    name.ends_with("password") || name == "client_secret"
+}
+
 /// Passwords that others could have read on the way are not taken.
 fn refuse_passwords(value: &Value) -> Result<(), Problem> {
     let Value::Object(members) = value else { return Ok(()) };
     let mut check = Check::default();
-    for (name, _) in members.iter().filter(|(name, member)| name.ends_with("password") && !member.is_null()) {
+    for (name, _) in members.iter().filter(|(name, member)| is_secret(name) && !member.is_null()) {
         let remedy = "send it over HTTPS. Where a proxy speaks HTTPS for this service, name its network in \
                       web.trusted_proxies; web.allow_credentials_over_plain_http takes passwords anyway";
         check.refuse(&clip(name, 64), "plain-http", remedy);
@@ -211,7 +216,7 @@ fn without_secrets(value: &Value) -> Value {
             members
                 .iter()
                 .map(|(name, member)| {
-                    let member = if name == "password" { Value::Bool(true) } else { without_secrets(member) };
+                    let member = if is_secret(name) { Value::Bool(true) } else { without_secrets(member) };
                     (name.clone(), member)
                 })
                 .collect(),
@@ -311,7 +316,9 @@ mod tests {
             headers.insert("idempotency-key", header::HeaderValue::from_static("k"));
             once_key(&headers, "POST /x", &body).unwrap().unwrap().hash
         };
-        assert_eq!(hash(json!({"password": "a"})), hash(json!({"password": "b"})));
+        for name in ["password", "outgoing_password", "client_secret"] {
+            assert_eq!(hash(json!({ name: "a" })), hash(json!({ name: "b" })));
+        }
         assert_ne!(hash(json!({"name": "a"})), hash(json!({"name": "b"})));
     }
 }

@@ -101,14 +101,22 @@ words! {
         Login = "login",
         /// SASL PLAIN.
         Plain = "plain",
-        /// SASL XOAUTH2, with a token as password.
+        /// SASL XOAUTH2, with a token as password; over HTTP as a bearer token.
         XOAuth2 = "xoauth2",
+        /// SPNEGO with NTLM inside; HTTP servers (Exchange) only.
+        Negotiate = "negotiate",
+        /// NTLM; HTTP servers (Exchange) only.
+        Ntlm = "ntlm",
+        /// Name and password with each request; HTTP servers (Exchange) only.
+        Basic = "basic",
     }
 
     /// Whose account is used.
     CredentialSource {
         /// One account in the profile, for all its mailboxes.
         Profile = "profile",
+        /// An application of the profile, for all its mailboxes; it signs in with tokens, and no user's password is stored.
+        ServerToServer = "server-to-server",
         /// Each mailbox its own.
         #[default]
         Mailbox = "mailbox",

@@ -16,13 +16,13 @@ pub mod webhooks;
 
 use std::sync::Arc;
 
-use lockstep_connector::{Credentials, Registry, Target};
+use lockstep_connector::{Credentials, Registry, Search, Target};
 use lockstep_coord::Coord;
 use lockstep_model::{
     clock::TimeScale,
     fault::{Fault, FaultClass, FaultScope},
     id::OrganisationId,
-    profile::{CredentialSource, Endpoint},
+    profile::Endpoint,
 };
 use lockstep_queue::Publisher;
 use lockstep_store::{Store, lanes::Access};
@@ -74,8 +74,14 @@ pub(crate) fn target(
     })?;
     Ok(Target {
         endpoint: endpoint.clone(),
-        credentials: Credentials::new(login, secret),
         request_timeout: access.profile.request_timeout,
-        mailbox: mailbox.filter(|_| access.profile.credentials == CredentialSource::Profile).map(str::to_owned),
+        search: access.profile.discovery.as_ref().map(|discovery| Search {
+            // Without a mailbox it is the account's own that is meant, whose name is its address where it has one.
+            address: mailbox.unwrap_or(&login).to_owned(),
+            start: discovery.start.clone(),
+        }),
+        application: access.profile.application.clone(),
+        mailbox: mailbox.filter(|_| access.profile.credentials.is_shared()).map(str::to_owned),
+        credentials: Credentials::new(login, secret),
     })
 }

@@ -49,6 +49,8 @@ async fn put(world: &World, mailbox: &str, name: &str, disposition: Disposition)
         reason: Some(if disposition == Disposition::Refused { "NoCorrelationMatch" } else { "ItemUnavailable" }.into()),
         detail: None,
         delete_wanted: false,
+        folder: lockstep_model::remote::MailFolder::Inbox,
+        move_wanted: false,
     };
     let mut tx = world.store.begin().await.unwrap();
     items::put(&mut tx, id(mailbox), std::slice::from_ref(&item)).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_connector::{Deadline, Probe, ProbeStep, Session};
 use lockstep_model::{
-    fault::Fault,
+    fault::{Fault, FaultClass},
     id::{ProfileId, RunId},
     profile::Endpoint,
 };
@@ -25,6 +25,9 @@ use crate::{
 
 /// The kind under which the operation is stored.
 pub(crate) const KIND: &str = "test-profile-connection";
+
+/// What is told of an application that its issuer knows.
+const ISSUED: &str = "a token was issued";
 
 #[derive(Deserialize)]
 struct Arguments {
@@ -47,15 +50,17 @@ pub(crate) async fn run(context: &Context, operation: &Operation) -> lockstep_st
     let mut tx = context.store.begin().await?;
     let begun_at = tx.now();
     let access = lanes::profile_access(&mut tx, arguments.profile).await?;
+    let example = profiles::example_address(&mut tx, arguments.profile).await?;
     tx.commit().await?;
+    let example = example.as_deref();
     let Some(access) = access else { return Ok(failed("ProfileGone", "the profile does not exist")) };
     let begun = Instant::now();
     let (incoming, outgoing) = (access.profile.incoming.clone(), access.profile.outgoing.clone());
-    let incoming = match test(context, &access, &incoming, Direction::Incoming).await? {
+    let incoming = match test(context, &access, &incoming, example, Direction::Incoming).await? {
         Ok(told) => told,
         Err(wait) => return Ok(later(operation, wait)),
     };
-    let outgoing = match test(context, &access.for_outgoing(), &outgoing, Direction::Outgoing).await? {
+    let outgoing = match test(context, &access.for_outgoing(), &outgoing, example, Direction::Outgoing).await? {
         Ok(told) => told,
         Err(wait) => return Ok(later(operation, wait)),
     };
@@ -79,6 +84,7 @@ async fn test(
     context: &Context,
     access: &Access,
     endpoint: &Endpoint,
+    example: Option<&str>,
     direction: Direction,
 ) -> lockstep_store::Result<Result<Value, Duration>> {
     let request = Request {
@@ -93,7 +99,7 @@ async fn test(
         Entry::Deferred(wait) => return Ok(Err(wait)),
         Entry::Busy => return Ok(Err(Duration::from_secs(1))),
     };
-    let told = direction_told(context, access, endpoint, direction, &airlock.deadline).await;
+    let told = direction_told(context, access, endpoint, example, direction, &airlock.deadline).await;
     airlock.leave().await;
     Ok(Ok(told))
 }
@@ -102,6 +108,7 @@ async fn direction_told(
     context: &Context,
     access: &Access,
     endpoint: &Endpoint,
+    example: Option<&str>,
     direction: Direction,
     deadline: &Deadline,
 ) -> Value {
@@ -109,19 +116,62 @@ async fn direction_told(
         Ok(connector) => connector,
         Err(fault) => return in_order(failure(&fault, None), None),
     };
+    let own = "each mailbox has its own account; Test & Enable of a mailbox tries it";
+    let whom = whom(access, example);
+    let found = match &access.profile.discovery {
+        None => endpoint.clone(),
+        Some(_) if access.login.is_none() => return in_order(not_run(own), Some((not_run(own), not_run(own)))),
+        Some(_) if whom.is_none() && !is_address(access) => {
+            let nobody = "no mailbox uses this profile yet, whose server could be asked for";
+            let begun = Instant::now();
+            let authorised = match (&access.profile.application, target(context, access, endpoint, None)) {
+                (None, _) => not_run(nobody),
+                (Some(_), Err(fault)) => failure(&fault, None),
+                (Some(_), Ok(target)) => match connector.authorise(&target, deadline).await {
+                    Ok(()) => success(begun.elapsed(), ISSUED),
+                    Err(fault) => failure(&fault, Some(begun.elapsed())),
+                },
+            };
+            return in_order(not_run(nobody), Some((authorised, not_run(nobody))));
+        }
+        Some(_) => {
+            let begun = Instant::now();
+            let located = match target(context, access, endpoint, whom) {
+                Ok(target) => connector.locate(&target, deadline).await,
+                Err(fault) => Err(fault),
+            };
+            match located {
+                Ok(found) => found,
+                // Only whoever is known there is told anything.
+                Err(fault) if fault.class == FaultClass::Auth => {
+                    let unasked = not_run("the server is asked for with the account");
+                    let refused = failure(&fault, Some(begun.elapsed()));
+                    return in_order(unasked, Some((refused, not_run("nobody is logged in"))));
+                }
+                Err(fault) => return in_order(failure(&fault, Some(begun.elapsed())), None),
+            }
+        }
+    };
     let begun = Instant::now();
-    let probe = connector.probe(endpoint, access.profile.request_timeout, deadline).await;
+    let probe = connector.probe(&found, access.profile.request_timeout, deadline).await;
     let location = located(&probe, begun.elapsed());
     if probe.fault.is_some() {
         return in_order(location, None);
     }
     if access.login.is_none() {
-        let why = "each mailbox has its own account; Test & Enable of a mailbox tries it";
-        return in_order(location, Some((not_run(why), not_run(why))));
+        return in_order(location, Some((not_run(own), not_run(own))));
     }
     let begun = Instant::now();
-    let opened = match target(context, access, endpoint, None) {
-        Ok(target) => connector.open(&target, deadline).await,
+    let opened = match target(context, access, endpoint, whom) {
+        Ok(target) => match connector.authorise(&target, deadline).await {
+            Ok(()) if access.profile.application.is_some() && whom.is_none() => {
+                let nobody = "an application has no mailbox of its own, and no mailbox uses this profile yet";
+                let issued = success(begun.elapsed(), ISSUED);
+                return in_order(location, Some((issued, not_run(nobody))));
+            }
+            Ok(()) => connector.open(&target, deadline).await,
+            Err(fault) => Err(fault),
+        },
         Err(fault) => Err(fault),
     };
     let took = begun.elapsed();
@@ -132,6 +182,18 @@ async fn direction_told(
             in_order(location, Some((success(took, "logged in"), executed)))
         }
     }
+}
+
+/// Whose mailbox the test is about: the account's own, and one of the profile's where the account has none or its name does
+/// not tell where it is.
+fn whom<'a>(access: &Access, example: Option<&'a str>) -> Option<&'a str> {
+    let unknown = access.profile.discovery.is_some() && !is_address(access);
+    example.filter(|_| access.profile.application.is_some() || unknown)
+}
+
+/// Whether the account's name is the address of its mailbox.
+fn is_address(access: &Access) -> bool {
+    access.login.as_deref().is_some_and(|login| login.contains('@'))
 }
 
 /// Does what can be done without harm: lists what there is to read; for sending, the order of the conversation.

@@ -126,7 +126,7 @@ async fn chosen_profile(
 /// Where the profile has one account for all its mailboxes, what is said of this mailbox's own would never be used. What
 /// stands there from before may stay, and be sent again.
 fn unused_account(check: &mut Check, fields: &MailboxFields, before: &MailboxRecord, profile: Option<&ProfileRecord>) {
-    let Some(profile) = profile.filter(|profile| profile.credentials == CredentialSource::Profile.as_str()) else {
+    let Some(profile) = profile.filter(|profile| profile.credentials != CredentialSource::Mailbox.as_str()) else {
         return not_allowed(check, fields, before);
     };
     let given = [
@@ -136,9 +136,9 @@ fn unused_account(check: &mut Check, fields: &MailboxFields, before: &MailboxRec
     ];
     for (field, remedy, _) in given.iter().filter(|(_, _, given)| *given) {
         let remedy = format!(
-            "{remedy}: the profile {} has one account for all its mailboxes (credentials profile). Set its credentials to \
+            "{remedy}: the profile {} has one account for all its mailboxes (credentials {}). Set its credentials to \
              mailbox, or give the mailbox another profile",
-            profile.name
+            profile.name, profile.credentials
         );
         check.refuse(field, "not-used", remedy);
     }

@@ -9,9 +9,11 @@ use lockstep_store::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::view::{Endpoint, ProfileFields};
+use super::{
+    application, location,
+    view::{Endpoint, ProfileFields, is_application},
+};
 use crate::{
-    host,
     merge::Patch,
     problem::Problem,
     state::AppState,
@@ -37,10 +39,11 @@ pub(super) struct Checked {
 pub(super) fn profile(
     state: &AppState,
     max_days: Option<u32>,
-    fields: ProfileFields,
+    mut fields: ProfileFields,
     before: Option<ProfileRecord>,
 ) -> Result<Checked, Problem> {
     let mut check = Check::default();
+    location::settle(&mut check, state, &mut fields, before.as_ref());
     let name = check.line("name", &fields.name, 100);
     if fields.description.chars().count() > 2000 {
         check.refuse("description", "length", "at most 2000 characters");
@@ -68,8 +71,14 @@ pub(super) fn profile(
     let login = fields.login.as_deref().map(|login| check.line("login", login, 250));
     secret(&mut check, fields.password.as_ref());
     credentials(&mut check, &fields, before.as_ref());
+    application::settle(&mut check, state, &mut fields, before.as_ref());
     let outgoing_login = fields.outgoing_login.as_deref().map(|login| check.line("outgoing_login", login, 250));
     outgoing_account(&mut check, &fields, before.as_ref());
+    let incoming = state.descriptors.iter().find(|d| d.name.as_str() == fields.incoming.protocol);
+    if fields.move_undeliverable && incoming.is_some_and(|d| !d.capabilities.folders) {
+        let remedy = "false: with this incoming protocol a mailbox has no folders that mail could be moved to";
+        check.refuse("move_undeliverable", "capability", remedy);
+    }
     if fields.send_alert_email && fields.owner_user_id.is_none() {
         check.refuse("send_alert_email", "no-owner", "an owner_user_id, who is to get the email; or false");
     }
@@ -77,7 +86,13 @@ pub(super) fn profile(
 
     let id = before.as_ref().map_or_else(|| ProfileId::new().0, |b| b.id);
     let shared = fields.credentials == CredentialSource::Profile;
-    let secret = match (&fields.password, shared) {
+    let given = match fields.credentials {
+        CredentialSource::Profile => fields.password.as_ref(),
+        CredentialSource::ServerToServer => fields.client_secret.as_ref(),
+        CredentialSource::Mailbox => None,
+    };
+    let stored = fields.credentials != CredentialSource::Mailbox;
+    let secret = match (given, stored) {
         (_, false) => SecretChange::Clear,
         (Some(password), true) => {
             let sealed = state.store.vault().seal(&secret_identity(ProfileId(id)), password);
@@ -100,6 +115,7 @@ pub(super) fn profile(
         outgoing_login: outgoing_login.filter(|_| own),
         outgoing_password_set: own,
         resend_unknown: fields.resend_unknown,
+        move_undeliverable: fields.move_undeliverable,
         owner_user_id: fields.owner_user_id,
         send_alert_email: fields.send_alert_email,
         last_test: before.as_ref().and_then(|b| b.last_test.clone()),
@@ -107,17 +123,25 @@ pub(super) fn profile(
         description: fields.description,
         incoming_protocol: fields.incoming.protocol,
         incoming_host: fields.incoming.host,
+        incoming_path: fields.incoming.path,
         incoming_port,
         incoming_tls: fields.incoming.tls.as_str().to_owned(),
         incoming_auth: fields.incoming.auth.as_str().to_owned(),
         outgoing_protocol: fields.outgoing.protocol,
         outgoing_host: fields.outgoing.host,
+        outgoing_path: fields.outgoing.path,
         outgoing_port,
         outgoing_tls: fields.outgoing.tls.as_str().to_owned(),
         outgoing_auth: fields.outgoing.auth.as_str().to_owned(),
+        use_autodiscover: fields.use_autodiscover,
+        autodiscover_location: fields.autodiscover_location,
         credentials: fields.credentials.as_str().to_owned(),
+        tenant_id: fields.tenant_id,
+        token_endpoint: fields.token_endpoint,
+        client_id: fields.client_id,
+        token_scope: fields.token_scope,
         login: login.filter(|_| shared),
-        password_set: shared,
+        password_set: stored,
         max_connections,
         max_in_flight,
         request_timeout_ms,
@@ -171,7 +195,7 @@ pub(crate) fn secret(check: &mut Check, password: Option<&SecretString>) {
     secret_in(check, "password", password);
 }
 
-fn secret_in(check: &mut Check, field: &str, password: Option<&SecretString>) {
+pub(super) fn secret_in(check: &mut Check, field: &str, password: Option<&SecretString>) {
     let Some(text) = password.map(ExposeSecret::expose_secret) else { return };
     if !(1..=MAX_SECRET_CHARS).contains(&text.chars().count()) {
         check.refuse(field, "length", format!("1 to {MAX_SECRET_CHARS} characters"));
@@ -192,7 +216,7 @@ fn credentials(check: &mut Check, fields: &ProfileFields, before: Option<&Profil
                     "the account's name; with credentials of the profile there must be one",
                 );
             }
-            if fields.password.is_none() && !before.is_some_and(|b| b.password_set) {
+            if fields.password.is_none() && !before.is_some_and(|b| b.password_set && !is_application(b)) {
                 check.refuse(
                     "password",
                     "required",
@@ -200,17 +224,18 @@ fn credentials(check: &mut Check, fields: &ProfileFields, before: Option<&Profil
                 );
             }
         }
-        CredentialSource::Mailbox => {
+        CredentialSource::Mailbox | CredentialSource::ServerToServer => {
+            let whose = if fields.credentials == CredentialSource::Mailbox {
+                "each mailbox has its own account"
+            } else {
+                "an application signs in, by client_id and client_secret"
+            };
             // What is left over of a change from one account for all goes; what is sent along does not belong here.
             if fields.login.is_some() && fields.login != before.and_then(|b| b.login.clone()) {
-                check.refuse(
-                    "login",
-                    "not-used",
-                    "no name here: each mailbox has its own account; or credentials profile",
-                );
+                check.refuse("login", "not-used", format!("no name here: {whose}; or credentials profile"));
             }
             if fields.password.is_some() {
-                check.refuse("password", "not-used", "no password here: each mailbox has its own account");
+                check.refuse("password", "not-used", format!("no password here: {whose}"));
             }
         }
     }
@@ -231,7 +256,9 @@ pub(super) fn follow(state: &AppState, fields: &mut ProfileFields, before: &Prof
     for (side, endpoint, before) in sides {
         let descriptor = state.descriptors.iter().find(|d| d.name.as_str() == before.protocol);
         let usual = descriptor.map(|descriptor| usual_port(descriptor, before.tls));
-        if usual.is_some() && before.port == usual && !patch.gives_inside(side, "port") {
+        // A URL has its own port, or means the usual one.
+        let elsewhere = endpoint.host.contains("://");
+        if usual.is_some() && (before.port == usual || elsewhere) && !patch.gives_inside(side, "port") {
             endpoint.port = None;
         }
     }
@@ -245,6 +272,7 @@ pub(super) fn cleared(fields: &ProfileFields, patch: &Patch) -> Result<(), Probl
     let mut check = Check::default();
     let needed = [
         ("password", fields.credentials == CredentialSource::Profile),
+        ("client_secret", fields.credentials == CredentialSource::ServerToServer),
         ("outgoing_password", !fields.same_settings_for_outgoing),
     ];
     for (field, needed) in needed {
@@ -263,9 +291,6 @@ fn endpoint(
     endpoint: &Endpoint,
     able: impl Fn(&Descriptor) -> bool,
 ) -> i32 {
-    if let Some(remedy) = host::refuse(&endpoint.host) {
-        check.refuse(&format!("{side}.host"), "host", remedy);
-    }
     if endpoint.tls == TlsMode::Plain && !state.allow_plain_connections {
         check.refuse(
             &format!("{side}.tls"),

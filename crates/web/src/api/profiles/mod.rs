@@ -1,6 +1,8 @@
 //! Email server profiles: how mail servers are reached, and with whose account.
 
+mod application;
 mod check;
+mod location;
 mod view;
 
 use axum::{

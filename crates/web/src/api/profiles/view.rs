@@ -19,8 +19,14 @@ use crate::{
 pub(crate) struct Endpoint {
     /// Which protocol is spoken there; one of those this installation has.
     pub(super) protocol: String,
-    /// Host name or address.
+    /// Host name or address. Of Exchange also the https URL of its endpoint, which is taken apart into host, port and path.
+    /// Empty with use_autodiscover, and only then.
+    #[serde(default)]
     pub(super) host: String,
+    /// Path of the endpoint, at most 1,024 characters; Exchange only. Default, also for null: the usual one,
+    /// /EWS/Exchange.asmx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
     /// TCP port. Default, also for null: what the protocol uses with this TLS choice. A port that is the default follows
     /// a later change of protocol or tls, unless the same request names a port.
     pub(super) port: Option<u16>,
@@ -45,8 +51,33 @@ pub(crate) struct ProfileFields {
     pub(super) incoming: Endpoint,
     /// Where email is sent.
     pub(super) outgoing: Endpoint,
+    /// The hosts are left empty, and the endpoint of each mailbox is asked of Autodiscover. Exchange only. Default: false.
+    #[serde(default)]
+    pub(super) use_autodiscover: bool,
+    /// Where Autodiscover is asked, with use_autodiscover: a host, or an https URL as it stands. Default: at the domain of
+    /// each mailbox's address, https://autodiscover.DOMAIN first and then https://DOMAIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) autodiscover_location: Option<String>,
     /// Whose account is used.
     pub(super) credentials: CredentialSource,
+    /// With credentials server-to-server: the tenant that has the application, an id or a domain. Tokens are fetched at
+    /// https://login.microsoftonline.com/TENANT/oauth2/v2.0/token, where token_endpoint names no other place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tenant_id: Option<String>,
+    /// With credentials server-to-server: the https URL where tokens are fetched (OAuth 2.0, client credentials).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token_endpoint: Option<String>,
+    /// With credentials server-to-server: the id of the application, at most 250 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<String>,
+    /// Its secret, at most 4,096 characters. Never shown again.
+    #[serde(serialize_with = "crate::hidden::nothing", skip_serializing_if = "crate::hidden::always")]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    pub(super) client_secret: Option<SecretString>,
+    /// With credentials server-to-server: what the tokens are for, at most 1,000 characters. Default:
+    /// https://outlook.office365.com/.default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token_scope: Option<String>,
     /// Account name, with credentials of the profile; at most 250 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<String>,
@@ -68,6 +99,10 @@ pub(crate) struct ProfileFields {
     /// Default: false, a person decides.
     #[serde(default)]
     pub(super) resend_unknown: bool,
+    /// Mail that cannot be recorded is moved out of the inbox, into a folder named Undeliverable, once it is given up. Needs
+    /// an incoming protocol with folders. Default: false, it stays in the inbox.
+    #[serde(default)]
+    pub(super) move_undeliverable: bool,
     /// The user who answers for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner_user_id: Option<Uuid>,
@@ -124,6 +159,8 @@ pub(crate) struct EmailServerProfile {
     fields: ProfileFields,
     /// Whether a password is stored.
     password_set: bool,
+    /// Whether the secret of the application is stored.
+    client_secret_set: bool,
     /// Whether a password is stored for sending.
     outgoing_password_set: bool,
     /// What the last test of its servers came to.
@@ -148,6 +185,7 @@ impl From<&ProfileRecord> for ProfileFields {
             incoming: Endpoint {
                 protocol: profile.incoming_protocol.clone(),
                 host: profile.incoming_host.clone(),
+                path: profile.incoming_path.clone(),
                 port: u16::try_from(profile.incoming_port).ok(),
                 tls: TlsMode::of(&profile.incoming_tls),
                 auth: AuthMethod::of(&profile.incoming_auth),
@@ -155,17 +193,26 @@ impl From<&ProfileRecord> for ProfileFields {
             outgoing: Endpoint {
                 protocol: profile.outgoing_protocol.clone(),
                 host: profile.outgoing_host.clone(),
+                path: profile.outgoing_path.clone(),
                 port: u16::try_from(profile.outgoing_port).ok(),
                 tls: TlsMode::of(&profile.outgoing_tls),
                 auth: AuthMethod::of(&profile.outgoing_auth),
             },
+            use_autodiscover: profile.use_autodiscover,
+            autodiscover_location: profile.autodiscover_location.clone(),
             credentials: CredentialSource::of(&profile.credentials),
+            tenant_id: profile.tenant_id.clone(),
+            token_endpoint: profile.token_endpoint.clone(),
+            client_id: profile.client_id.clone(),
+            client_secret: None,
+            token_scope: profile.token_scope.clone(),
             login: profile.login.clone(),
             password: None,
             same_settings_for_outgoing: profile.same_settings_for_outgoing,
             outgoing_login: profile.outgoing_login.clone(),
             outgoing_password: None,
             resend_unknown: profile.resend_unknown,
+            move_undeliverable: profile.move_undeliverable,
             owner_user_id: profile.owner_user_id,
             send_alert_email: profile.send_alert_email,
             max_connections: profile.max_connections.into(),
@@ -180,12 +227,18 @@ impl From<&ProfileRecord> for ProfileFields {
     }
 }
 
+/// Whether the stored secret is an application's.
+pub(super) fn is_application(profile: &ProfileRecord) -> bool {
+    profile.credentials == CredentialSource::ServerToServer.as_str()
+}
+
 impl From<ProfileRecord> for EmailServerProfile {
     fn from(profile: ProfileRecord) -> Self {
         Self {
             id: profile.id,
             fields: (&profile).into(),
-            password_set: profile.password_set,
+            password_set: profile.password_set && !is_application(&profile),
+            client_secret_set: profile.password_set && is_application(&profile),
             outgoing_password_set: profile.outgoing_password_set,
             last_test: profile.last_test,
             paused_until: profile.breaker_open_until,
