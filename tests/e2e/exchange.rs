@@ -34,7 +34,12 @@ impl Exchange {
         let schemes = Schemes { basic: true, ntlm: true };
         let server = Arc::new(Server::new(accounts, schemes, format!("http://{address}"), None));
         tokio::spawn(Arc::clone(&server).run(listener));
-        Self { server, port: address.port() }
+        Self::over(server, address.port())
+    }
+
+    /// One that runs already.
+    pub(crate) fn over(server: Arc<Server>, port: u16) -> Self {
+        Self { server, port }
     }
 
     /// Lays a message from outside into somebody's inbox; tells its id.

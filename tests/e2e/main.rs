@@ -1,6 +1,7 @@
 //! Stories of a whole deployment: real programs, real servers. Each ends by counting.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod appointment_attachments;
 mod bad_config;
 mod broker_lost;
 mod cadence;
@@ -12,10 +13,12 @@ mod first_sync;
 mod graceful;
 mod isolation;
 mod large;
+mod marks_and_zones;
 mod on_behalf;
 mod paused_worker;
 mod postgres_restart;
 mod promise;
+mod reach;
 mod redis_lost;
 mod reply;
 mod shared_account;
@@ -27,4 +30,5 @@ mod two_way;
 mod two_way_rules;
 mod webhooks;
 mod whole_days;
+mod whose_mailbox;
 mod worker_killed;
