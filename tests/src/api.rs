@@ -151,6 +151,18 @@ impl Api {
         }
     }
 
+    /// `POST` of a file, answered by success.
+    ///
+    /// # Panics
+    /// When there is no answer, or another one.
+    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Value {
+        let request = self.client.post(format!("{}/api/v1{path}", self.base)).bearer_auth(&self.key);
+        let answer = request.header("content-type", "application/octet-stream").body(bytes).send().await.unwrap();
+        let (status, body) = (answer.status(), answer.bytes().await.unwrap());
+        assert!(status.is_success(), "POST {path}: {status} {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    }
+
     /// The bytes behind a path, such as an attachment's content.
     ///
     /// # Panics

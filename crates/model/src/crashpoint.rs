@@ -34,6 +34,10 @@ points! {
     INTENDED = "items.intended",
     /// Mailbox worker: steps on the server are done, nothing of them is recorded.
     CARRIED_OUT = "items.carried_out",
+    /// Mailbox worker: a file that is to be attached on the server is written down, and not attached.
+    ATTACHMENT_INTENDED = "attachments.intended",
+    /// Mailbox worker: a file is attached on the server, and that is not recorded.
+    ATTACHED = "attachments.attached",
     /// Mailbox worker: processed messages are marked deleted, the session has not said QUIT.
     DELETED = "mailbox.deleted",
     /// Mailbox worker: the session is closed, permit and lease not given back.

@@ -159,3 +159,14 @@ INSERT INTO mailbox_tests (mailbox_id, operation_id, scheduled_at, started_at, p
 VALUES ('01930000-0000-7000-8000-000000000051', '01930000-0000-7000-8000-000000000090', '2026-11-01 08:30+00', '2026-11-01 08:31+00', '2026-11-01 08:32+00', 1, 'worker-1');
 
 INSERT INTO field_directions (record_kind, field, direction) VALUES ('contact', 'description', 'neither');
+
+INSERT INTO questions (mailbox_id, remote_key, folder, code, about, record_kind, record_id, answers, by_hand, asked_at, look_at)
+SELECT id, '\x4343', 'calendar', 'SchedulingConflict', '\x00', 'appointment', '01930000-0000-7000-8000-000000000110', '{yes,no}', false,
+    '2026-11-01 08:00+00', '2026-11-01 09:00+00' FROM mailboxes LIMIT 1;
+
+INSERT INTO activity_attachments (id, activity_id, name, media_type, size_bytes, content_digest, created_at)
+VALUES ('01930000-0000-7000-8000-000000000140', '01930000-0000-7000-8000-000000000110', 'agenda.txt', 'text/plain', 1,
+    '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', '2026-11-01 08:00+00');
+INSERT INTO link_attachments (link_id, name, content_digest, remote_id, remote_size)
+VALUES ('01930000-0000-7000-8000-000000000130', 'agenda.txt', '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 'AT1', 1);
+INSERT INTO attachment_states (link_id, record_version, remote_version) VALUES ('01930000-0000-7000-8000-000000000130', 1, 'CK1');

@@ -145,6 +145,7 @@ pub async fn sweep(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<u64
         "/* contents::sweep */ DELETE FROM contents WHERE digest IN (
              SELECT c.digest FROM contents c WHERE c.touched_at < $1
                AND NOT EXISTS (SELECT 1 FROM email_attachments a WHERE a.content_digest = c.digest)
+               AND NOT EXISTS (SELECT 1 FROM activity_attachments f WHERE f.content_digest = c.digest)
                AND NOT EXISTS (SELECT 1 FROM emails e WHERE e.raw_digest = c.digest)
              LIMIT $2 FOR UPDATE SKIP LOCKED)
            AND touched_at < $1",

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod activities;
+pub mod activity_attachments;
 pub mod alerts;
 mod approval;
+pub mod attachment_links;
 pub mod audit;
 pub mod capacity;
 pub mod contents;
@@ -29,6 +31,7 @@ pub mod item_retries;
 pub mod items;
 pub mod lanes;
 pub mod links;
+pub mod lost_values;
 pub mod mailbox_tests;
 pub mod mailboxes;
 pub mod nudges;
@@ -38,6 +41,7 @@ pub mod origins;
 pub mod outages;
 pub mod people;
 pub mod profiles;
+pub mod questions;
 pub mod queue_items;
 pub mod queues;
 pub mod records;

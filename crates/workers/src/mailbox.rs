@@ -6,6 +6,7 @@ mod facts;
 mod handler;
 mod known;
 mod look;
+mod moves;
 mod page;
 mod plan;
 mod receive;
@@ -15,4 +16,5 @@ mod unwrap;
 
 pub use handler::Handler;
 pub(crate) use page::Stopped;
+pub(crate) use receive::broken;
 pub(crate) use sync::{MARGIN, Way, hold};

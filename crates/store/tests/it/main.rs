@@ -3,6 +3,7 @@
 
 mod accounts;
 mod alerts;
+mod attachments;
 mod audit;
 mod clock;
 mod codes;
@@ -20,6 +21,7 @@ mod mailbox_tests;
 mod migrations;
 mod nudges;
 mod operations;
+mod questions;
 mod replicas;
 mod rights;
 mod rights_model;

@@ -1,6 +1,7 @@
 //! The routes of version 1, and their description.
 
 mod activities;
+mod alert_answers;
 mod alerts;
 mod api_keys;
 mod audit;
@@ -27,7 +28,9 @@ mod secured_fields;
 mod security_roles;
 mod sessions;
 mod settings;
+mod synchronization_history;
 mod teams;
+mod uploads;
 mod user_rights;
 mod users;
 mod webhook_endpoints;
@@ -94,6 +97,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(activities::letters::routes())
         .merge(activities::faxes::routes())
         .merge(activities::appointments::routes())
+        .merge(activities::attachments::routes())
         .merge(activities::recurring_appointments::routes())
         .merge(activities::service_activities::routes())
         .merge(filters::routes())
@@ -104,6 +108,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::dismiss))
         .routes(routes!(alerts::dismiss_all))
+        .routes(routes!(alert_answers::answer))
+        .routes(routes!(synchronization_history::list))
         .routes(routes!(changes::list))
         .routes(routes!(audit::list))
         .merge(webhook_endpoints::routes())

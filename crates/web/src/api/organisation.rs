@@ -82,8 +82,24 @@ pub(crate) struct OrganisationFields {
     cancelling_spreads: bool,
     /// Attendees are told of changes of meetings that have begun or are over.
     past_meeting_updates: bool,
+    /// Attachments of single appointments are synchronised with mailboxes, both ways; never those of series and of service
+    /// activities. Switched on, each side gets what only the other has; switched off, everything stays as it is.
+    appointment_attachments: bool,
     /// The category by which people ask for an item to become a record: one line of at most 100 characters.
     tracked_category: String,
+    /// The category that the items of deactivated contacts are given, and lose when the contact is active again: one line
+    /// of at most 100 characters. Items that have another one by now keep it.
+    inactive_category: String,
+    /// Where users are who name no zone of their own: a time zone of the IANA list, such as Europe/Berlin.
+    time_zone: String,
+    /// What users send with other programs becomes records too, by the same tracking options, where the server has a
+    /// folder of sent messages that can be read. Switched on, it begins with the date from which the mailbox processes
+    /// email.
+    auto_track_sent_items: bool,
+    /// Messages that rights management restricts become no records.
+    restrict_rights_managed: bool,
+    /// A copy of each sent email is kept in the sender's folder of sent messages, where the server has one.
+    save_sent_copy: bool,
     /// The subject of each outgoing email ends with a token, by which an answer is recognised whose header names
     /// nothing.
     use_tracking_tokens: bool,
@@ -151,7 +167,13 @@ impl From<&organisations::Organisation> for OrganisationFields {
             tasks_are_deleted_in_crm: organisation.tasks_are_deleted_in_crm,
             cancelling_spreads: organisation.cancelling_spreads,
             past_meeting_updates: organisation.past_meeting_updates,
+            appointment_attachments: organisation.appointment_attachments,
             tracked_category: organisation.tracked_category.clone(),
+            inactive_category: organisation.inactive_category.clone(),
+            time_zone: organisation.time_zone.clone(),
+            auto_track_sent_items: organisation.auto_track_sent_items,
+            restrict_rights_managed: organisation.restrict_rights_managed,
+            save_sent_copy: organisation.save_sent_copy,
             use_tracking_tokens: organisation.use_tracking_tokens,
             token_prefix: organisation.token_prefix.clone(),
             token_base: organisation.token_base.into(),
@@ -184,6 +206,12 @@ impl OrganisationFields {
         let mut check = Check::default();
         let name = check.line("name", &self.name, 200);
         let tracked_category = check.line("tracked_category", &self.tracked_category, 100);
+        let inactive_category = check.line("inactive_category", &self.inactive_category, 100);
+        if inactive_category == tracked_category {
+            let remedy = "another category than tracked_category, by which people ask for a record";
+            check.refuse("inactive_category", "differs", remedy);
+        }
+        let time_zone = check.time_zone("time_zone", &self.time_zone);
         check.range("max_attachment_bytes", self.max_attachment_bytes);
         check.range("max_message_bytes", self.max_message_bytes);
         check.range("max_body_bytes", self.max_body_bytes);
@@ -228,7 +256,13 @@ impl OrganisationFields {
             tasks_are_deleted_in_crm: self.tasks_are_deleted_in_crm,
             cancelling_spreads: self.cancelling_spreads,
             past_meeting_updates: self.past_meeting_updates,
+            appointment_attachments: self.appointment_attachments,
             tracked_category,
+            inactive_category,
+            time_zone,
+            auto_track_sent_items: self.auto_track_sent_items,
+            restrict_rights_managed: self.restrict_rights_managed,
+            save_sent_copy: self.save_sent_copy,
             use_tracking_tokens: self.use_tracking_tokens,
             token_prefix: token.prefix,
             token_base: i32::try_from(token.base).unwrap_or(i32::MAX),

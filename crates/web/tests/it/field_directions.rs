@@ -179,6 +179,7 @@ async fn k3_k8_l8_j12_choices_are_settings_of_the_organisation() {
         ("tasks_are_deleted_in_crm", json!(true)),
         ("cancelling_spreads", json!(false)),
         ("past_meeting_updates", json!(false)),
+        ("appointment_attachments", json!(false)),
         ("tracked_category", json!("Tracked to CRM")),
     ] {
         assert_eq!(before.body[name], default, "{name}");

@@ -72,6 +72,11 @@ async fn nothing_of_another_user_on_any_route() {
         async move { world.post(&path, body).await.expect(201).id() }
     };
     let (contact, account, lead) = (person("contacts").await, person("accounts").await, person("leads").await);
+    let appointment = json!({
+        "subject": "bob-secret", "owner_user_id": bob,
+        "time": { "start": "2027-03-31T09:00:00", "end": "2027-03-31T10:00:00", "zone": "Europe/Berlin" },
+    });
+    let appointment = world.post("/appointments", appointment).await.expect(201).id();
     let operation = world.post(&format!("/mailboxes/{mailbox}/test-and-enable"), json!({})).await.expect(202).id();
     let before = world
         .texts(
@@ -86,6 +91,7 @@ async fn nothing_of_another_user_on_any_route() {
         let id = match path.split('/').nth(1).unwrap() {
             "users" => &bob,
             "queues" => &queue,
+            "appointments" => &appointment,
             "contacts" => &contact,
             "accounts" => &account,
             "leads" => &lead,

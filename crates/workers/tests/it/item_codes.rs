@@ -22,7 +22,7 @@ use crate::{
 const HOUR: u64 = 3_601;
 
 /// Anna, who has her tasks and appointments in her mailbox.
-async fn anna() -> (Stage, UserId, MailboxId) {
+pub(crate) async fn anna() -> (Stage, UserId, MailboxId) {
     let stage = Stage::new().await;
     let user = stage.world.user("anna", TrackOption::All).await;
     let mailbox = stage.world.mailbox(stage.profile, Owner::User(user)).await;
@@ -41,7 +41,7 @@ async fn anna() -> (Stage, UserId, MailboxId) {
     (stage, user, mailbox)
 }
 
-async fn activity(stage: &Stage, user: UserId, kind: &str, fields: &str) -> Uuid {
+pub(crate) async fn activity(stage: &Stage, user: UserId, kind: &str, fields: &str) -> Uuid {
     let id = Uuid::now_v7();
     stage
         .world
@@ -58,7 +58,7 @@ async fn task(stage: &Stage, user: UserId, subject: &str) -> Uuid {
 }
 
 /// One cycle of the lane of contacts, tasks and appointments.
-async fn run(stage: &Stage, mailbox: MailboxId) -> CycleReport {
+pub(crate) async fn run(stage: &Stage, mailbox: MailboxId) -> CycleReport {
     let mut tx = stage.world.store.begin().await.unwrap();
     let generation = lanes::open(&mut tx, mailbox, Lane::Act).await.unwrap().unwrap().generation;
     drop(tx);

@@ -18,6 +18,8 @@ pub struct Attachment {
     pub inline: bool,
     /// An item rather than a file.
     pub is_item: bool,
+    /// A reference to a file that lies elsewhere.
+    pub is_reference: bool,
 }
 
 /// The attachments an item's element lists.
@@ -31,6 +33,7 @@ pub fn list(item: &Element) -> Vec<Attachment> {
             size: element.number_of("Size").unwrap_or(0),
             inline: element.bool_of("IsInline").unwrap_or(false),
             is_item: element.name == "ItemAttachment",
+            is_reference: element.name == "ReferenceAttachment",
         })
     };
     item.list("Attachments").iter().filter_map(read).collect()
@@ -68,6 +71,13 @@ pub fn created(message: &Element) -> Option<(String, ItemId)> {
         change_key: id.attribute("RootItemChangeKey").unwrap_or_default().to_owned(),
     };
     Some((id.attribute("Id")?.to_owned(), root))
+}
+
+/// The state of the item that an attachment was taken off.
+pub fn deleted(message: &Element) -> Option<ItemId> {
+    let root = message.child("RootItemId")?;
+    let key = root.attribute("RootItemChangeKey").unwrap_or_default().to_owned();
+    Some(ItemId { id: root.attribute("RootItemId")?.to_owned(), change_key: key })
 }
 
 /// Takes an attachment off its item.

@@ -1,5 +1,6 @@
 //! Tasks, phone calls, letters, faxes, appointments and their series: resources of one shape, with the fields of their kind.
 
+pub(crate) mod attachments;
 mod body;
 mod schema;
 

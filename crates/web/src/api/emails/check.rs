@@ -23,7 +23,7 @@ use lockstep_store::{
 use uuid::Uuid;
 
 use super::view::{AttachmentFields, EmailFields, FromFields, RecipientFields, RegardingFields};
-use crate::{auth::Caller, problem::Problem, validate::Check, wall};
+use crate::{api::uploads, auth::Caller, problem::Problem, validate::Check, wall};
 
 /// Most recipients of an email.
 const MAX_RECIPIENTS: usize = 500;
@@ -171,27 +171,6 @@ async fn sender(tx: &mut Tx, check: &mut Check, from: &FromFields) -> Result<Opt
     Ok(found)
 }
 
-/// A file's name and type; `field` is its place in the request.
-pub(super) fn file(check: &mut Check, field: &str, name: &str, media_type: &str, limits: &Organisation) {
-    let name = check.line(&format!("{field}name"), name, 255);
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.trim().to_lowercase()).unwrap_or_default();
-    if limits.blocked_extensions.contains(&extension) {
-        let remedy = format!("another kind of file: .{extension} is blocked by the organisation");
-        check.refuse(&format!("{field}name"), "blocked", remedy);
-    }
-    let token =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    let fits = media_type.len() <= 127
-        && media_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
-    if !fits {
-        check.refuse(
-            &format!("{field}media_type"),
-            "form",
-            "type/subtype, such as application/pdf, without parameters",
-        );
-    }
-}
-
 /// A decoded file.
 pub(super) struct Decoded {
     pub(super) name: String,
@@ -211,7 +190,7 @@ pub(super) fn files(fields: Vec<AttachmentFields>, limits: &Organisation) -> Res
     let mut decoded = Vec::new();
     for (at, field) in fields.into_iter().enumerate().take(MAX_ATTACHMENTS) {
         let place = format!("attachments.{at}.");
-        file(&mut check, &place, &field.name, &field.media_type, limits);
+        uploads::file(&mut check, &place, &field.name, &field.media_type, limits);
         let Ok(bytes) = STANDARD.decode(&field.content) else {
             check.refuse(&format!("{place}content"), "base64", "base64 with padding, without line breaks");
             continue;

@@ -1,46 +1,35 @@
 //! Files of emails: streamed in and out, never whole in memory.
 
 use axum::{
-    body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::Response,
 };
-use futures::StreamExt;
 use lockstep_model::id::{AttachmentId, EmailId};
 use lockstep_store::{
-    contents::{self, Content, Writer},
     emails::{
         self,
         drafts::{self, NewAttachment},
     },
     rights::Kind,
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{check, drafts::locked_editable, email_view, view::Email};
 use crate::{
     again::again,
-    api::PREFIX,
+    api::{
+        PREFIX,
+        uploads::{self, Upload},
+    },
     auth::Caller,
-    extract::{Id, IfMatch, Params, too_large},
+    extract::{Id, IfMatch, Params},
     idempotent::Reply,
     problem::Problem,
     state::App,
     validate::Check,
     wall::{self, Veil},
 };
-
-/// What an uploaded file is called.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Upload {
-    /// File name, at most 255 characters.
-    name: String,
-}
 
 /// Adds a file to a draft or to an email that failed. The body is the file itself, its Content-Type the file's.
 #[utoipa::path(post, path = "/emails/{id}/attachments", tag = "emails",
@@ -61,13 +50,11 @@ pub(crate) async fn upload(
     wall::fields(&mut tx, &caller, Kind::Email, &["attachments".to_owned()]).await?;
     let limits = check::organisation(&mut tx).await?;
     drop(tx);
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    let media_type = if essence.is_empty() { super::view::any_type() } else { essence.to_ascii_lowercase() };
+    let media_type = uploads::media_type(&request);
     let mut checked = Check::default();
-    check::file(&mut checked, "", &query.name, &media_type, &limits);
+    uploads::file(&mut checked, "", &query.name, &media_type, &limits);
     checked.finish()?;
-    let content = store(&app, request.into_body(), limits.max_attachment_bytes.unsigned_abs()).await?;
+    let content = uploads::store(&app, request.into_body(), limits.max_attachment_bytes.unsigned_abs()).await?;
     let file = NewAttachment { name: query.name.trim().to_owned(), media_type, content };
     again(|| async {
         let mut tx = app.store.begin().await?;
@@ -82,23 +69,6 @@ pub(crate) async fn upload(
         Ok(Reply::created(format!("{PREFIX}/emails/{id}/attachments/{added}/content"), email.version(), &email))
     })
     .await
-}
-
-/// Stores a body piece by piece, up to a limit.
-async fn store(app: &App, body: Body, limit: u64) -> Result<Content, Problem> {
-    if body.size_hint().lower() > limit {
-        return Err(too_large(limit));
-    }
-    let mut writer = Writer::new(&app.store);
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Problem::bad_request("The body ended too early."))?;
-        if writer.size_bytes() + piece.len() as u64 > limit {
-            return Err(too_large(limit));
-        }
-        writer.write(&piece).await?;
-    }
-    Ok(writer.finish().await?)
 }
 
 /// Takes a file from a draft or from an email that failed.
@@ -145,37 +115,5 @@ pub(crate) async fn content(
         let why = file.left_out.unwrap_or_default();
         return Err(Problem::conflict("left-out", format!("The content of this file was left out: {why}.")));
     };
-    let mut response = Response::new(Body::from_stream(contents::read(&app.store, digest)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.size_bytes));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    if let Ok(value) = HeaderValue::from_str(&disposition(&file.name)) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-    Ok(response)
-}
-
-/// `Content-Disposition` with the name as RFC 8187 writes it.
-fn disposition(name: &str) -> String {
-    let mut value = "attachment; filename*=UTF-8''".to_owned();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-            value.push(char::from(byte));
-        } else {
-            value.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_leave_their_header() {
-        assert_eq!(disposition("a b\"\r\nX: y.pdf"), "attachment; filename*=UTF-8''a%20b%22%0D%0AX%3A%20y.pdf");
-        assert_eq!(disposition("é"), "attachment; filename*=UTF-8''%C3%A9");
-    }
+    Ok(uploads::served(&app, &file.name, file.size_bytes, digest))
 }

@@ -65,7 +65,7 @@ pub(crate) struct AttachmentFields {
 }
 
 pub(super) fn any_type() -> String {
-    "application/octet-stream".to_owned()
+    crate::api::uploads::ANY_TYPE.to_owned()
 }
 
 /// What may be written of a draft.
