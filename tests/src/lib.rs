@@ -10,6 +10,7 @@ mod api;
 mod builder;
 mod cluster;
 mod count;
+mod exchange;
 mod looks;
 pub mod mail;
 mod mailbox;
@@ -21,6 +22,7 @@ pub use api::{Answer, Api};
 pub use builder::Builder;
 pub use cluster::Cluster;
 pub use count::Item;
+pub use exchange::Exchange;
 pub use lockstep_model::mailbox::TrackOption;
 pub use lockstep_test_support::{
     Service,

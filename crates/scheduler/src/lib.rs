@@ -21,6 +21,7 @@ use lockstep_model::{
 };
 use lockstep_queue::Publisher;
 use lockstep_store::Store;
+use tokio::sync::Notify;
 
 pub use config::Config;
 pub use metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct Context {
     pub scale: TimeScale,
     /// Figures.
     pub metrics: Metrics,
+    /// Ends the pause between two rounds.
+    pub wake: Arc<Notify>,
 }
 
 impl Context {

@@ -73,7 +73,12 @@ impl Fold {
         }
         schedules::write_folded(&mut tx, &folded).await?;
         self.fold_breakers(&mut tx, breakers, &per_profile, now).await?;
-        tx.commit().await
+        tx.commit().await?;
+        // Whoever had to stop in the midst of his work goes on without waiting for the next look.
+        if folded.iter().any(|lane| lane.due_at.is_some_and(|due| due <= now) && lane.not_before.is_none()) {
+            self.context.wake.notify_one();
+        }
+        Ok(())
     }
 
     /// Locks the profiles whose breakers these reports may move. A server that answers and always did is left alone,

@@ -1,6 +1,6 @@
 //! One round: claim what is due, publish a hint for each. Mailboxes, outgoing email and operations alike.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use lockstep_engine::{
     breaker::Breaker,
@@ -10,14 +10,14 @@ use lockstep_model::{crashpoint::CrashPoint, id::MessageId};
 use lockstep_queue::PublisherExt;
 use lockstep_store::{deliveries, operations, schedules, settings};
 use lockstep_wire::{Envelope, Message, RunOperation, SendEmail, SyncLane};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{Context, reports::stored_breaker};
 
 /// Rounds until `stop`. When the database is away it waits, longer each time.
-pub async fn run(context: Context, wake: Arc<Notify>, stop: CancellationToken) {
+pub async fn run(context: Context, stop: CancellationToken) {
     let mut failures = 0_u32;
     loop {
         let begun = Instant::now();
@@ -36,7 +36,7 @@ pub async fn run(context: Context, wake: Arc<Notify>, stop: CancellationToken) {
         context.metrics.round_seconds.observe(begun.elapsed().as_secs_f64());
         tokio::select! {
             () = stop.cancelled() => return,
-            () = wake.notified() => {}
+            () = context.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

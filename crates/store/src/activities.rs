@@ -108,35 +108,108 @@ impl TryFrom<Row> for Activity {
 ///
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
-pub async fn create(tx: &mut Tx, mut activity: Activity, fields: &[&str], actor: &str) -> Result<Activity> {
+pub async fn create(tx: &mut Tx, activity: Activity, fields: &[&str], actor: &str) -> Result<Activity> {
+    let activity = begun(activity, tx.now());
+    insert(tx, &[(&activity, fields)], actor).await?;
+    Ok(activity)
+}
+
+/// A record that is new: with id, version and instants of making.
+pub(crate) fn begun(mut activity: Activity, now: DateTime<Utc>) -> Activity {
     activity.id = Uuid::now_v7();
-    (activity.version, activity.created_at, activity.updated_at) = (1, tx.now(), tx.now());
+    (activity.version, activity.created_at, activity.updated_at) = (1, now, now);
+    activity
+}
+
+/// The columns of several records.
+struct Columns {
+    ids: Vec<Uuid>,
+    kinds: Vec<String>,
+    sources: Vec<Option<String>>,
+    external_ids: Vec<Option<String>>,
+    users: Vec<Option<Uuid>>,
+    teams: Vec<Option<Uuid>>,
+    states: Vec<String>,
+    drafts: Vec<bool>,
+    regarding_kinds: Vec<Option<String>>,
+    regarding_ids: Vec<Option<String>>,
+    fields: Vec<Json>,
+    starts: Vec<Option<DateTime<Utc>>>,
+    ends: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Columns {
+    fn of(activities: &[(&Activity, &[&str])]) -> Self {
+        fn all<T>(activities: &[(&Activity, &[&str])], one: impl Fn(&Activity) -> T) -> Vec<T> {
+            activities.iter().map(|(activity, _)| one(activity)).collect()
+        }
+        Self {
+            ids: all(activities, |activity| activity.id),
+            kinds: all(activities, |activity| activity.kind.name().to_owned()),
+            sources: all(activities, |activity| activity.source.clone()),
+            external_ids: all(activities, |activity| activity.external_id.clone()),
+            users: all(activities, |activity| activity.owner_user_id),
+            teams: all(activities, |activity| activity.owner_team_id),
+            states: all(activities, |activity| activity.state.name().to_owned()),
+            drafts: all(activities, |activity| activity.draft),
+            regarding_kinds: all(activities, |activity| activity.regarding_kind.clone()),
+            regarding_ids: all(activities, |activity| activity.regarding_id.clone()),
+            fields: all(activities, |activity| Json::Object(fields::write(&activity.fields))),
+            starts: all(activities, |activity| activity.starts_at),
+            ends: all(activities, |activity| activity.ends_at),
+        }
+    }
+}
+
+/// Writes records that have [`begun`], each with the fields it was given.
+pub(crate) async fn insert(tx: &mut Tx, activities: &[(&Activity, &[&str])], actor: &str) -> Result<()> {
+    let now = tx.now();
+    let columns = Columns::of(activities);
     sqlx::query!(
-        "/* activities::create */ INSERT INTO activities (id, kind, source, external_id, owner_user_id, owner_team_id,
+        "/* activities::insert */ INSERT INTO activities (id, kind, source, external_id, owner_user_id, owner_team_id,
              state, draft, regarding_kind, regarding_id, fields, starts_at, ends_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
-        activity.id,
-        activity.kind.name(),
-        activity.source,
-        activity.external_id,
-        activity.owner_user_id,
-        activity.owner_team_id,
-        activity.state.name(),
-        activity.draft,
-        activity.regarding_kind,
-        activity.regarding_id,
-        Json::Object(fields::write(&activity.fields)),
-        activity.starts_at,
-        activity.ends_at,
-        activity.created_at,
+         SELECT id, kind, source, external_id, owner_user_id, owner_team_id, state, draft, regarding_kind, regarding_id,
+             fields, starts_at, ends_at, $1, $1
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[], $9::boolean[],
+             $10::text[], $11::text[], $12::jsonb[], $13::timestamptz[], $14::timestamptz[])
+             AS a(id, kind, source, external_id, owner_user_id, owner_team_id, state, draft, regarding_kind,
+                  regarding_id, fields, starts_at, ends_at)",
+        now,
+        &columns.ids,
+        &columns.kinds,
+        &columns.sources as &[Option<String>],
+        &columns.external_ids as &[Option<String>],
+        &columns.users as &[Option<Uuid>],
+        &columns.teams as &[Option<Uuid>],
+        &columns.states,
+        &columns.drafts,
+        &columns.regarding_kinds as &[Option<String>],
+        &columns.regarding_ids as &[Option<String>],
+        &columns.fields,
+        &columns.starts as &[Option<DateTime<Utc>>],
+        &columns.ends as &[Option<DateTime<Utc>>],
     )
     .execute(tx.connection())
     .await?;
-    write_parties(tx, &activity).await?;
-    let kind = activity.kind.name();
-    let written = Written { kind, id: activity.id, change: Change::Created, fields, version: 1 };
-    audit::record(tx, actor, written).await?;
-    Ok(activity)
+    write_parties(tx, activities).await?;
+    tell(tx, activities, Change::Created, 0, actor).await
+}
+
+async fn tell(
+    tx: &mut Tx,
+    activities: &[(&Activity, &[&str])],
+    change: Change,
+    later: i64,
+    actor: &str,
+) -> Result<()> {
+    let written = activities.iter().map(|(activity, fields)| Written {
+        kind: activity.kind.name(),
+        id: activity.id,
+        change,
+        fields,
+        version: activity.version + later,
+    });
+    audit::record_all(tx, actor, &written.collect::<Vec<_>>()).await
 }
 
 /// Records of a kind in order of their making, after `after`, at most `limit`; with `state`, those in it. With `reader`,
@@ -257,33 +330,42 @@ pub async fn lock(tx: &mut Tx, kind: Kind, id: Uuid) -> Result<Option<Activity>>
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
 pub async fn save(tx: &mut Tx, activity: &Activity, changed: &[&str], actor: &str) -> Result<i64> {
+    update(tx, &[(activity, changed)], actor).await?;
+    Ok(activity.version + 1)
+}
+
+/// Writes records that were locked, as [`save`] does one.
+pub(crate) async fn update(tx: &mut Tx, activities: &[(&Activity, &[&str])], actor: &str) -> Result<()> {
     let now = tx.now();
-    let version = sqlx::query_scalar!(
-        "/* activities::save */ UPDATE activities SET source = $2, external_id = $3, owner_user_id = $4,
-             owner_team_id = $5, state = $6, draft = $7, regarding_kind = $8, regarding_id = $9, fields = $10,
-             starts_at = $11, ends_at = $12, version = version + 1, updated_at = $13
-         WHERE id = $1 RETURNING version",
-        activity.id,
-        activity.source,
-        activity.external_id,
-        activity.owner_user_id,
-        activity.owner_team_id,
-        activity.state.name(),
-        activity.draft,
-        activity.regarding_kind,
-        activity.regarding_id,
-        Json::Object(fields::write(&activity.fields)),
-        activity.starts_at,
-        activity.ends_at,
+    let columns = Columns::of(activities);
+    sqlx::query!(
+        "/* activities::update */ UPDATE activities SET source = a.source, external_id = a.external_id,
+             owner_user_id = a.owner_user_id, owner_team_id = a.owner_team_id, state = a.state, draft = a.draft,
+             regarding_kind = a.regarding_kind, regarding_id = a.regarding_id, fields = a.fields,
+             starts_at = a.starts_at, ends_at = a.ends_at, version = version + 1, updated_at = $1
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::boolean[], $9::text[],
+             $10::text[], $11::jsonb[], $12::timestamptz[], $13::timestamptz[])
+             AS a(id, source, external_id, owner_user_id, owner_team_id, state, draft, regarding_kind, regarding_id,
+                  fields, starts_at, ends_at)
+         WHERE activities.id = a.id",
         now,
+        &columns.ids,
+        &columns.sources as &[Option<String>],
+        &columns.external_ids as &[Option<String>],
+        &columns.users as &[Option<Uuid>],
+        &columns.teams as &[Option<Uuid>],
+        &columns.states,
+        &columns.drafts,
+        &columns.regarding_kinds as &[Option<String>],
+        &columns.regarding_ids as &[Option<String>],
+        &columns.fields,
+        &columns.starts as &[Option<DateTime<Utc>>],
+        &columns.ends as &[Option<DateTime<Utc>>],
     )
-    .fetch_one(tx.connection())
+    .execute(tx.connection())
     .await?;
-    write_parties(tx, activity).await?;
-    let kind = activity.kind.name();
-    let written = Written { kind, id: activity.id, change: Change::Updated, fields: changed, version };
-    audit::record(tx, actor, written).await?;
-    Ok(version)
+    write_parties(tx, activities).await?;
+    tell(tx, activities, Change::Updated, 1, actor).await
 }
 
 /// Removes a record that was locked. The feed keeps a tombstone.
@@ -291,34 +373,47 @@ pub async fn save(tx: &mut Tx, activity: &Activity, changed: &[&str], actor: &st
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn delete(tx: &mut Tx, activity: &Activity, actor: &str) -> Result<()> {
-    sqlx::query!("/* activities::delete */ DELETE FROM activities WHERE id = $1", activity.id)
+    remove(tx, &[activity], actor).await
+}
+
+/// Removes records that were locked, as [`delete`] does one.
+pub(crate) async fn remove(tx: &mut Tx, activities: &[&Activity], actor: &str) -> Result<()> {
+    let ids: Vec<_> = activities.iter().map(|activity| activity.id).collect();
+    sqlx::query!("/* activities::remove */ DELETE FROM activities WHERE id = ANY($1)", &ids)
         .execute(tx.connection())
         .await?;
-    let (kind, version) = (activity.kind.name(), activity.version + 1);
-    let written = Written { kind, id: activity.id, change: Change::Deleted, fields: &[], version };
-    audit::record(tx, actor, written).await
+    let activities: Vec<(&Activity, &[&str])> =
+        activities.iter().map(|activity| (*activity, [].as_slice())).collect();
+    tell(tx, &activities, Change::Deleted, 1, actor).await
 }
 
 /// Which field says who has which role.
 const ROLES: [(Field, &str); 3] =
     [(Field::Organiser, "organiser"), (Field::RequiredAttendees, "required"), (Field::OptionalAttendees, "optional")];
 
-async fn write_parties(tx: &mut Tx, activity: &Activity) -> Result<()> {
-    let (mut roles, mut keys) = (Vec::new(), Vec::new());
-    for (field, role) in ROLES {
-        let Some(Value::People(people)) = activity.fields.get(field) else { continue };
-        for (address, _) in people.iter() {
-            roles.push(role.to_owned());
-            keys.push(address.as_str().to_owned());
+async fn write_parties(tx: &mut Tx, activities: &[(&Activity, &[&str])]) -> Result<()> {
+    let ids: Vec<_> = activities.iter().map(|(activity, _)| activity.id).collect();
+    let (mut of, mut roles, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for (activity, _) in activities {
+        for (field, role) in ROLES {
+            let Some(Value::People(people)) = activity.fields.get(field) else { continue };
+            for (address, _) in people.iter() {
+                of.push(activity.id);
+                roles.push(role.to_owned());
+                keys.push(address.as_str().to_owned());
+            }
         }
     }
     sqlx::query!(
-        "/* activities::write_parties */ WITH wanted AS (SELECT * FROM unnest($2::text[], $3::text[]) AS w(role, address_key)),
-         gone AS (DELETE FROM activity_parties p WHERE p.activity_id = $1
-             AND NOT EXISTS (SELECT FROM wanted w WHERE w.role = p.role AND w.address_key = p.address_key))
+        "/* activities::write_parties */ WITH wanted AS (
+             SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[]) AS w(activity_id, role, address_key)),
+         gone AS (DELETE FROM activity_parties p WHERE p.activity_id = ANY($1)
+             AND NOT EXISTS (SELECT FROM wanted w
+                 WHERE w.activity_id = p.activity_id AND w.role = p.role AND w.address_key = p.address_key))
          INSERT INTO activity_parties (activity_id, role, address_key)
-         SELECT $1, role, address_key FROM wanted ON CONFLICT DO NOTHING",
-        activity.id,
+         SELECT activity_id, role, address_key FROM wanted ON CONFLICT DO NOTHING",
+        &ids,
+        &of,
         &roles,
         &keys,
     )

@@ -112,11 +112,46 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub(crate) async fn record(tx: &mut Tx, actor: &str, written: Written<'_>) -> Result<()> {
-    let Written { kind, id, change, fields, version } = written;
+    record_all(tx, actor, &[written]).await
+}
+
+/// The same of several records, in their order.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub(crate) async fn record_all(tx: &mut Tx, actor: &str, written: &[Written<'_>]) -> Result<()> {
+    debug_assert!(written.iter().all(|one| RECORD_KINDS.contains(&one.kind)), "a kind is missing in audit::RECORD_KINDS");
+    let now = tx.now();
+    let changes: Vec<_> = written.iter().map(|one| one.change.as_str().to_owned()).collect();
+    let kinds: Vec<_> = written.iter().map(|one| one.kind.to_owned()).collect();
+    let records: Vec<_> = written.iter().map(|one| one.id).collect();
+    let versions: Vec<_> = written.iter().map(|one| one.version).collect();
+    let ids: Vec<_> = written.iter().map(|_| Uuid::now_v7()).collect();
+    let details: Vec<_> = written.iter().map(|one| serde_json::json!({ "fields": one.fields })).collect();
     // Of what is new, everything is new to whoever follows the feed; the audit keeps what its maker said.
-    let told = if change == Change::Created { &[] } else { fields };
-    crate::feed::tell(tx, kind, id, change, told, version).await?;
-    note(tx, actor, change.as_str(), kind, Some(id), serde_json::json!({ "fields": fields })).await
+    sqlx::query!(
+        "/* audit::record_all */ WITH written AS (
+             SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::bigint[], $8::jsonb[])
+                 WITH ORDINALITY AS w(id, change, kind, record, version, detail, place)),
+         told AS (
+             INSERT INTO feed_entries (record_kind, record_id, change, fields, record_version, changed_at)
+             SELECT kind, record, change, CASE WHEN change = 'created' THEN '{}'
+                 ELSE ARRAY(SELECT jsonb_array_elements_text(detail -> 'fields')) END, version, $1
+             FROM written ORDER BY place)
+         INSERT INTO audit_entries (id, done_at, actor, action, object_kind, object_id, detail)
+         SELECT id, $1, $2, change, kind, record, detail FROM written",
+        now,
+        actor,
+        &ids,
+        &changes,
+        &kinds,
+        &records,
+        &versions,
+        &details,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// A record as it was written.

@@ -93,31 +93,94 @@ impl TryFrom<Row> for Person {
 ///
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
-pub async fn create(tx: &mut Tx, mut person: Person, fields: &[&str], actor: &str) -> Result<Person> {
+pub async fn create(tx: &mut Tx, person: Person, fields: &[&str], actor: &str) -> Result<Person> {
+    let person = begun(person, tx.now());
+    insert(tx, &[(&person, fields)], actor).await?;
+    Ok(person)
+}
+
+/// A record that is new: with id, version and instants.
+pub(crate) fn begun(mut person: Person, now: DateTime<Utc>) -> Person {
     person.id = PersonId::new().0;
-    (person.version, person.created_at, person.updated_at) = (1, tx.now(), tx.now());
+    (person.version, person.created_at, person.updated_at) = (1, now, now);
+    person
+}
+
+/// The columns of several records.
+struct Columns {
+    ids: Vec<Uuid>,
+    kinds: Vec<String>,
+    sources: Vec<Option<String>>,
+    external_ids: Vec<Option<String>>,
+    names: Vec<String>,
+    addresses: Vec<Option<String>>,
+    keys: Vec<Option<String>>,
+    users: Vec<Option<Uuid>>,
+    teams: Vec<Option<Uuid>>,
+    active: Vec<bool>,
+    fields: Vec<Json>,
+}
+
+impl Columns {
+    fn of(people: &[(&Person, &[&str])]) -> Self {
+        fn all<T>(people: &[(&Person, &[&str])], one: impl Fn(&Person) -> T) -> Vec<T> {
+            people.iter().map(|(person, _)| one(person)).collect()
+        }
+        Self {
+            ids: all(people, |person| person.id),
+            kinds: all(people, |person| person.kind.clone()),
+            sources: all(people, |person| person.source.clone()),
+            external_ids: all(people, |person| person.external_id.clone()),
+            names: all(people, |person| person.name.clone()),
+            addresses: all(people, |person| person.address.clone()),
+            keys: all(people, |person| person.address_key.clone()),
+            users: all(people, |person| person.owner_user_id),
+            teams: all(people, |person| person.owner_team_id),
+            active: all(people, |person| person.active),
+            fields: all(people, |person| Json::Object(fields::write(&person.fields))),
+        }
+    }
+}
+
+/// Writes records that have [`begun`], each with the fields it was given.
+pub(crate) async fn insert(tx: &mut Tx, people: &[(&Person, &[&str])], actor: &str) -> Result<()> {
+    let now = tx.now();
+    let columns = Columns::of(people);
     sqlx::query!(
-        "/* people::create */ INSERT INTO people (id, kind, source, external_id, name, address, address_key,
-             owner_user_id, active, created_at, updated_at, owner_team_id, fields)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)",
-        person.id,
-        person.kind,
-        person.source,
-        person.external_id,
-        person.name,
-        person.address,
-        person.address_key,
-        person.owner_user_id,
-        person.active,
-        person.created_at,
-        person.owner_team_id,
-        Json::Object(fields::write(&person.fields)),
+        "/* people::insert */ INSERT INTO people (id, kind, source, external_id, name, address, address_key,
+             owner_user_id, owner_team_id, active, fields, created_at, updated_at)
+         SELECT id, kind, source, external_id, name, address, address_key, owner_user_id, owner_team_id, active, fields,
+             $1, $1
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[],
+             $10::uuid[], $11::boolean[], $12::jsonb[])
+             AS p(id, kind, source, external_id, name, address, address_key, owner_user_id, owner_team_id, active, fields)",
+        now,
+        &columns.ids,
+        &columns.kinds,
+        &columns.sources as &[Option<String>],
+        &columns.external_ids as &[Option<String>],
+        &columns.names,
+        &columns.addresses as &[Option<String>],
+        &columns.keys as &[Option<String>],
+        &columns.users as &[Option<Uuid>],
+        &columns.teams as &[Option<Uuid>],
+        &columns.active,
+        &columns.fields,
     )
     .execute(tx.connection())
     .await?;
-    let written = Written { kind: &person.kind, id: person.id, change: Change::Created, fields, version: 1 };
-    audit::record(tx, actor, written).await?;
-    Ok(person)
+    tell(tx, people, Change::Created, 0, actor).await
+}
+
+async fn tell(tx: &mut Tx, people: &[(&Person, &[&str])], change: Change, later: i64, actor: &str) -> Result<()> {
+    let written = people.iter().map(|(person, fields)| Written {
+        kind: &person.kind,
+        id: person.id,
+        change,
+        fields,
+        version: person.version + later,
+    });
+    audit::record_all(tx, actor, &written.collect::<Vec<_>>()).await
 }
 
 /// Records of a kind in order of their making, after `after`, at most `limit`; with `address_key`, those that
@@ -240,28 +303,38 @@ pub async fn lock(tx: &mut Tx, kind: &str, id: PersonId, expected: Option<i64>) 
 /// # Errors
 /// [`Error::Conflict`] when the external id is taken, [`Error::Reference`] when the owner is unknown.
 pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) -> Result<i64> {
+    update(tx, &[(person, fields)], actor).await?;
+    Ok(person.version + 1)
+}
+
+/// Writes records that were locked, as [`save`] does one.
+pub(crate) async fn update(tx: &mut Tx, people: &[(&Person, &[&str])], actor: &str) -> Result<()> {
     let now = tx.now();
-    let version = sqlx::query_scalar!(
-        "/* people::save */ UPDATE people SET source = $2, external_id = $3, name = $4, address = $5, address_key = $6,
-             owner_user_id = $7, active = $8, owner_team_id = $10, fields = $11, version = version + 1, updated_at = $9
-         WHERE id = $1 RETURNING version",
-        person.id,
-        person.source,
-        person.external_id,
-        person.name,
-        person.address,
-        person.address_key,
-        person.owner_user_id,
-        person.active,
+    let columns = Columns::of(people);
+    sqlx::query!(
+        "/* people::update */ UPDATE people SET source = p.source, external_id = p.external_id, name = p.name,
+             address = p.address, address_key = p.address_key, owner_user_id = p.owner_user_id,
+             owner_team_id = p.owner_team_id, active = p.active, fields = p.fields, version = version + 1,
+             updated_at = $1
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[],
+             $10::boolean[], $11::jsonb[])
+             AS p(id, source, external_id, name, address, address_key, owner_user_id, owner_team_id, active, fields)
+         WHERE people.id = p.id",
         now,
-        person.owner_team_id,
-        Json::Object(fields::write(&person.fields)),
+        &columns.ids,
+        &columns.sources as &[Option<String>],
+        &columns.external_ids as &[Option<String>],
+        &columns.names,
+        &columns.addresses as &[Option<String>],
+        &columns.keys as &[Option<String>],
+        &columns.users as &[Option<Uuid>],
+        &columns.teams as &[Option<Uuid>],
+        &columns.active,
+        &columns.fields,
     )
-    .fetch_one(tx.connection())
+    .execute(tx.connection())
     .await?;
-    let written = Written { kind: &person.kind, id: person.id, change: Change::Updated, fields, version };
-    audit::record(tx, actor, written).await?;
-    Ok(version)
+    tell(tx, people, Change::Updated, 1, actor).await
 }
 
 /// Removes a record that was locked. Emails keep the address; the feed keeps a tombstone.
@@ -269,8 +342,13 @@ pub async fn save(tx: &mut Tx, person: &Person, fields: &[&str], actor: &str) ->
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn delete(tx: &mut Tx, person: &Person, actor: &str) -> Result<()> {
-    sqlx::query!("/* people::delete */ DELETE FROM people WHERE id = $1", person.id).execute(tx.connection()).await?;
-    let version = person.version + 1;
-    let written = Written { kind: &person.kind, id: person.id, change: Change::Deleted, fields: &[], version };
-    audit::record(tx, actor, written).await
+    remove(tx, &[person], actor).await
+}
+
+/// Removes records that were locked, as [`delete`] does one.
+pub(crate) async fn remove(tx: &mut Tx, people: &[&Person], actor: &str) -> Result<()> {
+    let ids: Vec<_> = people.iter().map(|person| person.id).collect();
+    sqlx::query!("/* people::remove */ DELETE FROM people WHERE id = ANY($1)", &ids).execute(tx.connection()).await?;
+    let people: Vec<(&Person, &[&str])> = people.iter().map(|person| (*person, [].as_slice())).collect();
+    tell(tx, &people, Change::Deleted, 1, actor).await
 }

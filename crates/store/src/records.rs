@@ -97,6 +97,18 @@ impl Record {
         }
     }
 
+    /// The record after one more write.
+    #[must_use]
+    pub fn next(mut self, now: DateTime<Utc>) -> Self {
+        let (version, updated_at) = match &mut self {
+            Self::Contact(person) => (&mut person.version, &mut person.updated_at),
+            Self::Activity(activity) => (&mut activity.version, &mut activity.updated_at),
+        };
+        *version += 1;
+        *updated_at = now;
+        self
+    }
+
     /// Everything that may flow, in canonical form: also what is a column of its own.
     pub fn fields(&self) -> Fields {
         match self {
@@ -203,6 +215,88 @@ pub async fn lock(tx: &mut Tx, ids: &[RecordId]) -> Result<Vec<Record>> {
         .fetch_all(tx.connection())
         .await?;
     read(tx, ids).await
+}
+
+/// A record to be written, and the names of its members that are new.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The record.
+    pub record: Record,
+    /// Names as the API has them.
+    pub fields: Vec<&'static str>,
+}
+
+/// A record that is new: with id, version and instants of making.
+#[must_use]
+pub fn begun(record: Record, now: DateTime<Utc>) -> Record {
+    match record {
+        Record::Contact(person) => Record::Contact(Box::new(people::begun(*person, now))),
+        Record::Activity(activity) => Record::Activity(Box::new(activities::begun(*activity, now))),
+    }
+}
+
+/// Writes records that have [`begun`].
+///
+/// # Errors
+/// Those of [`people::create`] and [`activities::create`].
+pub async fn insert(tx: &mut Tx, written: &[Written], actor: &str) -> Result<()> {
+    let (people, activities) = apart(written);
+    if !people.is_empty() {
+        people::insert(tx, &people, actor).await?;
+    }
+    if !activities.is_empty() {
+        activities::insert(tx, &activities, actor).await?;
+    }
+    Ok(())
+}
+
+/// Writes records that were locked; each is the next version of what it was.
+///
+/// # Errors
+/// Those of [`people::save`] and [`activities::save`].
+pub async fn update(tx: &mut Tx, written: &[Written], actor: &str) -> Result<()> {
+    let (people, activities) = apart(written);
+    if !people.is_empty() {
+        people::update(tx, &people, actor).await?;
+    }
+    if !activities.is_empty() {
+        activities::update(tx, &activities, actor).await?;
+    }
+    Ok(())
+}
+
+/// Removes records that were locked. The feed keeps tombstones.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub async fn remove(tx: &mut Tx, records: &[Record], actor: &str) -> Result<()> {
+    let (mut people, mut activities) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Record::Contact(person) => people.push(&**person),
+            Record::Activity(activity) => activities.push(&**activity),
+        }
+    }
+    if !people.is_empty() {
+        people::remove(tx, &people, actor).await?;
+    }
+    if !activities.is_empty() {
+        activities::remove(tx, &activities, actor).await?;
+    }
+    Ok(())
+}
+
+type Apart<'a> = (Vec<(&'a Person, &'a [&'static str])>, Vec<(&'a Activity, &'a [&'static str])>);
+
+fn apart(written: &[Written]) -> Apart<'_> {
+    let (mut people, mut activities) = (Vec::new(), Vec::new());
+    for Written { record, fields } in written {
+        match record {
+            Record::Contact(person) => people.push((&**person, fields.as_slice())),
+            Record::Activity(activity) => activities.push((&**activity, fields.as_slice())),
+        }
+    }
+    (people, activities)
 }
 
 /// Records of these kinds that were written after a position of the feed, at most about `limit` entries of it: the

@@ -9,7 +9,6 @@ use lockstep_scheduler::{
 };
 use lockstep_service::{CommonConfig, Context, Failure};
 use lockstep_wire::{CycleReport, Role};
-use tokio::sync::Notify;
 
 use super::{RoleSettings, base::Base};
 use crate::{
@@ -60,11 +59,11 @@ impl RoleSettings for SchedulerSettings {
                 config: self.scheduler,
                 scale: self.time.scale.get(),
                 metrics: Metrics::register(&base.registry).map_err(Failure::internal)?,
+                wake: Arc::default(),
             };
-            let wake = Arc::new(Notify::new());
             let soft = context.lifecycle.soft.clone();
-            base.task("wake", wake::listen(base.store.clone(), Arc::clone(&wake), soft.clone()));
-            base.task("tick", tick::run(scheduler.clone(), wake, soft.clone()));
+            base.task("wake", wake::listen(base.store.clone(), Arc::clone(&scheduler.wake), soft.clone()));
+            base.task("tick", tick::run(scheduler.clone(), soft.clone()));
             base.task("sequencer", sequencer::run(scheduler.clone(), soft.clone()));
             base.task("capacity", capacity::run(scheduler.clone(), soft.clone()));
             base.task("outage", outage::run(scheduler.clone(), soft.clone()));

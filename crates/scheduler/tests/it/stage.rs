@@ -35,6 +35,7 @@ impl Stage {
             config: Config { claim_lifetime_ms: 60_000, ..Config::default() },
             scale,
             metrics: Metrics::register(&Registry::new()).unwrap(),
+            wake: Arc::default(),
         };
         Self { world, broker, context }
     }

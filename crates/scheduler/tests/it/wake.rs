@@ -15,7 +15,6 @@ use lockstep_store::feed;
 use lockstep_test_support::eventually;
 use lockstep_wire::Queue;
 use prometheus::Registry;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::seed::{self, World};
@@ -33,10 +32,11 @@ async fn a_nudge_wakes_the_scheduler_at_once_also_after_a_cut_connection() {
         config: Config { poll_interval_ms: 3_600_000, ..Config::default() },
         scale: Default::default(),
         metrics: Metrics::register(&Registry::new()).unwrap(),
+        wake: Arc::default(),
     };
-    let (notify, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-    let listening = tokio::spawn(wake::listen(store.clone(), notify.clone(), stop.clone()));
-    let ticking = tokio::spawn(tick::run(context.clone(), notify, stop.clone()));
+    let stop = CancellationToken::new();
+    let listening = tokio::spawn(wake::listen(store.clone(), context.wake.clone(), stop.clone()));
+    let ticking = tokio::spawn(tick::run(context.clone(), stop.clone()));
     let profile = seed::profile(database.pool(), 10).await;
     let listens = async || {
         let query =
@@ -71,6 +71,7 @@ async fn the_sequencer_numbers_until_it_is_stopped() {
         config: Config::default(),
         scale: Default::default(),
         metrics: Metrics::register(&Registry::new()).unwrap(),
+        wake: Arc::default(),
     };
     let stop = CancellationToken::new();
     let running: Vec<_> = (0..2).map(|_| tokio::spawn(sequencer::run(context.clone(), stop.clone()))).collect();

@@ -6,24 +6,21 @@ use crate::{Result, Tx};
 
 /// Lets the lanes of appointments, contacts and tasks hold every record against filters, rights and options again: those of
 /// these users' mailboxes, or all. Whoever is at work is fenced, whatever is queued is stale. Where a lane stands in listings
-/// and in the feed stays; only when it last looked at everything is forgotten. Lanes of named users are due at once, unless
+/// and in the feed stays; only that it has looked at everything counts no more. Lanes of named users are due at once, unless
 /// their server or profile says otherwise; of all, each is looked at when its turn comes.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn review_again(tx: &mut Tx, users: Option<&[Uuid]>) -> Result<()> {
     let now = tx.now();
-    // The cursor is JSON that its worker wrote. As escaped text any bytes survive, also those of a cursor that is none.
     sqlx::query!(
-        r#"/* lanes::review_again */ WITH concerned AS MATERIALIZED (
+        "/* lanes::review_again */ WITH concerned AS MATERIALIZED (
              SELECT mailbox_id FROM lanes
              WHERE lane = 'act' AND ($1::uuid[] IS NULL
                  OR mailbox_id IN (SELECT id FROM mailboxes WHERE owner_user_id = ANY($1)))
              ORDER BY mailbox_id FOR UPDATE)
-         UPDATE lanes AS l SET version = l.version + 1, touching = NULL,
-             cursor = decode(regexp_replace(encode(l.cursor, 'escape'), '"reviewed_at"\s*:\s*"[^"]*"',
-                                            '"reviewed_at":null'), 'escape')
-         FROM concerned c WHERE l.mailbox_id = c.mailbox_id AND l.lane = 'act'"#,
+         UPDATE lanes AS l SET version = l.version + 1, touching = NULL, review_generation = review_generation + 1
+         FROM concerned c WHERE l.mailbox_id = c.mailbox_id AND l.lane = 'act'",
         users as Option<&[Uuid]>,
     )
     .execute(tx.connection())

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as BASE64};
 use lockstep_connector::items::Folder;
 use lockstep_model::remote::Cursor;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::act::review::{Review, Reviewed};
 
 /// Where a lane stands on both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +21,13 @@ pub(crate) struct Cursors {
     pub(crate) position: i64,
     /// When every record was last held against the filters.
     #[serde(default)]
-    pub(crate) reviewed_at: Option<DateTime<Utc>>,
-    /// The listings, by the folder's name.
+    pub(super) reviewed: Option<Reviewed>,
+    /// A review that had to give way.
     #[serde(default)]
-    folders: BTreeMap<String, Vec<u8>>,
+    pub(super) review: Option<Review>,
+    /// The listings, by the folder's name, in Base64.
+    #[serde(default)]
+    folders: BTreeMap<String, String>,
 }
 
 impl Cursors {
@@ -39,12 +44,13 @@ impl Cursors {
 
     /// Where a folder's listing stands.
     pub(crate) fn folder(&self, folder: Folder) -> Cursor {
-        Cursor(self.folders.get(folder.name()).cloned().unwrap_or_default())
+        let stored = self.folders.get(folder.name()).map(|text| BASE64.decode(text));
+        Cursor(stored.and_then(Result::ok).unwrap_or_default())
     }
 
     /// Moves on in a folder's listing.
     pub(crate) fn move_to(&mut self, folder: Folder, cursor: &Cursor) {
-        self.folders.insert(folder.name().to_owned(), cursor.0.clone());
+        self.folders.insert(folder.name().to_owned(), BASE64.encode(&cursor.0));
     }
 }
 
@@ -55,7 +61,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_rubbish_begins_again() {
         let mut cursors = Cursors { position: 7, ..Cursors::default() };
-        cursors.move_to(Folder::Tasks, &Cursor(b"state".to_vec()));
+        cursors.move_to(Folder::Tasks, &Cursor(b"state\xff".to_vec()));
         assert_eq!(Cursors::read(&cursors.write()), cursors);
         assert_eq!(Cursors::read(&Cursor(b"\xff{".to_vec())), Cursors::default());
         assert!(cursors.folder(Folder::Calendar).is_start());

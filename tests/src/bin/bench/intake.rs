@@ -84,7 +84,7 @@ pub(crate) async fn measure() -> Result<Figures> {
 }
 
 /// The private servers forgo safety against power cuts; what is called durable here is to be that.
-async fn make_durable(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn make_durable(cluster: &Cluster) -> Result<()> {
     for statement in
         ["ALTER SYSTEM SET fsync = on", "ALTER SYSTEM SET full_page_writes = on", "SELECT pg_reload_conf()"]
     {

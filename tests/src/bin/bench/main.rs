@@ -1,7 +1,8 @@
-//! `make bench`: two ratios, each of two programs that do the same work in one run on the same servers. It reports and
+//! `make bench`: four ratios, each of two programs that do the same work in one run on the same servers. It reports and
 //! does not judge; how to read the numbers is in docs/benchmarks.md.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod act;
 mod bare_loop;
 mod cpu;
 mod idle;
@@ -20,6 +21,8 @@ struct Report {
     processors: usize,
     idle_cycle: idle::Figures,
     intake: intake::Figures,
+    act_idle_cycle: act::idle::Figures,
+    act_first: act::first::Figures,
 }
 
 /// The middle one of an odd number of figures.
@@ -48,8 +51,13 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some(bare_loop::COMMAND) => bare_loop::run(&arguments[1..]).await,
+        Some(act::replay::COMMAND) => act::replay::run(&arguments[1..]).await,
         None => measure().await,
-        Some(other) => Err(anyhow::anyhow!("unknown argument {other:?}; this program takes none")),
+        Some("act-idle-cycle") => act::idle::measure().await.map(|_| ()),
+        Some("act-first") => act::first::measure().await.map(|_| ()),
+        Some(other) => {
+            Err(anyhow::anyhow!("unknown argument {other:?}; \"act-idle-cycle\" and \"act-first\" are known, or none"))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,9 +74,13 @@ async fn measure() -> Result<()> {
     println!("{build} build, {processors} processors");
     let idle_cycle = idle::measure().await.context("a cycle that finds nothing")?;
     let intake = intake::measure().await.context("intake")?;
-    let report = Report { build, processors, idle_cycle, intake };
+    let act_idle_cycle = act::idle::measure().await.context("a cycle on Exchange that finds nothing")?;
+    let act_first = act::first::measure().await.context("first synchronization")?;
+    let report = Report { build, processors, idle_cycle, intake, act_idle_cycle, act_first };
     println!("\nidle cycle / bare loop, processor time: {:.2}", report.idle_cycle.ratio);
     println!("durable intake / mpop, elapsed time:     {:.2}", report.intake.ratio);
+    println!("idle cycle on Exchange / replay, processor time: {:.2}", report.act_idle_cycle.ratio);
+    println!("first synchronization / exchangelib, time an item: {:.2}", report.act_first.ratio);
     write(&report)
 }
 
