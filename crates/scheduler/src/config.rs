@@ -28,7 +28,7 @@ pub struct Config {
     pub keep_changes_days: u32,
     /// Days that the audit is kept.
     pub keep_audit_days: u32,
-    /// Days that ended operations and resolved alerts are kept.
+    /// Days that ended operations, resolved alerts and values that gave way in synchronisation are kept.
     pub keep_ended_days: u32,
 }
 

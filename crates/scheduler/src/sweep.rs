@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Days;
 use lockstep_store::{
-    Result, Tx, contents, idempotency, item_failures,
+    Result, Tx, contents, idempotency, item_failures, lost_values,
     retention::{self, Journal},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ pub struct Swept {
     pub answers: u64,
     /// What was said of items that are refused or given up; the items stay known.
     pub details: u64,
-    /// Ended operations and resolved alerts.
+    /// Ended operations, resolved alerts, and values that gave way in synchronisation.
     pub ended: u64,
     /// Whole days of the feed and the audit.
     pub days: u64,
@@ -52,16 +52,18 @@ enum Chore {
     Details,
     Operations,
     Alerts,
+    LostValues,
     Stray(Journal),
 }
 
 impl Chore {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Contents,
         Self::Answers,
         Self::Details,
         Self::Operations,
         Self::Alerts,
+        Self::LostValues,
         Self::Stray(Journal::Feed),
         Self::Stray(Journal::Audit),
     ];
@@ -76,6 +78,7 @@ impl Chore {
             Self::Details => item_failures::forget_details(tx, tx.now() - TOLD_FOR, limit).await,
             Self::Operations => retention::sweep_operations(tx, ended, limit).await,
             Self::Alerts => retention::sweep_alerts(tx, ended, limit).await,
+            Self::LostValues => lost_values::sweep(tx, ended, limit).await,
             Self::Stray(journal) => {
                 retention::sweep_other(tx, journal, tx.now() - days(kept(journal, config)), limit).await
             }
@@ -87,7 +90,7 @@ impl Chore {
             Self::Contents => &mut swept.contents,
             Self::Answers => &mut swept.answers,
             Self::Details => &mut swept.details,
-            Self::Operations | Self::Alerts => &mut swept.ended,
+            Self::Operations | Self::Alerts | Self::LostValues => &mut swept.ended,
             Self::Stray(_) => &mut swept.stray,
         }
     }

@@ -1,5 +1,5 @@
 //! How long what has happened is kept: the change feed and the audit by day, ended operations and resolved alerts row
-//! by row.
+//! by row. Of values that gave way in synchronisation see [`crate::lost_values`].
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use sqlx::AssertSqlSafe;

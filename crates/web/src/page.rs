@@ -21,7 +21,7 @@ pub(crate) struct Page<T> {
 
 impl<T> Page<T> {
     /// A page of `rows`, read with one more than `limit` to know whether there is another.
-    pub(crate) fn of<R>(mut rows: Vec<R>, limit: Limit, id: impl Fn(&R) -> Uuid, view: impl Fn(R) -> T) -> Self {
+    pub(crate) fn of<R>(mut rows: Vec<R>, limit: Limit, id: impl Fn(&R) -> Uuid, view: impl FnMut(R) -> T) -> Self {
         let size = usize::from(limit.0);
         let more = rows.len() > size;
         rows.truncate(size);

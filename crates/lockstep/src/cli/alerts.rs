@@ -1,4 +1,4 @@
-//! `lockstep alert`: states that need attention, listed and dismissed; and `lockstep mailbox deactivate-failing`, for
+//! `lockstep alert`: states that need attention, listed, answered and dismissed; and `lockstep mailbox deactivate-failing`, for
 //! mailboxes that nobody mends.
 
 use clap::{Args, Subcommand};
@@ -31,6 +31,18 @@ pub(super) enum Alert {
     List(List),
     /// Dismisses one by its id, or all.
     Dismiss(Dismiss),
+    /// Answers what one asks: its `question.answers` say what may be answered, such as `yes` or `link`.
+    Answer(Answer),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// Its id.
+    id: Uuid,
+    /// The answer.
+    answer: String,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +66,11 @@ pub(super) async fn run(command: Alert) -> Result {
         Alert::List(list) => resources::list("alerts", &list).await,
         Alert::Dismiss(Dismiss { id: Some(id), access, .. }) => {
             let answer = access.connect()?.call(Method::DELETE, &format!("alerts/{id}"), Request::default()).await?;
+            resources::present(&access, &answer.body)
+        }
+        Alert::Answer(Answer { id, answer, access }) => {
+            let request = Request { body: Some(json!({ "answer": answer })), ..Request::default() };
+            let answer = access.connect()?.call(Method::POST, &format!("alerts/{id}/answer"), request).await?;
             resources::present(&access, &answer.body)
         }
         Alert::Dismiss(Dismiss { filter, access, .. }) => {

@@ -17,6 +17,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("audit", &["done_at", "actor", "action", "record_kind", "record_id", "detail"]),
     ("mailboxes/actions", &["mailbox_id", "outcome", "detail"]),
     ("alerts", &["id", "severity", "scope", "title", "occurrences", "last_at"]),
+    ("synchronization-history", &["lost_at", "field", "side", "value", "mailbox_id"]),
     ("changes", &["position", "record_kind", "record_id", "change", "record_version", "changed_at"]),
     ("webhook-endpoints", &["id", "name", "url", "state", "position", "failures", "last_status"]),
     ("security-roles", &["id", "name", "description", "version"]),

@@ -93,6 +93,10 @@ pub(super) struct TestMailboxes {
     /// everything in the mailbox is judged again.
     #[arg(long, value_name = "INSTANT")]
     process_email_from: Option<String>,
+    /// Of one mailbox: its contacts, tasks and appointments are synchronised with this organisation from now on, even if
+    /// the mailbox says that they are with another one, which then stops.
+    #[arg(long)]
+    take_over_items: bool,
     /// Asks for the tests and does not wait; the answer names their operations.
     #[arg(long)]
     no_wait: bool,
@@ -173,16 +177,20 @@ async fn decide(chosen: Mailboxes, decision: &'static str) -> Result {
 }
 
 async fn tested(arguments: TestMailboxes) -> Result {
-    let TestMailboxes { chosen, process_email_from, no_wait } = arguments;
+    let TestMailboxes { chosen, process_email_from, take_over_items, no_wait } = arguments;
     match chosen.single().map(str::to_owned) {
         Some(mailbox) if !no_wait => {
             let one = named(chosen.access, &mailbox).await?;
-            let body = process_email_from.map(|from| json!({ "process_email_from": from }));
+            let mut body = Map::new();
+            body.extend(process_email_from.map(|from| ("process_email_from".to_owned(), json!(from))));
+            body.extend(take_over_items.then(|| ("take_over_items".to_owned(), json!(true))));
+            let body = (!body.is_empty()).then_some(Value::Object(body));
             test(&one, &format!("mailboxes/{}/test-and-enable", one.id), body).await
         }
         _ if process_email_from.is_some() => {
             Err(Error::new("--process-email-from goes with one mailbox, and not with --no-wait"))
         }
+        _ if take_over_items => Err(Error::new("--take-over-items goes with one mailbox, and not with --no-wait")),
         _ => many::run(chosen, Action { name: "test-and-enable", with: Map::new(), waits: !no_wait }).await,
     }
 }

@@ -15,6 +15,7 @@ mod erase;
 mod explain;
 mod fields;
 mod hasten;
+mod history;
 mod inventory;
 mod items;
 mod keys;

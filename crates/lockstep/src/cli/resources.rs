@@ -10,6 +10,7 @@ use super::{
     alerts::{self, Alert},
     client::{Access, Request},
     fields::{Fields, pair},
+    history::{self, History},
     inventory, mailboxes, operations,
 };
 
@@ -60,6 +61,8 @@ pub(super) enum Resource {
     Alert(Alert),
     /// Lists the open alerts: short for `alert list`.
     Alerts(List),
+    /// Values of a record that gave way in synchronisation, the newest first.
+    History(History),
     /// The change feed.
     #[command(subcommand, visible_alias = "changes")]
     Change(Change),
@@ -285,6 +288,7 @@ pub(super) async fn run(resource: Resource) -> Result {
         Resource::Email(command) => email(command).await,
         Resource::Alerts(list) => alerts::run(Alert::List(list)).await,
         Resource::Alert(command) => alerts::run(command).await,
+        Resource::History(arguments) => history::run(arguments).await,
         Resource::Change(Change::List(list)) => changes(&list).await,
         Resource::WebhookEndpoint(command) => webhook_endpoint(command).await,
     }

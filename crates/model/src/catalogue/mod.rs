@@ -67,6 +67,7 @@ const fn parameter(name: &'static str, words: &'static str, meaning: &'static st
 /// Every parameter that a text has.
 pub const PARAMETERS: &[Parameter] = &[
     parameter("address", "the address", "address of the mailbox"),
+    parameter("answers", "the answers", "what may be answered"),
     parameter("busy", "so many", "runs at a time, on average, that the wanted polling takes"),
     parameter("failures", "so many", "mailboxes that have failed within an hour"),
     parameter("items", "so many", "contacts, tasks or appointments"),
@@ -80,10 +81,12 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("profile", "the profile", "name of the profile"),
     parameter("reason", "the reason", "why, in words or as the name of a code"),
     parameter("recipients", "so many", "recipients of the email"),
+    parameter("record", "a record", "kind and id of the record that stands in the way"),
     parameter("refused", "so many", "recipients that the server refused"),
     parameter("replicas", "so many", "mailbox workers that live"),
     parameter("replicas_needed", "so many", "mailbox workers that would be enough"),
     parameter("slots", "so many", "runs at a time that are possible"),
+    parameter("starts", "its start", "when the first occurrence starts that clashes"),
     parameter("state", "rejected or not approved yet", "whether the address was rejected, or nobody has decided yet"),
 ];
 

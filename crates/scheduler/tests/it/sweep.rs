@@ -178,15 +178,19 @@ async fn what_has_ended_goes_after_its_time() {
                      '{now}', '{now}');
              INSERT INTO alerts (id, key, code, severity, scope, first_at, last_at, resolved_at)
                  VALUES (gen_random_uuid(), 'a', 'resolved', 'error', 'organisation', '{now}', '{now}', '{now}'),
-                     (gen_random_uuid(), 'b', 'open', 'error', 'organisation', '{now}', '{now}', NULL)"
+                     (gen_random_uuid(), 'b', 'open', 'error', 'organisation', '{now}', '{now}', NULL);
+             INSERT INTO lost_values (id, record_kind, record_id, field, side, lost_at)
+                 VALUES (gen_random_uuid(), 'task', gen_random_uuid(), 'given way', 'crm', '{now}'),
+                     (gen_random_uuid(), 'task', gen_random_uuid(), 'given way later', 'crm', '{now}'::timestamptz + interval '2 s')"
         ))
         .await;
-    let left = "SELECT kind FROM operations UNION ALL SELECT code FROM alerts ORDER BY 1";
+    let left = "SELECT kind FROM operations UNION ALL SELECT code FROM alerts UNION ALL SELECT field FROM lost_values
+                ORDER BY 1";
     stage.world.advance(DAY * u64::from(stage.context.config.keep_ended_days));
     assert_eq!(sweep::sweep(&stage.context).await.unwrap().ended, 0, "not yet");
     stage.world.advance(1);
-    assert_eq!(sweep::sweep(&stage.context).await.unwrap().ended, 2);
-    assert_eq!(stage.world.texts(left).await, ["going on", "open", "webhook"]);
+    assert_eq!(sweep::sweep(&stage.context).await.unwrap().ended, 3);
+    assert_eq!(stage.world.texts(left).await, ["given way later", "going on", "open", "webhook"]);
 }
 
 /// The loop sweeps as soon as it starts, and ends when it is told to.

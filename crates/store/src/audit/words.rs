@@ -3,6 +3,7 @@
 /// What is done. Whoever notes something new adds its word here, so that it can be asked for.
 pub const ACTIONS: &[&str] = &[
     "account-lost",
+    "answered",
     "approved",
     "canceled",
     "created",

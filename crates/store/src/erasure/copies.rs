@@ -1,9 +1,9 @@
 //! What synchronisation keeps of values beside the records: what both sides of a link last agreed on, what is under way to
-//! a server, values that gave way, and words about what could not be synchronised.
+//! a server, values that gave way, questions about the records, and words about what could not be synchronised.
 
 use uuid::Uuid;
 
-use crate::{Result, Tx};
+use crate::{Result, Tx, questions};
 
 /// Clears what is kept of records that are about to be erased. Where a mailbox is synchronised and has an item that its next
 /// run deletes, it needs what was agreed on to tell that nobody has changed the item; that is gone with the item. Call it
@@ -43,7 +43,7 @@ pub(super) async fn of_records(tx: &mut Tx, ids: &[Uuid]) -> Result<()> {
     sqlx::query!("/* erasure::of_records */ DELETE FROM lost_values WHERE record_id = ANY($1)", ids)
         .execute(tx.connection())
         .await?;
-    Ok(())
+    questions::erase(tx, ids).await
 }
 
 /// Clears what names the address and is kept of other records. Returns how many values and words there were.

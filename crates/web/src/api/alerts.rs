@@ -16,6 +16,7 @@ use lockstep_model::{
 use lockstep_store::{
     Tx,
     alerts::{self, Filter},
+    questions,
     rights::Kind,
 };
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::alert_answers::AlertQuestion;
 use crate::{
     again::again,
     alert_texts,
@@ -66,6 +68,8 @@ pub(crate) struct Alert {
     resolved_at: Option<DateTime<Utc>>,
     /// false: it is told for information, and somebody else is to act: a fault of a profile, to owners of its mailboxes.
     action_asked: bool,
+    /// What is asked, to be answered with POST /alerts/{id}/answer; absent of most.
+    question: Option<AlertQuestion>,
 }
 
 /// The remedy where the reader is asked for nothing.
@@ -75,6 +79,7 @@ const NO_ACTION: &str = "No action is asked of you: whoever answers for the serv
 /// could be something of an email.
 const STATES: &[&str] = &[
     "address",
+    "answers",
     "busy",
     "cause",
     "endpoint",
@@ -92,10 +97,12 @@ const STATES: &[&str] = &[
     "profile",
     "reason",
     "recipients",
+    "record",
     "refused",
     "replicas",
     "replicas_needed",
     "slots",
+    "starts",
     "state",
 ];
 
@@ -103,7 +110,7 @@ const STATES: &[&str] = &[
 const NOT_SHOWN: &str = "not shown to operators";
 
 impl Alert {
-    fn of(mut alert: alerts::Alert, content: bool, veil: &Veil) -> Self {
+    pub(super) fn of(mut alert: alerts::Alert, question: Option<AlertQuestion>, content: bool, veil: &Veil) -> Self {
         if !content && let Some(parameters) = alert.parameters.as_object_mut() {
             parameters.retain(|name, _| STATES.contains(&name.as_str()));
             if alert.scope == "item"
@@ -136,6 +143,7 @@ impl Alert {
             last_at: alert.last_at,
             resolved_at: alert.resolved_at,
             action_asked: alert.action_asked,
+            question,
         }
     }
 }
@@ -217,8 +225,14 @@ pub(crate) async fn list(
     let mut tx = app.store.begin().await?;
     let veil = Veil::of(&mut tx, &caller, Kind::Email).await?;
     let rows = alerts::list(&mut tx, &filter, query.after, limit.rows()).await?;
+    let ids: Vec<_> = rows.iter().map(|alert| alert.id).collect();
+    let mut asked: HashMap<_, _> = questions::of_alerts(&mut tx, &ids).await?.into_iter().collect();
     let content = caller.sees_content();
-    Ok(Json(Page::of(rows, limit, |alert| alert.id, |alert| Alert::of(alert, content, &veil))).into_response())
+    let shown = |alert: alerts::Alert| {
+        let question = asked.remove(&AlertId(alert.id)).map(AlertQuestion::from);
+        Alert::of(alert, question, content, &veil)
+    };
+    Ok(Json(Page::of(rows, limit, |alert| alert.id, shown)).into_response())
 }
 
 /// Whether levels that are switched off stay away: they do unless somebody who administers asks for them.

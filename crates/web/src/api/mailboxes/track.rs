@@ -8,7 +8,7 @@ use lockstep_model::{
 use lockstep_store::{
     audit, item_retries, links,
     mailboxes::{self},
-    nudge,
+    nudge, questions,
     rights::{Kind, Privilege},
     schedules,
 };
@@ -48,7 +48,8 @@ pub(crate) struct TrackFields {
 }
 
 /// Asks for an item of this mailbox to become a record of its owner, as the category would. It does at the mailbox's next
-/// look, which follows at once; what cannot be read, or is never synchronised, stays where it is.
+/// look, which follows at once; what cannot be read, or is never synchronised, stays where it is. Of an appointment it is
+/// not asked whether its time is taken; of a contact it is asked whether it is there already.
 #[utoipa::path(post, path = "/mailboxes/{id}/track", tag = "mailboxes", request_body = TrackFields,
     params(("id" = Uuid, Path)), responses((status = 200, description = "The mailbox as it is now", body = Mailbox)))]
 pub(crate) async fn track(
@@ -87,6 +88,13 @@ pub(crate) async fn track(
         }
         schedules::hasten(&mut tx, mailbox).await?;
         item_retries::ask(&mut tx, mailbox, folder, &key).await?;
+        match body.value.folder {
+            // Who names it has seen the calendar, and is not asked (J9).
+            ItemFolder::Calendar => questions::waive(&mut tx, mailbox, &key).await?,
+            // What was decided before is asked anew (K10).
+            ItemFolder::Contacts => questions::forget(&mut tx, mailbox, std::slice::from_ref(&key)).await?,
+            ItemFolder::Tasks => {}
+        }
         let detail = json!({ "folder": folder });
         audit::note(&mut tx, &caller.actor(), "item-tracked", "mailbox", Some(id), detail).await?;
         nudge(&mut tx).await?;
