@@ -1,6 +1,7 @@
 //! Rules of fields that are the same everywhere. All broken rules of a request are told at once.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono_tz::Tz;
 use lockstep_engine::start_date::{self, Refusal};
 use lockstep_model::{address::AddressKey, text};
 use uuid::Uuid;
@@ -62,6 +63,14 @@ impl Check {
             return (String::new(), String::new());
         };
         (written.to_owned(), key.as_str().to_owned())
+    }
+
+    /// A time zone, by its name in the IANA database.
+    pub(crate) fn time_zone(&mut self, field: &str, name: &str) -> String {
+        if name.parse::<Tz>().is_err() {
+            self.refuse(field, "time-zone", "a time zone of the IANA list such as Europe/Berlin");
+        }
+        name.to_owned()
     }
 
     /// Whose a record is: a user's or a team's.

@@ -18,6 +18,7 @@ use crate::{
     problem::Problem,
     state::App,
     upsert::{Origin, OriginPath, known, upsert},
+    validate::Check,
     words::{AutoCreate, TrackOption},
 };
 
@@ -47,6 +48,10 @@ pub(crate) struct UserFields {
     /// Others may send email in this user's name, so far as their own rights let them. Default: false.
     #[serde(default)]
     allow_send_on_behalf: bool,
+    /// Where the user is: a time zone of the IANA list, such as Europe/Berlin. Items of the mailbox that name none are read
+    /// there, and whole days are written as they begin there. Without, the organisation's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
 }
 
 /// A user.
@@ -72,6 +77,7 @@ impl From<&users::User> for UserFields {
             track_option: TrackOption::of(&user.track_option),
             auto_create: AutoCreate::of(&user.auto_create),
             allow_send_on_behalf: user.allow_send_on_behalf,
+            time_zone: user.time_zone.clone(),
         }
     }
 }
@@ -94,11 +100,14 @@ impl MailboxOwner for users::User {
     const ONE: &'static str = "user";
     const MANY: &'static str = "users";
     const KIND: Kind = Kind::User;
-    const PERSONAL: &'static [&'static str] = &["track_option", "auto_create", "allow_send_on_behalf"];
+    const PERSONAL: &'static [&'static str] = &["track_option", "auto_create", "allow_send_on_behalf", "time_zone"];
 
     fn checked(fields: UserFields, before: Option<Self>) -> Result<Self, Problem> {
         let (source, external_id) = (fields.source.as_deref(), fields.external_id.as_deref());
         let common = Common::checked(&fields.name, &fields.address, source, external_id)?;
+        let mut check = Check::default();
+        let time_zone = fields.time_zone.map(|zone| check.time_zone("time_zone", &zone));
+        check.finish()?;
         let stamp = Stamp::of(before.as_ref());
         Ok(Self {
             id: stamp.id,
@@ -111,6 +120,7 @@ impl MailboxOwner for users::User {
             track_option: fields.track_option.as_str().to_owned(),
             auto_create: fields.auto_create.as_str().to_owned(),
             allow_send_on_behalf: fields.allow_send_on_behalf,
+            time_zone,
             version: stamp.version,
             created_at: stamp.created_at,
             updated_at: stamp.updated_at,
@@ -187,7 +197,7 @@ pub(crate) async fn read(State(app): State<App>, caller: Caller, Id(id): Id) -> 
 }
 
 /// Changes a user. Its mailbox follows name, address and state. Users themselves change their personal options:
-/// track_option, auto_create and allow_send_on_behalf.
+/// track_option, auto_create, allow_send_on_behalf and time_zone.
 #[utoipa::path(patch, path = "/users/{id}", tag = "users", request_body = UserFields,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The user as it is now", body = User)))]

@@ -166,6 +166,11 @@ pub(crate) struct TestFields {
     /// From now on mail received after this is processed, and everything in the mailbox is judged again, so that what was
     /// too old becomes a record, and what was a record and was deleted comes back. Administrators only.
     process_email_from: Option<DateTime<Utc>>,
+    /// The mailbox's contacts, tasks and appointments are synchronised with this organisation from now on, even if the
+    /// mailbox says that they are with another one, which then stops (alert `MailboxOfAnotherOrganization`).
+    /// Administrators only. Default: false.
+    #[serde(default)]
+    take_over_items: bool,
 }
 
 /// Tests the mailbox's server and account, and enables what works. The work goes on after the answer; the operation
@@ -180,9 +185,13 @@ pub(crate) async fn test_and_enable(
     Id(id): Id,
     MaybeBody(body): MaybeBody<TestFields>,
 ) -> Result<Reply, Problem> {
-    let start = body.value.process_email_from;
-    if start.is_some() && caller.role != Role::Administrator {
-        let detail = "Only an administrator sets the date from which email is processed.";
+    let TestFields { process_email_from: start, take_over_items } = body.value;
+    if caller.role != Role::Administrator && (start.is_some() || take_over_items) {
+        let detail = if start.is_some() {
+            "Only an administrator sets the date from which email is processed."
+        } else {
+            "Only an administrator takes a mailbox over from another organisation."
+        };
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail));
     }
     again(|| async {
@@ -193,7 +202,7 @@ pub(crate) async fn test_and_enable(
         if let Some(start) = start {
             begin_at(&mut once.tx, &caller, MailboxId(id), start).await?;
         }
-        let operation = ask_for_test(&mut once.tx, &caller, MailboxId(id)).await?;
+        let operation = ask_for_test_and(&mut once.tx, &caller, MailboxId(id), take_over_items).await?;
         nudge(&mut once.tx).await?;
         let created = operations::get(&mut once.tx, operation).await?.ok_or_else(Problem::internal)?;
         once.finish(Reply::accepted(format!("{PREFIX}/operations/{operation}"), &Operation::from(created))).await
@@ -223,6 +232,16 @@ async fn begin_at(tx: &mut Tx, caller: &Caller, id: MailboxId, start: DateTime<U
 
 /// Asks for a test, where there is something to test. The caller nudges.
 pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) -> Result<OperationId, Problem> {
+    ask_for_test_and(tx, caller, id, false).await
+}
+
+/// The same, and perhaps takes the mailbox over from another organisation.
+async fn ask_for_test_and(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: MailboxId,
+    take_over_items: bool,
+) -> Result<OperationId, Problem> {
     wall::writing(tx, caller, Kind::Mailbox, id.0, Privilege::Write).await?;
     let mailbox = mailboxes::get(tx, id).await?.ok_or_else(missing)?;
     if mailbox.profile_id.is_none() {
@@ -237,8 +256,16 @@ pub(super) async fn ask_for_test(tx: &mut Tx, caller: &Caller, id: MailboxId) ->
     {
         return Err(Problem::conflict("no-method", "No method of the mailbox is server-side: nothing to test."));
     }
-    let operation = waiting::ask(tx, id, &caller.actor()).await?.ok_or_else(missing)?;
-    audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), json!({ "operation": operation })).await?;
+    if take_over_items && mailbox.act_method != "server-side" {
+        let remedy = "false, as act_method of the mailbox is none: no contacts, tasks or appointments are synchronised";
+        return Err(Problem::field("take_over_items", "act-method", remedy));
+    }
+    let operation = waiting::ask_and(tx, id, take_over_items, &caller.actor()).await?.ok_or_else(missing)?;
+    let mut detail = json!({ "operation": operation });
+    if take_over_items {
+        detail["take_over_items"] = json!(true);
+    }
+    audit::note(tx, &caller.actor(), "tested", "mailbox", Some(id.0), detail).await?;
     Ok(operation)
 }
 
