@@ -23,6 +23,7 @@ const NO_ALERTS: &[&str] = &[
     "NoCorrelationMatch",
     "NoRecipientMatch",
     "OwnMessage",
+    "RightsManaged",
     "TestMessage",
     "ProfileGone",
     "TooLarge",

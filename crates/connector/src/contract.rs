@@ -2,6 +2,7 @@
 //! Each function panics with what was promised and what happened instead.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a suite for tests: a broken promise ends the test")]
 
+mod folders;
 mod items;
 
 use std::{
@@ -22,6 +23,7 @@ use crate::{
     Session, Target,
 };
 
+pub use folders::{FolderWorld, folders};
 pub use items::items;
 
 /// A server under test, seen from behind: how a message gets into a mailbox without the connector, and what lies
@@ -190,7 +192,8 @@ async fn reports_what_is_absent(world: &dyn World) {
     let mut session = open(world, &target).await;
     let delta = pull(&mut *session, &Cursor::default(), &known, WIDE).await;
     close(session).await;
-    assert_eq!(delta.absent, [gone.key], "a complete listing tells what it does not show");
+    let missing = [delta.absent, delta.gone].concat();
+    assert_eq!(missing, [gone.key], "a complete listing tells what it does not show");
 }
 
 async fn deletes_only_at_the_close(world: &dyn World) {
@@ -252,6 +255,7 @@ fn envelope(from: &str, to: &[&str], message: &[u8]) -> Envelope {
         from: from.to_owned(),
         to: to.iter().map(|a| (*a).to_owned()).collect(),
         size: Some(message.len() as u64),
+        save_copy: true,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Delta {
     pub rekeyed: Vec<(RemoteKey, RemoteKey)>,
     /// Known items that the complete listing no longer shows. Only ever filled from a complete, successful listing.
     pub absent: Vec<RemoteKey>,
+    /// Known items of which the server itself says that they have left the folder: moved or deleted. On the first page.
+    pub gone: Vec<RemoteKey>,
     /// The cursor to commit with this page; set on the last page only.
     pub cursor: Option<Cursor>,
     /// More pages follow.
@@ -48,7 +50,11 @@ pub struct Delta {
 impl Delta {
     /// Whether nothing at all has to be written.
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty() && self.rekeyed.is_empty() && self.absent.is_empty() && self.cursor.is_none()
+        self.heads.is_empty()
+            && self.rekeyed.is_empty()
+            && self.absent.is_empty()
+            && self.gone.is_empty()
+            && self.cursor.is_none()
     }
 }
 

@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
     protocol::{Capabilities, ProtocolName},
-    remote::{Cursor, RemoteKey},
+    remote::{Cursor, MailFolder, RemoteKey},
 };
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
 use crate::{
     BodyReader, Connector, Deadline, Delta, Descriptor, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn,
-    RecipientReply, RemoteHead, SendReceipt, Session, Target, delta::MAX_QUESTION,
+    RecipientReply, RemoteHead, SendReceipt, Session, Target,
+    delta::MAX_QUESTION,
+    folders::{Folders, Place},
 };
 
 fn gone() -> Fault {
@@ -32,8 +34,37 @@ pub struct MemoryServer {
 #[derive(Debug, Default)]
 struct Account {
     secret: String,
-    messages: BTreeMap<u64, Vec<u8>>,
+    messages: BTreeMap<u64, Stored>,
     next: u64,
+    /// Names of folders that were made.
+    folders: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    lies: Lies,
+    bytes: Vec<u8>,
+    /// The number it had before it was moved.
+    moved_from: Option<u64>,
+}
+
+/// Where a message lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lies {
+    Read(MailFolder),
+    Folder(String),
+}
+
+impl Account {
+    fn lay(&mut self, lies: Lies, bytes: Vec<u8>, moved_from: Option<u64>) -> u64 {
+        self.next += 1;
+        self.messages.insert(self.next, Stored { lies, bytes, moved_from });
+        self.next
+    }
+
+    fn lying(&self, lies: &Lies) -> Vec<Vec<u8>> {
+        self.messages.values().filter(|stored| stored.lies == *lies).map(|stored| stored.bytes.clone()).collect()
+    }
 }
 
 impl MemoryServer {
@@ -44,17 +75,30 @@ impl MemoryServer {
 
     /// Puts a message into an account's mailbox; `false` when there is no such account.
     pub fn deliver(&self, name: &str, message: &[u8]) -> bool {
+        self.lay(name, MailFolder::Inbox, message)
+    }
+
+    /// Puts a message into a folder of an account; `false` when there is no such account.
+    pub fn lay(&self, name: &str, folder: MailFolder, message: &[u8]) -> bool {
         let mut accounts = self.lock();
         let Some(account) = accounts.get_mut(name) else { return false };
-        account.next += 1;
-        let key = account.next;
-        account.messages.insert(key, message.to_vec());
+        account.lay(Lies::Read(folder), message.to_vec(), None);
         true
     }
 
-    /// What lies in an account's mailbox, oldest first.
+    /// What lies in an account's inbox, oldest first.
     pub fn messages(&self, name: &str) -> Vec<Vec<u8>> {
-        self.lock().get(name).map(|account| account.messages.values().cloned().collect()).unwrap_or_default()
+        self.lying(name, MailFolder::Inbox)
+    }
+
+    /// What lies in a folder that is read, oldest first.
+    pub fn lying(&self, name: &str, folder: MailFolder) -> Vec<Vec<u8>> {
+        self.lock().get(name).map(|account| account.lying(&Lies::Read(folder))).unwrap_or_default()
+    }
+
+    /// What lies in a folder of this name, oldest first.
+    pub fn filed(&self, name: &str, folder: &str) -> Vec<Vec<u8>> {
+        self.lock().get(name).map(|account| account.lying(&Lies::Folder(folder.to_owned()))).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Account>> {
@@ -71,6 +115,8 @@ impl Connector for MemoryServer {
                 incoming_email: true,
                 outgoing_email: true,
                 delete_after_processing: true,
+                sent_items: true,
+                folders: true,
                 ..Capabilities::default()
             },
             implicit_tls_port: 1,
@@ -87,7 +133,8 @@ impl Connector for MemoryServer {
         }
         drop(accounts);
         let account = target.credentials.user.clone();
-        Ok(Box::new(MemorySession { server: self.clone(), account, waiting: None, to_delete: Vec::new() }))
+        let folder = MailFolder::Inbox;
+        Ok(Box::new(MemorySession { server: self.clone(), account, folder, waiting: None, to_delete: Vec::new() }))
     }
 }
 
@@ -100,6 +147,7 @@ fn name() -> ProtocolName {
 struct MemorySession {
     server: MemoryServer,
     account: String,
+    folder: MailFolder,
     waiting: Option<Listing>,
     to_delete: Vec<RemoteKey>,
 }
@@ -115,15 +163,16 @@ impl MemorySession {
         let accounts = self.server.lock();
         let messages = accounts.get(&self.account).map(|a| &a.messages).into_iter().flatten();
         messages
-            .filter_map(|(number, bytes)| {
-                let key = RemoteKey::new(format!("m{number}"))?;
-                Some(RemoteHead { key, handle: *number, size: bytes.len() as u64, weak: false })
+            .filter(|(_, stored)| stored.lies == Lies::Read(self.folder))
+            .filter_map(|(number, stored)| {
+                let (key, size) = (key_of(*number)?, stored.bytes.len() as u64);
+                Some(RemoteHead { key, handle: *number, size, weak: false })
             })
             .collect()
     }
 
     fn message(&self, head: &RemoteHead) -> Option<Vec<u8>> {
-        self.server.lock().get(&self.account)?.messages.get(&head.handle).cloned()
+        Some(self.server.lock().get(&self.account)?.messages.get(&head.handle)?.bytes.clone())
     }
 
     async fn list(&self, cursor: &Cursor, known: &dyn Known) -> Result<Option<Listing>, Fault> {
@@ -148,8 +197,68 @@ impl MemorySession {
     }
 }
 
+/// The key of a message, which is another one after a move.
+fn key_of(number: u64) -> Option<RemoteKey> {
+    RemoteKey::new(format!("m{number}"))
+}
+
+fn number_of(key: &RemoteKey) -> Option<u64> {
+    std::str::from_utf8(key.as_bytes()).ok()?.strip_prefix('m')?.parse().ok()
+}
+
+#[async_trait]
+impl Folders for MemorySession {
+    async fn ensure(&mut self, name: &str, kept: Option<&RemoteKey>, _: &Deadline) -> Result<RemoteKey, Fault> {
+        let mut accounts = self.server.lock();
+        let account = accounts.get_mut(&self.account).ok_or_else(gone)?;
+        let there = account.folders.iter().find(|folder| kept.is_some_and(|kept| kept.as_bytes() == folder.as_bytes()));
+        if let Some(key) = there.and_then(|folder| RemoteKey::new(folder.as_bytes())) {
+            return Ok(key);
+        }
+        if !account.folders.iter().any(|folder| folder == name) {
+            account.folders.push(name.to_owned());
+        }
+        RemoteKey::new(name).ok_or_else(gone)
+    }
+
+    async fn file(
+        &mut self,
+        keys: &[RemoteKey],
+        into: &Place,
+        _: &Deadline,
+    ) -> Result<Vec<Result<Option<RemoteKey>, Fault>>, Fault> {
+        let lies = match into {
+            Place::Inbox => Lies::Read(MailFolder::Inbox),
+            Place::Folder(key) => Lies::Folder(String::from_utf8_lossy(key.as_bytes()).into_owned()),
+        };
+        let mut accounts = self.server.lock();
+        let account = accounts.get_mut(&self.account).ok_or_else(gone)?;
+        let mut carry = |key: &RemoteKey| {
+            let number = number_of(key)?;
+            let now = match account.messages.remove(&number) {
+                Some(stored) => account.lay(lies.clone(), stored.bytes, Some(number)),
+                None => {
+                    let mut moved = account.messages.iter().filter(|(_, stored)| stored.lies == lies);
+                    *moved.find(|(_, stored)| stored.moved_from == Some(number))?.0
+                }
+            };
+            key_of(now)
+        };
+        Ok(keys.iter().map(|key| Ok(carry(key))).collect())
+    }
+}
+
 #[async_trait]
 impl Session for MemorySession {
+    fn select(&mut self, folder: MailFolder) -> Result<(), Fault> {
+        (self.folder, self.waiting) = (folder, None);
+        Ok(())
+    }
+
+    fn folders(&mut self) -> Option<&mut dyn Folders> {
+        Some(self)
+    }
+
     async fn pull(
         &mut self,
         cursor: &Cursor,
@@ -222,15 +331,16 @@ impl Session for MemorySession {
         for recipient in recipients.iter().filter(|r| r.result.is_ok()) {
             self.server.deliver(&recipient.address, &message);
         }
+        if envelope.save_copy {
+            self.server.lay(&self.account, MailFolder::Sent, &message);
+        }
         Ok(SendReceipt { reply: "taken".to_owned(), recipients })
     }
 
     async fn close(self: Box<Self>, _deadline: &Deadline) -> Result<(), Fault> {
         let mut accounts = self.server.lock();
         if let Some(account) = accounts.get_mut(&self.account) {
-            account.messages.retain(|number, _| {
-                !self.to_delete.iter().any(|key| key.as_bytes() == format!("m{number}").as_bytes())
-            });
+            account.messages.retain(|number, _| !self.to_delete.iter().any(|key| number_of(key) == Some(*number)));
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ pub struct Envelope {
     pub to: Vec<String>,
     /// Exact length of the message in bytes, where known.
     pub size: Option<u64>,
+    /// A copy is kept in the sender's folder of sent messages. Protocols that only hand over take no notice of it.
+    pub save_copy: bool,
 }
 
 /// What the server said to one recipient.

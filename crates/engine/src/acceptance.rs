@@ -28,7 +28,7 @@ pub struct AcceptingParty {
 pub struct Candidate {
     /// The receiving mailbox's owner, and every user and queue an address in To, Cc and Bcc resolves to, in that order.
     pub recipients: Vec<AcceptingParty>,
-    /// What kind of record the sender resolves to, if any.
+    /// What kind of record the sender resolves to, if any; of sent mail, the [`correspondent`].
     pub sender: Option<PartyKind>,
     /// Whether it answers an email Lockstep knows.
     pub correlated: bool,
@@ -42,6 +42,8 @@ pub struct Candidate {
     pub is_own_loop: bool,
     /// Whether it is the message of a mailbox's test.
     pub is_test: bool,
+    /// Whether it carries restrictions of rights management, and the organisation wants no record of such.
+    pub is_restricted: bool,
     /// Only the owner of the receiving mailbox may accept it, as the organisation may choose.
     pub only_receiving: bool,
 }
@@ -67,6 +69,8 @@ pub enum Reason {
     TestMessage,
     /// Larger than [`MAX_MESSAGE_BYTES`].
     TooLarge,
+    /// It carries restrictions of rights management.
+    RightsManaged,
     /// Received before processing was to begin.
     TooOld,
     /// No recipient is a user or queue.
@@ -81,6 +85,7 @@ impl Reason {
         Self::OwnMessage,
         Self::TestMessage,
         Self::TooLarge,
+        Self::RightsManaged,
         Self::TooOld,
         Self::NoRecipientMatch,
         Self::NoCorrelationMatch,
@@ -92,6 +97,7 @@ impl Reason {
             Self::OwnMessage => "OwnMessage",
             Self::TestMessage => "TestMessage",
             Self::TooLarge => "TooLarge",
+            Self::RightsManaged => "RightsManaged",
             Self::TooOld => "TooOld",
             Self::NoRecipientMatch => "NoRecipientMatch",
             Self::NoCorrelationMatch => "NoCorrelationMatch",
@@ -111,6 +117,9 @@ impl Reason {
                 "A message of Lockstep itself: it has tested the mailbox, and nobody needs a record of it."
             }
             Self::TooLarge => "The message is larger than 150 MB, attachments included.",
+            Self::RightsManaged => {
+                "Rights management restricts who may do what with the message, and such messages are not to be recorded."
+            }
             Self::TooOld => "The message was received before the date from which emails are processed.",
             Self::NoRecipientMatch => {
                 "No address in To or Cc belongs to a user or queue, and the mailbox's owner does not track all email."
@@ -154,6 +163,35 @@ pub fn decide(candidate: &Candidate) -> Decision {
     }
 }
 
+/// The content class of a message that rights management protects, and the media type of the part that it is sealed in
+/// (MS-OXORMMS 2.2.1, 2.2.4).
+const RIGHTS_MANAGED_CLASS: &str = "rpmsg.message";
+const RIGHTS_MANAGED_PART: &str = "application/x-microsoft-rpmsg-message";
+
+/// Whether rights management restricts a message: its header says so by its content class, or one of its files, by their
+/// media types, is the sealed message. With the header alone `false` is no proof.
+pub fn is_rights_managed<'a>(content_class: Option<&str>, media_types: impl IntoIterator<Item = &'a str>) -> bool {
+    content_class.is_some_and(|class| class.eq_ignore_ascii_case(RIGHTS_MANAGED_CLASS))
+        || media_types.into_iter().any(|kind| kind.eq_ignore_ascii_case(RIGHTS_MANAGED_PART))
+}
+
+/// Who stands for the sender where somebody's own sent mail is judged by the option for what they receive: the
+/// correspondent. Of several the first who is a customer, else the first who is known.
+pub fn correspondent(recipients: impl IntoIterator<Item = PartyKind>) -> Option<PartyKind> {
+    let mut first = None;
+    for kind in recipients {
+        if is_customer(kind) {
+            return Some(kind);
+        }
+        first = first.or(Some(kind));
+    }
+    first
+}
+
+fn is_customer(kind: PartyKind) -> bool {
+    matches!(kind, PartyKind::Contact | PartyKind::Account | PartyKind::Lead)
+}
+
 /// Whether the headers of new messages are to be read before their bodies. They decide about every option; *all* needs
 /// no decision, except where messages may be older than the day from which the profile processes them.
 pub fn headers_first(receiving: TrackOption, may_be_too_old: bool) -> bool {
@@ -170,6 +208,8 @@ fn ruled_out(candidate: &Candidate) -> Option<Reason> {
         Some(Reason::TooLarge)
     } else if candidate.process_from.is_some_and(|from| candidate.received_at < from) {
         Some(Reason::TooOld)
+    } else if candidate.is_restricted {
+        Some(Reason::RightsManaged)
     } else {
         None
     }
@@ -179,9 +219,7 @@ fn admits(option: TrackOption, candidate: &Candidate) -> bool {
     match option {
         TrackOption::All => true,
         TrackOption::InResponse => candidate.correlated,
-        TrackOption::FromCustomers => {
-            matches!(candidate.sender, Some(PartyKind::Contact | PartyKind::Account | PartyKind::Lead))
-        }
+        TrackOption::FromCustomers => candidate.sender.is_some_and(is_customer),
         TrackOption::FromEmailEnabled => candidate.sender.is_some(),
         TrackOption::None => false,
     }

@@ -2,7 +2,7 @@
 //! a mailbox belongs to.
 
 use chrono::{DateTime, Utc};
-use lockstep_model::id::EmailId;
+use lockstep_model::{email::Direction, id::EmailId};
 use sha2::{Digest, Sha256};
 
 use crate::correlation::normalise_id;
@@ -173,8 +173,15 @@ pub struct Existing {
     pub email: EmailId,
     /// Its number among the records of that identity, from 0.
     pub ordinal: u32,
-    /// Whether the mailbox at hand already links it through another item.
+    /// Whether the item at hand must not be linked to it: see [`is_taken`].
     pub linked_here: bool,
+}
+
+/// Whether a record is out of question for an item with the same identity. One of the same direction is when the mailbox
+/// links it through another item. What was sent and what was received of one message are two activities, unless the
+/// organisation wants one of what goes from user to user.
+pub fn is_taken(record: Direction, item: Direction, linked_through_another: bool, once: bool) -> bool {
+    if record == item { linked_through_another } else { !once }
 }
 
 /// Where an item of a mailbox belongs.

@@ -77,6 +77,8 @@ pub struct Headers {
     pub return_path: Option<String>,
     /// The topmost Authentication-Results (RFC 8601).
     pub authentication_results: Option<String>,
+    /// Content-Class of Outlook and Exchange, lower case: what sort of message it is beside its media type.
+    pub content_class: Option<String>,
     /// The media type of the message, lower case, `text/plain` if none is given.
     pub content_type: String,
 }
@@ -128,6 +130,7 @@ impl Reader<'_> {
             importance: self.importance(),
             return_path: self.raw("return-path"),
             authentication_results: self.raw("authentication-results"),
+            content_class: self.keyword("content-class"),
             content_type: self.content_type(),
         };
         for (missing, anomaly) in [

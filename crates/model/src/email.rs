@@ -7,7 +7,7 @@ words! {
     Direction {
         /// Received.
         Incoming = "incoming",
-        /// Sent from the CRM.
+        /// Sent from the CRM, or found among what a mailbox's owner has sent.
         Outgoing = "outgoing",
     }
 }

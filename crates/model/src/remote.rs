@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::email::Direction;
+
 /// Longest key kept as it is, in bytes. RFC 1939 allows 70 for a UIDL; hostile servers send more.
 pub const MAX_KEY_BYTES: usize = 512;
 
@@ -46,6 +48,34 @@ impl Cursor {
     /// Whether nothing has been read yet.
     pub fn is_start(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// A folder whose messages are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum MailFolder {
+    /// Where mail arrives; its subfolders do not belong to it.
+    #[default]
+    Inbox,
+    /// Where copies lie of what the mailbox's owner has sent.
+    Sent,
+}
+
+impl MailFolder {
+    /// The word it is stored under.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Sent => "sent",
+        }
+    }
+
+    /// Which way the messages went that lie there.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Inbox => Direction::Incoming,
+            Self::Sent => Direction::Outgoing,
+        }
     }
 }
 

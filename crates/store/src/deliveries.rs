@@ -367,6 +367,8 @@ pub struct Outgoing {
     pub sender: Option<(String, String)>,
     /// Written by the installation itself.
     pub auto_submitted: bool,
+    /// A copy is kept in the sender's folder of sent messages, as the organisation chose.
+    pub save_copy: bool,
 }
 
 /// A file of an outgoing email.
@@ -393,7 +395,8 @@ pub struct OutgoingAttachment {
 pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
     let row = sqlx::query!(
         "/* deliveries::outgoing */ SELECT COALESCE(d.subject, e.subject) AS \"subject!\", e.in_reply_to AS \"in_reply_to!\",
-             e.body_text, e.body_html, e.auto_submitted AS \"auto_submitted!\", u.name AS \"sender_name?\", u.address AS \"sender_address?\"
+             e.body_text, e.body_html, e.auto_submitted AS \"auto_submitted!\", u.name AS \"sender_name?\", u.address AS \"sender_address?\",
+             COALESCE((SELECT save_sent_copy FROM organisations), true) AS \"save_copy!\"
          FROM emails e LEFT JOIN deliveries d ON d.email_id = e.id
          LEFT JOIN users u ON u.id = e.sender_user_id AND EXISTS (
              SELECT FROM email_parties p WHERE p.email_id = e.id AND p.role = 'from' AND p.record_kind = 'user')
@@ -440,6 +443,7 @@ pub async fn outgoing(tx: &mut Tx, email: EmailId) -> Result<Option<Outgoing>> {
         attachments,
         sender: row.sender_name.zip(row.sender_address),
         auto_submitted: row.auto_submitted,
+        save_copy: row.save_copy,
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_model::{
-    email::{AutoCreate, CorrelationMethod, PartyKind, PartyRole, Regarding},
+    email::{AutoCreate, CorrelationMethod, Direction, EmailStatus, PartyKind, PartyRole, Regarding},
     id::{AttachmentId, EmailId, MailboxId, UserId},
     mailbox::{Owner, TrackOption},
     remote::RemoteKey,
@@ -92,8 +92,10 @@ pub struct Correlated {
     pub owner: Option<UserId>,
     /// What it is about.
     pub regarding: Option<Regarding>,
-    /// It was sent from here by a user.
+    /// It was sent by a user: from here, or with another program.
     pub sent_by_user: bool,
+    /// It was written and sent here.
+    pub written_here: bool,
 }
 
 /// Emails by Message-ID, oldest first; at most ten for one id.
@@ -103,7 +105,8 @@ pub struct Correlated {
 pub async fn by_message_id(tx: &mut Tx, message_ids: &[String]) -> Result<Vec<Correlated>> {
     let rows = sqlx::query!(
         "/* incoming::by_message_id */ SELECT k.id AS \"message_id!\", e.id, e.owner_user_id, e.regarding_kind,
-             e.regarding_id, (e.direction = 'outgoing' AND m.owner_user_id IS NOT NULL) AS \"sent_by_user!\"
+             e.regarding_id, (e.direction = 'outgoing' AND m.owner_user_id IS NOT NULL) AS \"sent_by_user!\",
+             (e.direction = 'outgoing' AND e.identity IS NULL) AS \"written_here!\"
          FROM unnest($1::text[]) AS k(id)
          CROSS JOIN LATERAL (SELECT * FROM emails e WHERE e.message_id = k.id AND e.status <> 'draft'
                              ORDER BY e.id LIMIT 10) AS e
@@ -119,6 +122,7 @@ pub async fn by_message_id(tx: &mut Tx, message_ids: &[String]) -> Result<Vec<Co
         owner: r.owner_user_id.map(UserId),
         regarding: Regarding::of(r.regarding_kind, r.regarding_id),
         sent_by_user: r.sent_by_user,
+        written_here: r.written_here,
     });
     Ok(found.collect())
 }
@@ -171,6 +175,7 @@ pub async fn by_token(tx: &mut Tx, tokens: &[String]) -> Result<Vec<Tokened>> {
             owner: r.owner_user_id.map(UserId),
             regarding: Regarding::of(r.regarding_kind, r.regarding_id),
             sent_by_user: r.sent_by_user,
+            written_here: true,
         },
     });
     Ok(found.collect())
@@ -185,7 +190,10 @@ pub struct SameIdentity {
     pub ordinal: i32,
     /// The email.
     pub email: EmailId,
-    /// For one of the receivers asked about, the item through which it is linked to the email.
+    /// Which way it went.
+    pub direction: Direction,
+    /// For one of the receivers asked about, the item through which it is linked to the email, unless that item has left
+    /// the folder it was read in.
     pub linked: Option<(MailboxId, RemoteKey)>,
 }
 
@@ -203,10 +211,12 @@ pub async fn by_identity(
     let receivers: Vec<_> = receivers.iter().map(|id| id.0).collect();
     let identities: Vec<_> = identities.iter().map(|i| i.to_vec()).collect();
     let rows = sqlx::query!(
-        "/* incoming::by_identity */ SELECT e.identity AS \"identity!\", e.identity_ordinal, e.id,
+        "/* incoming::by_identity */ SELECT e.identity AS \"identity!\", e.identity_ordinal, e.id, e.direction,
              l.mailbox_id AS \"mailbox_id?\", l.remote_key AS \"remote_key?\"
          FROM emails e LEFT JOIN email_mailboxes l ON l.email_id = e.id AND l.mailbox_id = ANY($1)
              AND l.via_mailbox_id IS NOT DISTINCT FROM $3
+             AND NOT EXISTS (SELECT FROM remote_items i WHERE i.mailbox_id = COALESCE(l.via_mailbox_id, l.mailbox_id)
+                             AND i.remote_key = l.remote_key AND i.folder = 'elsewhere')
          WHERE e.identity = ANY($2) ORDER BY e.identity, e.identity_ordinal",
         &receivers,
         &identities,
@@ -214,22 +224,27 @@ pub async fn by_identity(
     )
     .fetch_all(tx.connection())
     .await?;
-    let same = rows.into_iter().filter_map(|r| {
-        Some(SameIdentity {
-            identity: r.identity.try_into().ok()?,
+    let mut same = Vec::with_capacity(rows.len());
+    for r in rows {
+        let Ok(identity) = r.identity.try_into() else { continue };
+        same.push(SameIdentity {
+            identity,
             ordinal: r.identity_ordinal,
             email: EmailId(r.id),
+            direction: word("emails", "direction", r.id, &r.direction)?,
             linked: r.mailbox_id.map(MailboxId).zip(r.remote_key.and_then(RemoteKey::new)),
-        })
-    });
-    Ok(same.collect())
+        });
+    }
+    Ok(same)
 }
 
-/// A received email to be recorded.
+/// An email that was found in a mailbox, to be recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEmail {
     /// Identity of the record.
     pub id: EmailId,
+    /// Which way it went: outgoing where it was found among what the mailbox's owner has sent.
+    pub direction: Direction,
     /// Subject.
     pub subject: String,
     /// Message-ID, normalised, or its surrogate.
@@ -238,7 +253,7 @@ pub struct NewEmail {
     pub in_reply_to: Vec<String>,
     /// Its Date header.
     pub sent_at: Option<DateTime<Utc>>,
-    /// When the server took it over.
+    /// When the server took it over; not kept of what was sent.
     pub received_at: DateTime<Utc>,
     /// Text body.
     pub body_text: Option<String>,
@@ -256,8 +271,8 @@ pub struct NewEmail {
     pub owner: Option<UserId>,
     /// Whose option accepted it.
     pub accepting: Owner,
-    /// The mailbox it was read from, or whose owner has forwarded it.
-    pub receiving_mailbox: MailboxId,
+    /// The mailbox it was read from, or whose owner has forwarded it; of what was sent, the one it was sent from.
+    pub mailbox: MailboxId,
     /// The earlier email it belongs to.
     pub correlated: Option<EmailId>,
     /// How that was recognised.
@@ -309,11 +324,14 @@ pub struct NewAttachment {
 #[derive(Serialize)]
 struct EmailRow<'a> {
     id: Uuid,
+    direction: &'static str,
+    status: &'static str,
+    from_mailbox_id: Option<Uuid>,
     subject: &'a str,
     message_id: &'a str,
     in_reply_to: &'a [String],
     sent_at: Option<DateTime<Utc>>,
-    received_at: DateTime<Utc>,
+    received_at: Option<DateTime<Utc>>,
     body_text: Option<&'a str>,
     body_html: Option<&'a str>,
     body_truncated: bool,
@@ -324,7 +342,7 @@ struct EmailRow<'a> {
     owner_user_id: Option<Uuid>,
     accepting_kind: &'static str,
     accepting_id: Uuid,
-    receiving_mailbox_id: Uuid,
+    receiving_mailbox_id: Option<Uuid>,
     correlated_email_id: Option<Uuid>,
     correlation_method: &'static str,
     regarding_kind: Option<&'a str>,
@@ -359,7 +377,7 @@ struct AttachmentRow<'a> {
     left_out: Option<&'a str>,
 }
 
-/// Records received emails with their parties and attachments. What no user owns belongs to the team that answers for the
+/// Records emails that were found in mailboxes, with their parties and attachments. What no user owns belongs to the team that answers for the
 /// queue that accepted it. `false`: another page has just recorded one of the
 /// same identities; roll back and plan again, to link instead.
 ///
@@ -377,20 +395,22 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
              received_at, body_text, body_html, body_truncated, attachments_left_out, size_bytes, identity,
              identity_ordinal, owner_user_id, accepting_kind, accepting_id, receiving_mailbox_id, correlated_email_id,
              parent_email_id, correlation_method, regarding_kind, regarding_id, raw_digest, unparsable, created_at,
-             updated_at, owner_team_id)
-         SELECT r.id, 'incoming', 'received', r.subject, r.message_id, r.in_reply_to, r.sent_at, r.received_at, r.body_text,
+             updated_at, owner_team_id, from_mailbox_id)
+         SELECT r.id, r.direction, r.status, r.subject, r.message_id, r.in_reply_to, r.sent_at, r.received_at, r.body_text,
              r.body_html, r.body_truncated, r.attachments_left_out, r.size_bytes, decode(r.identity, 'hex'),
              r.identity_ordinal, r.owner_user_id, r.accepting_kind, r.accepting_id, r.receiving_mailbox_id,
              r.correlated_email_id, CASE WHEN r.correlation_method = 'in-reply-to' THEN r.correlated_email_id END,
              r.correlation_method, r.regarding_kind, r.regarding_id,
              decode(r.raw_digest, 'hex'), r.unparsable, $2, $2,
              CASE WHEN r.owner_user_id IS NULL AND r.accepting_kind = 'queue'
-                 THEN (SELECT q.owner_team_id FROM queues q WHERE q.id = r.accepting_id) END
+                 THEN (SELECT q.owner_team_id FROM queues q WHERE q.id = r.accepting_id) END,
+             r.from_mailbox_id
          FROM jsonb_to_recordset($1) AS r(id uuid, subject text, message_id text, in_reply_to text[],
              sent_at timestamptz, received_at timestamptz, body_text text, body_html text, body_truncated boolean,
              attachments_left_out boolean, size_bytes bigint, identity text, identity_ordinal int, owner_user_id uuid,
              accepting_kind text, accepting_id uuid, receiving_mailbox_id uuid, correlated_email_id uuid,
-             correlation_method text, regarding_kind text, regarding_id text, raw_digest text, unparsable text)
+             correlation_method text, regarding_kind text, regarding_id text, raw_digest text, unparsable text,
+             direction text, status text, from_mailbox_id uuid)
          ORDER BY r.identity, r.identity_ordinal
          ON CONFLICT (identity, identity_ordinal) DO NOTHING",
         rows,
@@ -408,13 +428,17 @@ pub async fn insert(tx: &mut Tx, emails: &[NewEmail]) -> Result<bool> {
 }
 
 fn email_row(email: &NewEmail) -> EmailRow<'_> {
+    let sent = email.direction == Direction::Outgoing;
     EmailRow {
         id: email.id.0,
+        direction: email.direction.as_str(),
+        status: if sent { EmailStatus::Sent } else { EmailStatus::Received }.as_str(),
+        from_mailbox_id: sent.then_some(email.mailbox.0),
         subject: &email.subject,
         message_id: &email.message_id,
         in_reply_to: &email.in_reply_to,
         sent_at: email.sent_at,
-        received_at: email.received_at,
+        received_at: (!sent).then_some(email.received_at),
         body_text: email.body_text.as_deref(),
         body_html: email.body_html.as_deref(),
         body_truncated: email.body_truncated,
@@ -425,7 +449,7 @@ fn email_row(email: &NewEmail) -> EmailRow<'_> {
         owner_user_id: email.owner.map(|o| o.0),
         accepting_kind: email.accepting.kind(),
         accepting_id: email.accepting.uuid(),
-        receiving_mailbox_id: email.receiving_mailbox.0,
+        receiving_mailbox_id: (!sent).then_some(email.mailbox.0),
         correlated_email_id: email.correlated.map(|e| e.0),
         correlation_method: email.correlation_method.as_str(),
         regarding_kind: email.regarding.as_ref().map(|r| r.kind.as_str()),

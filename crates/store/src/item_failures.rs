@@ -37,6 +37,8 @@ pub struct ItemFailure {
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// When it was first seen.
     pub seen_at: DateTime<Utc>,
+    /// Where it lies: `inbox`, `sent`, `undeliverable`, or `elsewhere` where it has left the folder it was read in.
+    pub folder: String,
 }
 
 /// Items of a mailbox that are no records, of one disposition or of both, by key, after `after`, at most `limit`.
@@ -54,7 +56,7 @@ pub async fn list(
     Ok(sqlx::query_as!(
         ItemFailure,
         "/* item_failures::list */ SELECT remote_key AS key, message_id, size_bytes, disposition, reason, detail,
-             attempts, deaths, next_attempt_at, seen_at
+             attempts, deaths, next_attempt_at, seen_at, folder
          FROM remote_items
          WHERE mailbox_id = $1 AND disposition IN ('refused', 'quarantined') AND ($2::text IS NULL OR disposition = $2)
            AND remote_key > $3
@@ -116,7 +118,8 @@ pub struct Found {
 pub async fn across(tx: &mut Tx, filter: &Filter<'_>, after: Option<&Place>, limit: i64) -> Result<Vec<Found>> {
     let rows = sqlx::query!(
         "/* item_failures::across */ SELECT i.mailbox_id, m.address, i.remote_key, i.message_id, i.size_bytes,
-             i.disposition, i.reason, i.detail, i.attempts, i.deaths, i.next_attempt_at, i.seen_at
+             i.disposition, i.reason, i.detail, i.attempts, i.deaths, i.next_attempt_at, i.seen_at,
+             i.folder
          FROM remote_items i JOIN mailboxes m ON m.id = i.mailbox_id
          WHERE i.disposition IN ('refused', 'quarantined') AND ($1::text IS NULL OR i.disposition = $1)
            AND ($2::uuid IS NULL OR i.mailbox_id = $2) AND ($3::text IS NULL OR i.reason = $3)
@@ -153,6 +156,7 @@ pub async fn across(tx: &mut Tx, filter: &Filter<'_>, after: Option<&Place>, lim
             deaths: row.deaths,
             next_attempt_at: row.next_attempt_at,
             seen_at: row.seen_at,
+            folder: row.folder,
         },
     });
     Ok(found.collect())
@@ -166,7 +170,7 @@ pub async fn get(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<Opt
     Ok(sqlx::query_as!(
         ItemFailure,
         "/* item_failures::get */ SELECT remote_key AS key, message_id, size_bytes, disposition, reason, detail,
-             attempts, deaths, next_attempt_at, seen_at
+             attempts, deaths, next_attempt_at, seen_at, folder
          FROM remote_items
          WHERE mailbox_id = $1 AND remote_key = $2 AND disposition IN ('refused', 'quarantined')",
         mailbox.0,
@@ -185,12 +189,15 @@ pub enum Decided {
     NotQuarantined,
     /// Its email was erased with the person it was about: it stays so.
     Erased,
+    /// It has left the folder it was read in: there is nothing to read.
+    Elsewhere,
     /// There is no such item, or it is a record by now.
     Missing,
 }
 
 /// A quarantined item is tried again at once, its failed attempts forgotten, and a refused one is judged again by the
-/// rules that hold then. That workers have ended over it is not forgotten: it goes on being read with caution. Whoever is
+/// rules that hold then. One that was moved out of the inbox, or is about to be, is moved back first, and read there as
+/// what it then is: a new item. That workers have ended over it is not forgotten: it goes on being read with caution. Whoever is
 /// at work on the lane is fenced, so that it cannot set the item aside again by what it found out before; the lane is due
 /// at once. The caller nudges.
 ///
@@ -202,15 +209,21 @@ pub async fn release(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey, actor: &s
         return Ok(decided);
     }
     let now = tx.now();
-    sqlx::query!(
-        "/* item_failures::release */ UPDATE remote_items SET attempts = 0, next_attempt_at = $3
-         WHERE mailbox_id = $1 AND remote_key = $2",
+    let released = sqlx::query!(
+        "/* item_failures::release */ UPDATE remote_items SET attempts = 0, move_attempts = 0,
+             next_attempt_at = CASE WHEN folder = 'undeliverable' OR move_to IS NOT NULL THEN NULL ELSE $3::timestamptz END,
+             move_to = CASE WHEN folder = 'undeliverable' OR move_to IS NOT NULL THEN 'inbox' END
+         WHERE mailbox_id = $1 AND remote_key = $2 AND folder <> 'elsewhere'",
         mailbox.0,
         key.as_bytes(),
         now,
     )
     .execute(tx.connection())
-    .await?;
+    .await?
+    .rows_affected();
+    if released == 0 {
+        return Ok(Decided::Elsewhere);
+    }
     due_at_once(tx, mailbox).await?;
     tell(tx, mailbox, key, "item-released", actor).await?;
     Ok(Decided::Done)
@@ -287,6 +300,7 @@ pub async fn judge_again(tx: &mut Tx, mailbox: MailboxId, which: JudgedAgain<'_>
     let marked = sqlx::query!(
         "/* item_failures::judge_again */ UPDATE remote_items i SET next_attempt_at = $5, delete_wanted = false
          WHERE i.mailbox_id = $1 AND ($3::timestamptz IS NULL OR i.seen_at >= $3)
+           AND i.folder IN ('inbox', 'sent') AND i.move_to IS NULL
            AND i.reason IS DISTINCT FROM $7
            AND (i.disposition = 'refused' AND COALESCE(i.reason, '') = COALESCE($2::text, i.reason, '')
                     AND ($2 IS NOT NULL OR i.reason IS DISTINCT FROM $6)

@@ -1,9 +1,11 @@
 //! What is known of a mailbox's items on the server: tracked, refused with the reason, or quarantined.
 
+mod moves;
+
 use chrono::{DateTime, Utc};
 use lockstep_model::{
     id::{EmailId, MailboxId},
-    remote::{Fingerprint, RemoteKey},
+    remote::{Fingerprint, MailFolder, RemoteKey},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,6 +15,8 @@ use crate::{
     alerts::{self, Subject},
     error::json,
 };
+
+pub use moves::{MAX_MOVE_ATTEMPTS, Move, Moved, moved, moves_wanted, note_gone};
 
 /// Code of the alert about an item that is set aside. It is resolved here, when the item is anything else or gone.
 pub const QUARANTINED: &str = "ItemQuarantined";
@@ -49,6 +53,10 @@ pub struct Item {
     pub detail: Option<String>,
     /// It is to be deleted on the server.
     pub delete_wanted: bool,
+    /// The folder it was read in.
+    pub folder: MailFolder,
+    /// It is to be moved to the folder for what was given up.
+    pub move_wanted: bool,
 }
 
 #[derive(Serialize)]
@@ -64,16 +72,19 @@ struct Row<'a> {
     email_id: Option<Uuid>,
     delete_wanted: bool,
     next_attempt_at: Option<DateTime<Utc>>,
+    folder: &'static str,
+    move_to: Option<&'static str>,
 }
 
-/// How many items of this mailbox are known.
+/// How many items of a folder are known.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn count(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
+pub async fn count(tx: &mut Tx, mailbox: MailboxId, folder: MailFolder) -> Result<u64> {
     let count = sqlx::query_scalar!(
-        "/* items::count */ SELECT count(*) AS \"count!\" FROM remote_items WHERE mailbox_id = $1",
+        "/* items::count */ SELECT count(*) AS \"count!\" FROM remote_items WHERE mailbox_id = $1 AND folder = $2",
         mailbox.0,
+        folder.as_str(),
     )
     .fetch_one(tx.connection())
     .await?;
@@ -81,7 +92,7 @@ pub async fn count(tx: &mut Tx, mailbox: MailboxId) -> Result<u64> {
 }
 
 /// For each key, whether it is known. An item that is due once more, because it failed or is to be judged again, counts
-/// as unknown, so that it is offered again.
+/// as unknown, so that it is offered again; so does one that had left its folder.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -90,7 +101,7 @@ pub async fn contains(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Re
     let now = tx.now();
     Ok(sqlx::query_scalar!(
         "/* items::contains */ SELECT (i.remote_key IS NOT NULL
-             AND NOT COALESCE(i.next_attempt_at <= $3, false))
+             AND NOT COALESCE(i.next_attempt_at <= $3, false) AND i.folder <> 'elsewhere')
              AS \"known!\"
          FROM unnest($2::bytea[]) WITH ORDINALITY AS k(remote_key, place)
          LEFT JOIN remote_items i ON i.mailbox_id = $1 AND i.remote_key = k.remote_key
@@ -103,46 +114,52 @@ pub async fn contains(tx: &mut Tx, mailbox: MailboxId, keys: &[RemoteKey]) -> Re
     .await?)
 }
 
-/// For each fingerprint, the key of a known item that has it.
+/// For each fingerprint, the key of a known item of the folder that has it.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn by_fingerprint(
     tx: &mut Tx,
     mailbox: MailboxId,
+    folder: MailFolder,
     fingerprints: &[Fingerprint],
 ) -> Result<Vec<Option<RemoteKey>>> {
     let bytes: Vec<_> = fingerprints.iter().map(|f| f.to_vec()).collect();
     let rows = sqlx::query_scalar!(
         "/* items::by_fingerprint */ SELECT (SELECT i.remote_key FROM remote_items i
-             WHERE i.mailbox_id = $1 AND i.fingerprint = f.fingerprint
+             WHERE i.mailbox_id = $1 AND i.fingerprint = f.fingerprint AND i.folder = $3
              ORDER BY i.remote_key LIMIT 1)
          FROM unnest($2::bytea[]) WITH ORDINALITY AS f(fingerprint, place) ORDER BY f.place",
         mailbox.0,
         &bytes,
+        folder.as_str(),
     )
     .fetch_all(tx.connection())
     .await?;
     Ok(rows.into_iter().map(|key| key.and_then(RemoteKey::new)).collect())
 }
 
-/// Known keys greater than `after`, in order, at most `limit`.
+/// Known keys of a folder greater than `after`, in order, at most `limit`. Items on their way to another folder are
+/// not among them.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub async fn keys_after(
     tx: &mut Tx,
     mailbox: MailboxId,
+    folder: MailFolder,
     after: Option<&RemoteKey>,
     limit: i64,
 ) -> Result<Vec<RemoteKey>> {
     let after = after.map_or(&[][..], RemoteKey::as_bytes);
     let rows = sqlx::query_scalar!(
         "/* items::keys_after */ SELECT remote_key FROM remote_items WHERE mailbox_id = $1 AND remote_key > $2
+             AND folder = $4 AND move_to IS NULL
          ORDER BY remote_key LIMIT $3",
         mailbox.0,
         after,
         limit,
+        folder.as_str(),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -190,15 +207,15 @@ pub async fn deaths(tx: &mut Tx, mailbox: MailboxId, key: &RemoteKey) -> Result<
 pub async fn note_death(
     tx: &mut Tx,
     mailbox: MailboxId,
-    key: &RemoteKey,
+    (folder, key): (MailFolder, &RemoteKey),
     (reason, detail): (&str, &str),
     next_attempt_at: DateTime<Utc>,
 ) -> Result<()> {
     let now = tx.now();
     sqlx::query!(
         "/* items::note_death */ INSERT INTO remote_items AS known
-             (mailbox_id, remote_key, disposition, reason, detail, deaths, next_attempt_at, seen_at)
-         VALUES ($1, $2, 'quarantined', $3, $4, 1, $5, $6)
+             (mailbox_id, remote_key, disposition, reason, detail, deaths, next_attempt_at, seen_at, folder)
+         VALUES ($1, $2, 'quarantined', $3, $4, 1, $5, $6, $7)
          ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET deaths = known.deaths + 1, disposition = 'quarantined',
              email_id = NULL, reason = EXCLUDED.reason, detail = EXCLUDED.detail,
              next_attempt_at = EXCLUDED.next_attempt_at
@@ -209,6 +226,7 @@ pub async fn note_death(
         detail,
         next_attempt_at,
         now,
+        folder.as_str(),
     )
     .execute(tx.connection())
     .await?;
@@ -244,6 +262,8 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
                 email_id,
                 delete_wanted: item.delete_wanted,
                 next_attempt_at,
+                folder: item.folder.as_str(),
+                move_to: item.move_wanted.then_some("undeliverable"),
             }
         })
         .collect();
@@ -255,13 +275,14 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
         "/* items::put */ WITH healed AS (
              UPDATE alerts SET resolved_at = $3 WHERE key = ANY($4) AND resolved_at IS NULL)
          INSERT INTO remote_items AS known (mailbox_id, remote_key, weak, fingerprint, size_bytes,
-             message_id, disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, seen_at)
+             message_id, disposition, reason, detail, email_id, delete_wanted, attempts, next_attempt_at, folder, move_to,
+             seen_at)
          SELECT $1, decode(r.remote_key, 'hex'), r.weak, decode(r.fingerprint, 'hex'), r.size_bytes, r.message_id,
              r.disposition, r.reason, r.detail, r.email_id, r.delete_wanted,
-             CASE WHEN r.disposition = 'quarantined' THEN 1 ELSE 0 END, r.next_attempt_at, $3
+             CASE WHEN r.disposition = 'quarantined' THEN 1 ELSE 0 END, r.next_attempt_at, r.folder, r.move_to, $3
          FROM jsonb_to_recordset($2) AS r(remote_key text, weak boolean, fingerprint text, size_bytes bigint,
              message_id text, disposition text, reason text, detail text, email_id uuid, delete_wanted boolean,
-             next_attempt_at timestamptz)
+             next_attempt_at timestamptz, folder text, move_to text)
          ON CONFLICT (mailbox_id, remote_key) DO UPDATE SET
              fingerprint = COALESCE(EXCLUDED.fingerprint, known.fingerprint), size_bytes = EXCLUDED.size_bytes,
              message_id = CASE WHEN EXCLUDED.disposition = 'tracked' THEN NULL
@@ -270,7 +291,8 @@ pub async fn put(tx: &mut Tx, mailbox: MailboxId, items: &[Item]) -> Result<()> 
              email_id = EXCLUDED.email_id, delete_wanted = EXCLUDED.delete_wanted,
              attempts = CASE WHEN EXCLUDED.disposition = 'quarantined' THEN known.attempts + 1 ELSE 0 END,
              deaths = CASE WHEN EXCLUDED.disposition = 'quarantined' THEN known.deaths ELSE 0 END,
-             next_attempt_at = EXCLUDED.next_attempt_at, absent_listings = 0",
+             next_attempt_at = EXCLUDED.next_attempt_at, absent_listings = 0, folder = EXCLUDED.folder,
+             move_to = EXCLUDED.move_to, move_attempts = 0",
         mailbox.0,
         rows,
         now,
@@ -332,12 +354,12 @@ pub async fn rekey(tx: &mut Tx, mailbox: MailboxId, pairs: &[(RemoteKey, RemoteK
     Ok(())
 }
 
-/// Notes which known items a complete listing did not show, and that it did show all others. Items missing from two
+/// Notes which known items a complete listing of a folder did not show, and that it did show all others. Items missing from two
 /// listings in a row are forgotten (their records stay), and with them the alerts about them.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn note_absent(tx: &mut Tx, mailbox: MailboxId, absent: &[RemoteKey]) -> Result<()> {
+pub async fn note_absent(tx: &mut Tx, mailbox: MailboxId, folder: MailFolder, absent: &[RemoteKey]) -> Result<()> {
     let bytes: Vec<_> = absent.iter().map(|k| k.as_bytes().to_vec()).collect();
     let gone = sqlx::query!(
         "/* items::note_absent */ DELETE FROM remote_items
@@ -354,9 +376,10 @@ pub async fn note_absent(tx: &mut Tx, mailbox: MailboxId, absent: &[RemoteKey]) 
     sqlx::query!(
         "/* items::note_absent */ UPDATE remote_items SET
              absent_listings = CASE WHEN remote_key = ANY($2) THEN absent_listings + 1 ELSE 0 END
-         WHERE mailbox_id = $1 AND (remote_key = ANY($2) OR absent_listings > 0)",
+         WHERE mailbox_id = $1 AND (remote_key = ANY($2) OR absent_listings > 0) AND folder = $3",
         mailbox.0,
         &bytes,
+        folder.as_str(),
     )
     .execute(tx.connection())
     .await?;

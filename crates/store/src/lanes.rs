@@ -21,6 +21,7 @@ use crate::{Error, Result, Store, Tx, error::word, profiles};
 
 pub use mail::{Mail, keep_undeliverable_folder, sent_up_to, touch_in};
 pub use review::review_again;
+pub(crate) use schedules::revive;
 pub use schedules::{realign, recall, wake};
 
 /// Everything a run needs, in one read.

@@ -1,7 +1,9 @@
 //! E11 and E12: five options, the kinds of message, and who accepts.
 
 use lockstep_engine::{
-    acceptance::{AcceptingParty, Candidate, Decision, Reason, decide, headers_first},
+    acceptance::{
+        AcceptingParty, Candidate, Decision, Reason, correspondent, decide, headers_first, is_rights_managed,
+    },
     budget::MAX_MESSAGE_BYTES,
 };
 use lockstep_model::{
@@ -27,6 +29,7 @@ fn message(recipients: Vec<AcceptingParty>, sender: Option<PartyKind>, correlate
         process_from: Some(at(0)),
         is_own_loop: false,
         is_test: false,
+        is_restricted: false,
         only_receiving: false,
     }
 }
@@ -118,6 +121,8 @@ fn ruled_out_whoever_wants_it() {
         (Candidate { is_own_loop: true, is_test: true, ..wanted.clone() }, Reason::TestMessage),
         (Candidate { size: Some(MAX_MESSAGE_BYTES + 1), ..wanted.clone() }, Reason::TooLarge),
         (Candidate { received_at: at(-1), ..wanted.clone() }, Reason::TooOld),
+        (Candidate { is_restricted: true, ..wanted.clone() }, Reason::RightsManaged),
+        (Candidate { is_restricted: true, received_at: at(-1), ..wanted.clone() }, Reason::TooOld),
     ] {
         assert_eq!(decide(&candidate), Decision::Refuse(reason));
     }
@@ -163,5 +168,40 @@ proptest! {
             wider.push(more);
             prop_assert!(accepts(&message(wider, Some(PartyKind::Contact), correlated)));
         }
+    }
+}
+
+/// F8: what somebody has sent is judged by who it went to, customers before all others.
+#[test]
+fn f8_the_correspondent_stands_for_the_sender() {
+    use PartyKind::{Account, Contact, Lead, Other, Queue, User};
+    let table: [(&[PartyKind], Option<PartyKind>); 6] = [
+        (&[], None),
+        (&[User], Some(User)),
+        (&[User, Contact, Account], Some(Contact)),
+        (&[Queue, Other], Some(Queue)),
+        (&[Other, Lead], Some(Lead)),
+        (&[Account, User], Some(Account)),
+    ];
+    for (recipients, who) in table {
+        assert_eq!(correspondent(recipients.iter().copied()), who, "{recipients:?}");
+    }
+}
+
+/// F24: either sign is enough, however it is written; a file that merely has a name like it is none.
+#[test]
+fn f24_signs_of_rights_management() {
+    let sealed = "application/x-microsoft-rpmsg-message";
+    let table: [(Option<&str>, &[&str], bool); 7] = [
+        (None, &[], false),
+        (Some("urn:content-classes:message"), &["application/pdf"], false),
+        (Some("rpmsg.message"), &[], true),
+        (Some("RPMSG.Message"), &[], true),
+        (None, &["text/plain", sealed], true),
+        (None, &["Application/X-Microsoft-RPMSG-Message"], true),
+        (Some("x-rpmsg.message"), &["application/x-microsoft-rpmsg"], false),
+    ];
+    for (class, files, managed) in table {
+        assert_eq!(is_rights_managed(class, files.iter().copied()), managed, "{class:?} {files:?}");
     }
 }

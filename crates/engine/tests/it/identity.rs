@@ -1,7 +1,7 @@
 //! The same message in several mailboxes, and different ones under one name.
 
-use lockstep_engine::identity::{Existing, Link, Traits, identify, ordinal};
-use lockstep_model::id::EmailId;
+use lockstep_engine::identity::{Existing, Link, Traits, identify, is_taken, ordinal};
+use lockstep_model::{email::Direction, id::EmailId};
 use proptest::prelude::*;
 
 use crate::values::at;
@@ -127,5 +127,25 @@ proptest! {
         }
         let fullest = (0..3).map(|m| arrivals.iter().filter(|a| **a == m).count()).max().unwrap();
         prop_assert_eq!(records.len(), fullest);
+    }
+}
+
+/// F8, F2: what was sent and what was received are two records, or one where the organisation wants one; of the same
+/// direction, an item has the record that no other item of the mailbox has.
+#[test]
+fn f8_a_record_of_the_other_direction_is_taken_unless_one_is_wanted() {
+    use Direction::{Incoming, Outgoing};
+    let table = [
+        (Incoming, Incoming, false, false, false),
+        (Incoming, Incoming, true, false, true),
+        (Incoming, Incoming, true, true, true),
+        (Outgoing, Outgoing, true, true, true),
+        (Incoming, Outgoing, false, false, true),
+        (Outgoing, Incoming, false, false, true),
+        (Outgoing, Incoming, false, true, false),
+        (Incoming, Outgoing, true, true, false),
+    ];
+    for (record, item, linked, once, taken) in table {
+        assert_eq!(is_taken(record, item, linked, once), taken, "{record:?} {item:?} {linked} {once}");
     }
 }

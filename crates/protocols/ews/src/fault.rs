@@ -103,6 +103,7 @@ fn judge(code: &str, heard: FaultScope) -> (FaultScope, FaultClass, &'static str
         "ErrorItemNotFound"
         | "ErrorFolderNotFound"
         | "ErrorAttachmentDoesNotExist"
+        | "ErrorInvalidAttachmentId"
         | "ErrorCalendarOccurrenceIsDeletedFromRecurrence"
             if heard == Item =>
         {

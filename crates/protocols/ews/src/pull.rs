@@ -1,4 +1,4 @@
-//! What is new in a mailbox's inbox: pages of changes against what is known, handed out oldest first.
+//! What is new in a folder of a mailbox: pages of changes against what is known, handed out oldest first.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use lockstep_connector::{Deadline, Delta, Known, Limits, RemoteHead, delta::MAX_QUESTION, fingerprint};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
-    remote::{Cursor, Fingerprint, RemoteKey},
+    remote::{Cursor, Fingerprint, MailFolder, RemoteKey},
 };
 
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) struct Backlog {
     given: usize,
     rekeyed: Vec<(RemoteKey, RemoteKey)>,
     rekeyed_given: usize,
-    absent: Vec<RemoteKey>,
+    gone: Vec<RemoteKey>,
     cursor: Option<Cursor>,
     warning: Option<Fault>,
 }
@@ -75,7 +75,7 @@ fn shape() -> Shape {
     Shape::ids_and(["item:DateTimeReceived", "item:Size"].map(Property::Field))
 }
 
-/// Whether an element of the inbox is a message of some sort.
+/// Whether an element of the folder is a message of some sort.
 fn is_message(item: &Element) -> bool {
     !matches!(item.name.as_str(), "CalendarItem" | "Contact" | "DistributionList" | "Task")
 }
@@ -104,15 +104,29 @@ impl Listing {
     }
 }
 
+/// The server's name of a folder.
+const fn name_of(folder: MailFolder) -> &'static str {
+    match folder {
+        MailFolder::Inbox => "inbox",
+        MailFolder::Sent => "sentitems",
+    }
+}
+
 /// Asks for everything since a state. A server that gives the same state again without an end is not followed.
-async fn list(client: &mut Client, state: Option<&str>, deadline: &Deadline) -> Result<Told, Fault> {
+async fn list(
+    client: &mut Client,
+    folder: MailFolder,
+    state: Option<&str>,
+    deadline: &Deadline,
+) -> Result<Told, Fault> {
     let mut listing = Listing::default();
     let mut state = state.map(str::to_owned);
-    let (inbox, shape) = (FolderRef::Distinguished("inbox"), shape());
+    let (name, shape) = (name_of(folder), shape());
+    let folder = FolderRef::Distinguished(name);
     let mut empty = 0;
     loop {
         deadline.check(fault::SOME_TIME)?;
-        let request = sync_folder_items::request(&inbox, &shape, state.as_deref(), MAX_CHANGES);
+        let request = sync_folder_items::request(&folder, &shape, state.as_deref(), MAX_CHANGES);
         let response = client.call(&request, deadline).await?;
         let page = match answer::only(&response) {
             Err(refusal) if refusal.forgot_the_state() && state.is_some() => return Ok(Told::StateForgotten),
@@ -124,7 +138,7 @@ async fn list(client: &mut Client, state: Option<&str>, deadline: &Deadline) -> 
         let stuck = !page.last && (state.as_ref() == Some(&page.state) || empty > MAX_EMPTY);
         page.changes.into_iter().for_each(|change| listing.take(change));
         if listing.entries.len() + listing.deleted.len() > MAX_LISTING {
-            let message = format!("the inbox lists more than {MAX_LISTING} items");
+            let message = format!("the folder {name} lists more than {MAX_LISTING} items");
             return Err(fault::mailbox(FaultClass::Refused, "ListingTooLarge", message));
         }
         if stuck {
@@ -182,18 +196,19 @@ impl Backlog {
     /// Asks what is new since the cursor.
     pub(crate) async fn of(
         client: &mut Client,
+        folder: MailFolder,
         cursor: &Cursor,
         known: &dyn Known,
         deadline: &Deadline,
     ) -> Result<Self, Fault> {
         let state = state_of(cursor);
         let mut whole = state.is_none();
-        let listing = match list(client, state.as_deref(), deadline).await? {
+        let listing = match list(client, folder, state.as_deref(), deadline).await? {
             Told::All(listing) => listing,
             Told::StateForgotten => {
                 tracing::info!("the server has forgotten the sync state; the listing begins again");
                 whole = true;
-                match list(client, None, deadline).await? {
+                match list(client, folder, None, deadline).await? {
                     Told::All(listing) => listing,
                     Told::StateForgotten => return Err(fault::violation("the server forgets what it was not told")),
                 }
@@ -209,15 +224,15 @@ impl Backlog {
         let count = listing.entries.len();
         backlog.new = unknown(listing.entries, known, deadline).await?;
         if !whole {
-            backlog.absent = known_of(listing.deleted, known, deadline).await?;
+            backlog.gone = known_of(listing.deleted, known, deadline).await?;
         } else if listing.unusable == 0 {
-            backlog.absent = known.absent(&listed).await?;
+            backlog.gone = known.absent(&listed).await?;
         }
         if listing.unusable > 0 {
             let message = format!("{} items have ids that cannot be kept", listing.unusable);
             backlog.warning = Some(fault::item(FaultClass::Transient, "ItemUnavailable", message));
         }
-        if whole && backlog.absent.len() > RESET_KNOWN && backlog.new.len() * 100 > count * RESET_SHARE {
+        if whole && backlog.gone.len() > RESET_KNOWN && backlog.new.len() * 100 > count * RESET_SHARE {
             backlog.recognise(client, known, &listed, deadline).await?;
         }
         Ok(backlog)
@@ -259,7 +274,7 @@ impl Backlog {
         }
         let now: HashSet<RemoteKey> = self.rekeyed.iter().map(|(_, new)| new.clone()).collect();
         self.new.retain(|entry| !now.contains(&entry.key));
-        self.absent.retain(|key| !renamed.contains(key));
+        self.gone.retain(|key| !renamed.contains(key));
         if !self.rekeyed.is_empty() {
             let message = format!(
                 "the server gave new identities to known messages; {} were recognised by their header",
@@ -270,10 +285,11 @@ impl Backlog {
         Ok(())
     }
 
-    /// The next page. Renamed items come first, then what is new; with the last page, what is absent.
+    /// The next page. What has left the folder, and renamed items, come first, then what is new.
     pub(crate) fn page(&mut self, limits: Limits) -> Delta {
         let items = limits.items.max(1);
-        let mut delta = Delta { warning: self.warning.take(), ..Delta::default() };
+        let gone = std::mem::take(&mut self.gone);
+        let mut delta = Delta { warning: self.warning.take(), gone, ..Delta::default() };
         delta.rekeyed.extend(self.rekeyed[self.rekeyed_given..].iter().take(items).cloned());
         self.rekeyed_given += delta.rekeyed.len();
         let mut bytes = 0_u64;
@@ -290,7 +306,6 @@ impl Backlog {
         }
         delta.more = self.given < self.new.len() || self.rekeyed_given < self.rekeyed.len();
         if !delta.more {
-            delta.absent = std::mem::take(&mut self.absent);
             delta.cursor = self.cursor.take();
         }
         delta

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use chrono_tz::Tz;
 use lockstep_connector::{
     BodyReader, Deadline, Delta, Envelope, HeaderBlocks, Known, Limits, PointOfNoReturn, RemoteHead, SendReceipt,
-    Session, items::Items,
+    Session, folders::Folders, items::Items,
 };
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
-    remote::{Cursor, RemoteKey},
+    remote::{Cursor, MailFolder, RemoteKey},
 };
 
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct EwsSession {
     pub(crate) client: Client,
     /// The zone of times that name none.
     pub(crate) home: Tz,
+    /// What pulls are about, and what is left to hand out of it.
+    folder: MailFolder,
     backlog: Option<Backlog>,
     /// What is to be deleted at the close: the protocol deletes at once, the port promises to wait.
     deletions: BTreeSet<RemoteKey>,
@@ -40,7 +42,7 @@ pub(crate) struct EwsSession {
 
 impl EwsSession {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, home: Tz::UTC, backlog: None, deletions: BTreeSet::new() }
+        Self { client, home: Tz::UTC, folder: MailFolder::Inbox, backlog: None, deletions: BTreeSet::new() }
     }
 
     async fn delete_now(&mut self, deadline: &Deadline) -> Result<(), Fault> {
@@ -76,6 +78,11 @@ impl EwsSession {
 
 #[async_trait]
 impl Session for EwsSession {
+    fn select(&mut self, folder: MailFolder) -> Result<(), Fault> {
+        (self.folder, self.backlog) = (folder, None);
+        Ok(())
+    }
+
     async fn pull(
         &mut self,
         cursor: &Cursor,
@@ -85,7 +92,10 @@ impl Session for EwsSession {
     ) -> Result<Delta, Fault> {
         let backlog = match &mut self.backlog {
             Some(backlog) => backlog,
-            None => self.backlog.insert(Backlog::of(&mut self.client, cursor, known, deadline).await?),
+            None => {
+                let backlog = Backlog::of(&mut self.client, self.folder, cursor, known, deadline).await?;
+                self.backlog.insert(backlog)
+            }
         };
         Ok(backlog.page(limits))
     }
@@ -117,6 +127,10 @@ impl Session for EwsSession {
 
     fn items(&mut self, home: Tz) -> Option<&mut dyn Items> {
         self.home = home;
+        Some(self)
+    }
+
+    fn folders(&mut self) -> Option<&mut dyn Folders> {
         Some(self)
     }
 

@@ -14,7 +14,7 @@ use crate::{
     codec::{
         answer,
         create_item::{self, Disposition, How},
-        envelope::{self, Header},
+        envelope::{self as soap_envelope, Header},
         id::FolderRef,
     },
     fault, header,
@@ -55,7 +55,7 @@ pub(crate) async fn send(
     let (pieces, outgoing) = Outgoing::pieces();
     let answer = client.begin(outgoing, None)?;
     let sent = Sending { pieces, deadline, patience: client.patience() };
-    let reply = sent.run(client, answer, envelope.size, &wanted, &replies, body, gate).await;
+    let reply = sent.run(client, answer, envelope, &wanted, &replies, body, gate).await;
     if reply.is_err() {
         // A request that was begun and not ended leaves the connection useless.
         client.give_up();
@@ -82,7 +82,7 @@ impl Sending<'_> {
         self,
         client: &mut Client,
         answer: impl Future<Output = Result<Response<Incoming>, hyper::Error>> + Send,
-        size: Option<u64>,
+        envelope: &Envelope,
         wanted: &[&str],
         replies: &[RecipientReply],
         body: BodyReader<'_>,
@@ -90,7 +90,7 @@ impl Sending<'_> {
     ) -> Result<String, Fault> {
         tokio::pin!(answer);
         let header = client.header().clone();
-        let writing = self.write(&header, size, wanted, body);
+        let writing = self.write(&header, envelope, wanted, body);
         tokio::pin!(writing);
         let last = tokio::select! {
             biased;
@@ -138,15 +138,17 @@ impl Sending<'_> {
     async fn write(
         &self,
         soap: &Header,
-        size: Option<u64>,
+        envelope: &Envelope,
         wanted: &[&str],
         mut body: BodyReader<'_>,
     ) -> Result<String, Fault> {
-        let (outer, outer_end) = envelope::around(soap);
-        let (inner, inner_end) = create_item::around(
-            How::Message(Disposition::SendAndSaveCopy),
-            Some(&FolderRef::Distinguished("sentitems")),
-        );
+        let (outer, outer_end) = soap_envelope::around(soap);
+        let (how, copies) = if envelope.save_copy {
+            (Disposition::SendAndSaveCopy, Some(FolderRef::Distinguished("sentitems")))
+        } else {
+            (Disposition::SendOnly, None)
+        };
+        let (inner, inner_end) = create_item::around(How::Message(how), copies.as_ref());
         let begin = r#"<t:Message><t:MimeContent CharacterSet="UTF-8">"#;
         self.put([outer.as_str(), &inner, begin].concat()).await?;
         let (mut head, mut total, mut filled) = (Vec::new(), 0_u64, 0);
@@ -172,7 +174,7 @@ impl Sending<'_> {
                 break;
             }
         }
-        if let Some(size) = size.filter(|size| *size != total) {
+        if let Some(size) = envelope.size.filter(|size| *size != total) {
             return Err(unreadable(&format!("it has {total} bytes where {size} were announced")));
         }
         head.truncate(header::end_of_header(&head, 0).unwrap_or(MAX_HEADER).min(head.len()));

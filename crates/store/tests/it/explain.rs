@@ -26,6 +26,8 @@ async fn put(world: &World, mailbox: MailboxId, name: &str, disposition: Disposi
         reason: Some("Because".to_owned()),
         detail: None,
         delete_wanted: false,
+        folder: lockstep_model::remote::MailFolder::Inbox,
+        move_wanted: false,
     };
     let mut tx = world.store.begin().await.unwrap();
     items::put(&mut tx, mailbox, &[item]).await.unwrap();

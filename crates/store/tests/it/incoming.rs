@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_model::{
     address::AddressKey,
-    email::{CorrelationMethod, PartyKind, PartyRole},
+    email::{CorrelationMethod, Direction, PartyKind, PartyRole},
     id::{EmailId, MailboxId, UserId},
     mailbox::{Owner, TrackOption},
     remote::RemoteKey,
@@ -20,6 +20,7 @@ use crate::seed::World;
 fn email(mailbox: MailboxId, user: UserId, identity: [u8; 32]) -> NewEmail {
     NewEmail {
         id: EmailId::new(),
+        direction: Direction::Incoming,
         subject: "Anfrage".to_owned(),
         message_id: "a1@kunde.example".to_owned(),
         in_reply_to: Vec::new(),
@@ -33,7 +34,7 @@ fn email(mailbox: MailboxId, user: UserId, identity: [u8; 32]) -> NewEmail {
         identity_ordinal: 0,
         owner: Some(user),
         accepting: Owner::User(user),
-        receiving_mailbox: mailbox,
+        mailbox,
         correlated: None,
         correlation_method: CorrelationMethod::None,
         regarding: None,

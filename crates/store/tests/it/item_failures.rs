@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use lockstep_model::{clock::Clock, id::MailboxId, mailbox::Lane, remote::RemoteKey};
+use lockstep_model::{
+    clock::Clock,
+    id::MailboxId,
+    mailbox::Lane,
+    remote::{MailFolder, RemoteKey},
+};
 use lockstep_store::{
     alerts::{self, Severity, Subject},
     item_failures::{self, Decided, JudgedAgain},
@@ -27,6 +32,8 @@ fn item(name: &str, disposition: Disposition) -> Item {
         reason: Some("Because".to_owned()),
         detail: Some("of this".to_owned()),
         delete_wanted: false,
+        folder: MailFolder::Inbox,
+        move_wanted: false,
     }
 }
 
@@ -233,11 +240,15 @@ async fn a_death_over_a_refused_item_counts() {
     let (world, mailbox) = world().await;
     let mut tx = world.store.begin().await.unwrap();
     let again = world.clock.now() + Duration::from_secs(60);
-    items::note_death(&mut tx, mailbox, &key("refused"), ("WorkerDied", "x"), again).await.unwrap();
+    items::note_death(&mut tx, mailbox, (MailFolder::Inbox, &key("refused")), ("WorkerDied", "x"), again)
+        .await
+        .unwrap();
     assert_eq!(items::deaths(&mut tx, mailbox, &key("refused")).await.unwrap(), 0, "it was not being read");
     item_failures::judge_again(&mut tx, mailbox, JudgedAgain::default(), "ann").await.unwrap();
     for deaths in 1..=2 {
-        items::note_death(&mut tx, mailbox, &key("refused"), ("WorkerDied", "x"), again).await.unwrap();
+        items::note_death(&mut tx, mailbox, (MailFolder::Inbox, &key("refused")), ("WorkerDied", "x"), again)
+            .await
+            .unwrap();
         assert_eq!(items::deaths(&mut tx, mailbox, &key("refused")).await.unwrap(), deaths);
     }
     let found = item_failures::get(&mut tx, mailbox, &key("refused")).await.unwrap().unwrap();

@@ -6,15 +6,17 @@ use lockstep_model::{
     clock::Clock,
     id::{EmailId, MailboxId},
     mailbox::Lane,
-    remote::RemoteKey,
+    remote::{MailFolder, RemoteKey},
 };
 use lockstep_store::{
     alerts::{self, Severity, Subject},
-    items::{self, Disposition, Item},
+    items::{self, Disposition, Item, Move, Moved},
     lanes,
 };
 
 use crate::seed::World;
+
+const INBOX: MailFolder = MailFolder::Inbox;
 
 fn key(bytes: impl AsRef<[u8]>) -> RemoteKey {
     RemoteKey::new(bytes.as_ref()).unwrap()
@@ -31,6 +33,8 @@ fn item(name: impl AsRef<[u8]>, disposition: Disposition) -> Item {
         reason: None,
         detail: None,
         delete_wanted: false,
+        folder: MailFolder::Inbox,
+        move_wanted: false,
     }
 }
 
@@ -69,11 +73,11 @@ async fn keys_are_compared_bytewise_and_per_mailbox() {
     assert_eq!(contains(&world, other, &asked).await, [false; 6]);
     assert!(contains(&world, mailbox, &[]).await.is_empty());
     let mut tx = world.store.begin().await.unwrap();
-    assert_eq!(items::count(&mut tx, mailbox).await.unwrap(), 3);
+    assert_eq!(items::count(&mut tx, mailbox, INBOX).await.unwrap(), 3);
     let mut sorted = known.to_vec();
     sorted.sort();
-    assert_eq!(items::keys_after(&mut tx, mailbox, None, 2).await.unwrap(), sorted[..2]);
-    assert_eq!(items::keys_after(&mut tx, mailbox, Some(&sorted[1]), 2).await.unwrap(), sorted[2..]);
+    assert_eq!(items::keys_after(&mut tx, mailbox, INBOX, None, 2).await.unwrap(), sorted[..2]);
+    assert_eq!(items::keys_after(&mut tx, mailbox, INBOX, Some(&sorted[1]), 2).await.unwrap(), sorted[2..]);
 }
 
 /// A quarantined item counts as unknown when its next attempt is due, and never again once it was given up.
@@ -107,12 +111,12 @@ async fn fingerprints_find_the_known_key() {
     with.fingerprint = Some([9; 32]);
     put(&world, mailbox, &[with, item("b", Disposition::Refused)]).await;
     let mut tx = world.store.begin().await.unwrap();
-    let found = items::by_fingerprint(&mut tx, mailbox, &[[1; 32], [9; 32], [9; 32]]).await.unwrap();
+    let found = items::by_fingerprint(&mut tx, mailbox, INBOX, &[[1; 32], [9; 32], [9; 32]]).await.unwrap();
     assert_eq!(found, [None, Some(key("a")), Some(key("a"))]);
     drop(tx);
     put(&world, mailbox, &[item("a", Disposition::Refused)]).await;
     let mut tx = world.store.begin().await.unwrap();
-    let found = items::by_fingerprint(&mut tx, mailbox, &[[9; 32]]).await.unwrap();
+    let found = items::by_fingerprint(&mut tx, mailbox, INBOX, &[[9; 32]]).await.unwrap();
     assert_eq!(found, [Some(key("a"))], "a later write without a fingerprint keeps it");
 }
 
@@ -185,7 +189,7 @@ async fn alerts_follow_their_items_to_new_keys() {
     assert_eq!(world.texts(open).await, ["b"], "known as z now");
     let mut tx = world.store.begin().await.unwrap();
     for _ in 0..2 {
-        items::note_absent(&mut tx, mailbox, &[key("b")]).await.unwrap();
+        items::note_absent(&mut tx, mailbox, INBOX, &[key("b")]).await.unwrap();
     }
     tx.commit().await.unwrap();
     assert!(world.texts(open).await.is_empty());
@@ -203,7 +207,7 @@ async fn an_item_absent_twice_in_a_row_is_forgotten() {
     let expected = [[true, true], [false, true], [false, true], [false, true]];
     for (absent, expected) in listings.iter().zip(expected) {
         let mut tx = world.store.begin().await.unwrap();
-        items::note_absent(&mut tx, mailbox, absent).await.unwrap();
+        items::note_absent(&mut tx, mailbox, INBOX, absent).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(contains(&world, mailbox, &[key("gone"), key("flickers")]).await, expected, "{absent:?}");
     }
@@ -226,4 +230,50 @@ async fn deletions_are_wanted_until_confirmed() {
     assert_eq!(items::deletions_wanted(&mut tx, mailbox, 10).await.unwrap(), [key("b")]);
     items::deletions_done(&mut tx, mailbox, &[key("b")]).await.unwrap();
     assert!(!lanes::open(&mut tx, mailbox, Lane::Incoming).await.unwrap().unwrap().deletions_wanted);
+}
+
+/// F2: what has left its folder is no longer known there, keeps what was decided, and is not judged again; what waited for
+/// another attempt is forgotten with its alert.
+#[tokio::test]
+async fn f2_what_has_left_its_folder() {
+    let (world, mailbox) = world().await;
+    let waiting = Disposition::Quarantined(Some(world.clock.now()));
+    put(
+        &world,
+        mailbox,
+        &[item("stays", Disposition::Refused), item("left", Disposition::Refused), item("fails", waiting)],
+    )
+    .await;
+    let mut tx = world.store.begin().await.unwrap();
+    items::note_gone(&mut tx, mailbox, &[key("left"), key("fails"), key("never-seen")]).await.unwrap();
+    let known = items::contains(&mut tx, mailbox, &[key("stays"), key("left"), key("fails")]).await.unwrap();
+    assert_eq!(known, [true, false, false]);
+    assert_eq!(items::keys_after(&mut tx, mailbox, INBOX, None, 9).await.unwrap(), [key("stays")]);
+    tx.commit().await.unwrap();
+    let rows = "SELECT convert_from(remote_key, 'UTF8') || ' ' || folder FROM remote_items ORDER BY 1";
+    assert_eq!(world.texts(rows).await, ["left elsewhere", "stays inbox"]);
+    // The same item once more, under the same key.
+    put(&world, mailbox, &[item("left", Disposition::Refused)]).await;
+    assert_eq!(world.texts(rows).await, ["left inbox", "stays inbox"]);
+}
+
+/// B23: an item that the server does not move is asked for again a bounded number of times, and then stays; until then it
+/// is not missed in its folder.
+#[tokio::test]
+async fn b23_a_refused_move_is_given_up() {
+    let (world, mailbox) = world().await;
+    put(&world, mailbox, &[Item { move_wanted: true, ..item("stuck", Disposition::Quarantined(None)) }]).await;
+    for left in (0..items::MAX_MOVE_ATTEMPTS).rev() {
+        let mut tx = world.store.begin().await.unwrap();
+        let due = items::moves_wanted(&mut tx, mailbox, 10).await.unwrap();
+        assert_eq!(due, [Move { key: key("stuck"), back: false, unconfirmed: true }]);
+        assert!(items::keys_after(&mut tx, mailbox, INBOX, None, 9).await.unwrap().is_empty());
+        items::note_gone(&mut tx, mailbox, &[key("stuck")]).await.unwrap();
+        items::moved(&mut tx, mailbox, &key("stuck"), &Moved::Refused("no".to_owned())).await.unwrap();
+        let due = items::moves_wanted(&mut tx, mailbox, 10).await.unwrap();
+        assert_eq!(due.is_empty(), left == 0);
+        tx.commit().await.unwrap();
+    }
+    let rows = "SELECT concat_ws(' ', disposition, folder) FROM remote_items";
+    assert_eq!(world.texts(rows).await, ["quarantined inbox"]);
 }

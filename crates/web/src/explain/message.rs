@@ -34,7 +34,8 @@ pub(crate) fn steps(
         steps.extend(elsewhere(facts.elsewhere));
     }
     for email in &facts.emails {
-        if email.direction == "outgoing" {
+        // What was found among somebody's sent mail was not sent from here.
+        if email.direction == "outgoing" && (email.delivery.is_some() || email.found_in.is_empty()) {
             let sender = |mailbox: &&MailboxFacts| {
                 email.delivery.as_ref().is_some_and(|delivery| delivery.mailbox_id == mailbox.mailbox.id)
             };

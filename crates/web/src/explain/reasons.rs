@@ -38,6 +38,7 @@ pub(super) fn remedy(reason: &str, mailbox: Uuid, key: &str) -> String {
             );
         }
         Some(Reason::TooLarge) => "Raise the organisation's max_message_bytes, at most to 150 MB",
+        Some(Reason::RightsManaged) => "Set the organisation's restrict_rights_managed to false",
         Some(Reason::NoRecipientMatch) => {
             "Make a user or queue with an address in To or Cc, or set the owner's track_option to all"
         }

@@ -132,6 +132,7 @@ async fn what_is_wrong_is_named() {
         ("/process_emails_from", json!("0001-01-01T00:00:00Z"), "process_emails_from", "range"),
         ("/process_emails_from", json!("yesterday"), "process_emails_from", "type"),
         ("/credentials", json!("anonymous"), "credentials", "choice"),
+        ("/move_undeliverable", json!(true), "move_undeliverable", "capability"),
     ];
     for (pointer, value, field, rule) in cases {
         let mut body = profile("p");
@@ -141,6 +142,7 @@ async fn what_is_wrong_is_named() {
         for side in ["incoming", "outgoing"] {
             (body[side]["port"], body[side]["tls"]) = (json!(1), json!("implicit"));
         }
+        body["move_undeliverable"] = json!(false);
         *body.pointer_mut(pointer).unwrap() = value.clone();
         let refused = world.post("/email-server-profiles", body).await.expect(422);
         assert_eq!(refused.complaints(), [((*field).to_owned(), (*rule).to_owned())], "{pointer} = {value}");
@@ -187,4 +189,26 @@ async fn b27_an_encoding_is_one_that_can_be_decoded() {
     assert_eq!(made.body["encoding_code_page"], "windows-1251");
     let path = format!("/email-server-profiles/{}", made.id());
     world.patch(&path, json!({ "encoding_code_page": "" })).await.expect(200);
+}
+
+/// B23: where a mailbox has folders, mail that was given up may be moved to one; the choice is off until somebody makes it,
+/// and cannot be taken along to a protocol without folders.
+#[tokio::test]
+async fn b23_moving_needs_folders() {
+    let world = World::new().await;
+    let mut exchange = profile("exchange");
+    for side in ["incoming", "outgoing"] {
+        exchange[side]["protocol"] = json!("ews");
+    }
+    let made = world.post("/email-server-profiles", exchange).await.expect(201);
+    assert_eq!(made.body["move_undeliverable"], false);
+    let path = format!("/email-server-profiles/{}", made.id());
+    let on = world.patch(&path, json!({ "move_undeliverable": true })).await.expect(200);
+    assert_eq!(on.body["move_undeliverable"], true);
+    assert_eq!(world.get(&path).await.body["move_undeliverable"], true);
+    let pop3 = json!({ "incoming": { "protocol": "pop3" } });
+    let refused = world.patch(&path, pop3).await.expect(422).complaints();
+    assert_eq!(refused, [("move_undeliverable".into(), "capability".into())]);
+    let both = json!({ "incoming": { "protocol": "pop3" }, "move_undeliverable": false });
+    world.patch(&path, both).await.expect(200);
 }

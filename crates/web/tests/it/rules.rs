@@ -15,9 +15,12 @@ const SWITCHES: &[(&str, bool)] = &[
     ("queue_items_for_known", false),
     ("auto_create_people", true),
     ("allow_unresolved_recipients", true),
+    ("auto_track_sent_items", false),
+    ("restrict_rights_managed", false),
+    ("save_sent_copy", true),
 ];
 
-/// Every switch has the reference's default, can be turned, and takes nothing but a truth value.
+/// F8, F24, H5: every switch has the reference's default, can be turned, and takes nothing but a truth value.
 #[tokio::test]
 async fn switches_are_read_and_written() {
     let world = World::new().await;

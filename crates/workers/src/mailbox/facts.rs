@@ -13,6 +13,7 @@ use lockstep_model::{
     email::PartyKind,
     id::{EmailId, QueueId, UserId},
     mailbox::Owner,
+    remote::MailFolder,
 };
 use lockstep_store::{
     forwarding::Forwarder,
@@ -57,7 +58,7 @@ impl Questions {
         self.addresses.extend(AddressKey::of(&run.mailbox.address).map(|k| k.as_str().to_owned()));
         self.message_ids.extend(correlation::lookup_keys(&ids(headers)));
         self.tokens.extend(token(run, headers));
-        if !run.rules.internal_email_twice {
+        if !run.rules.internal_email_twice || run.folder == MailFolder::Sent {
             self.message_ids.extend(message_id(headers));
         }
     }
@@ -133,6 +134,20 @@ impl Facts {
     pub(crate) fn sent_by_user(&self, headers: &Headers) -> Option<EmailId> {
         let id = message_id(headers)?;
         self.emails.iter().find(|known| known.sent_by_user && known.message_id == id).map(|known| known.email)
+    }
+
+    /// Whether a message among the sent ones was written and sent here.
+    pub(crate) fn written_here(&self, headers: &Headers) -> bool {
+        let Some(id) = message_id(headers) else { return false };
+        self.emails.iter().any(|known| known.written_here && known.message_id == id)
+    }
+
+    /// The kinds of records that the recipients of a sent message are, in their order; its own sender is none of them.
+    pub(crate) fn correspondents(&self, run: &Run, headers: &Headers) -> impl Iterator<Item = PartyKind> {
+        let own = run.mailbox.owner;
+        let addresses = headers.to.iter().chain(&headers.cc).chain(&headers.bcc);
+        let found = addresses.flat_map(|address| self.matches(address));
+        found.filter(move |record| own.is_none() || owner(record) != own).map(|record| record.kind)
     }
 
     /// The receiving mailbox's owner, and every active user and queue To, Cc and Bcc resolve to.

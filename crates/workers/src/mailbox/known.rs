@@ -7,24 +7,25 @@ use lockstep_connector::{Known, delta::MAX_QUESTION};
 use lockstep_model::{
     fault::{Fault, FaultClass, FaultScope},
     id::MailboxId,
-    remote::{Fingerprint, RemoteKey},
+    remote::{Fingerprint, MailFolder, RemoteKey},
 };
 use lockstep_store::{Store, items};
 
 /// Code of the fault by which an unavailable database travels through a connector.
 pub(crate) const DATABASE_AWAY: &str = "DatabaseUnavailable";
 
-/// The items of one mailbox.
+/// The items of one folder of a mailbox; keys are known in all of them.
 pub(crate) struct StoreKnown<'a> {
     pub(crate) store: &'a Store,
     pub(crate) mailbox: MailboxId,
+    pub(crate) folder: MailFolder,
 }
 
 #[async_trait]
 impl Known for StoreKnown<'_> {
     async fn count(&self) -> Result<u64, Fault> {
         let mut tx = self.store.begin().await.map_err(away)?;
-        items::count(&mut tx, self.mailbox).await.map_err(away)
+        items::count(&mut tx, self.mailbox, self.folder).await.map_err(away)
     }
 
     async fn contains(&self, keys: &[RemoteKey]) -> Result<Vec<bool>, Fault> {
@@ -34,7 +35,7 @@ impl Known for StoreKnown<'_> {
 
     async fn by_fingerprint(&self, fingerprints: &[Fingerprint]) -> Result<Vec<Option<RemoteKey>>, Fault> {
         let mut tx = self.store.begin().await.map_err(away)?;
-        items::by_fingerprint(&mut tx, self.mailbox, fingerprints).await.map_err(away)
+        items::by_fingerprint(&mut tx, self.mailbox, self.folder, fingerprints).await.map_err(away)
     }
 
     async fn absent(&self, listed: &[RemoteKey]) -> Result<Vec<RemoteKey>, Fault> {
@@ -44,7 +45,7 @@ impl Known for StoreKnown<'_> {
         let mut after: Option<RemoteKey> = None;
         loop {
             let mut tx = self.store.begin().await.map_err(away)?;
-            let known = items::keys_after(&mut tx, self.mailbox, after.as_ref(), portion).await.map_err(away)?;
+            let known = items::keys_after(&mut tx, self.mailbox, self.folder, after.as_ref(), portion).await.map_err(away)?;
             drop(tx);
             let Some(last) = known.last().cloned() else { return Ok(absent) };
             absent.extend(known.into_iter().filter(|key| !listed.contains(key)));

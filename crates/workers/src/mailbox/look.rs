@@ -77,7 +77,7 @@ pub(crate) async fn by_header(
     let mut stopped = None;
     // What is new after a first whole listing is hardly ever old, and is judged again once it is read. What was refused
     // before is mostly refused again.
-    let may_be_refused = (run.process_from.is_some() && run.cursor == Cursor::default()) || run.judgement_due;
+    let may_be_refused = (run.process_from.is_some() && *run.place() == Cursor::default()) || run.judgement_due;
     // In a forward mailbox the header tells whether there is anybody for whom a message could be unwrapped.
     let headers_first = run.track.is_none_or(|track| acceptance::headers_first(track, may_be_refused));
     if headers_first && !wanted.is_empty() {
@@ -206,7 +206,7 @@ async fn sift(
             continue;
         }
         let received_at = receive::received_at(&block).or(headers.date).unwrap_or(now);
-        match plan::judge(run, &facts, &headers, head.size, received_at).0 {
+        match plan::judge(run, &facts, &headers, &[], (head.size, received_at)).0 {
             Decision::Accept { .. } => accepted.push_back((head, facts::message_id(&headers))),
             Decision::Refuse(reason) => {
                 let refused =

@@ -8,7 +8,7 @@ use lockstep_model::{
     crashpoint::CrashPoint,
     fault::{Fault, FaultClass, FaultScope},
     id::MailboxId,
-    remote::RemoteKey,
+    remote::{MailFolder, RemoteKey},
 };
 use lockstep_store::{
     Error, Tx,
@@ -35,6 +35,11 @@ const ATTEMPTS: u32 = 3;
 
 /// Why an item is set aside whose reader ended without a word.
 const WORKER_DIED: &str = "WorkerDied";
+
+/// What follows for an item that is set aside.
+const TRIED_AGAIN: &str = "it is tried again by itself";
+const GIVEN_UP: &str = "it is not tried again by itself";
+const MOVED: &str = "it is moved to the folder Undeliverable of the mailbox and is not tried again by itself";
 
 /// What ended a page early.
 pub(crate) enum Stopped {
@@ -63,11 +68,15 @@ pub(crate) async fn work(
     counts: &mut Counts,
 ) -> Result<(), Stopped> {
     counts.seen += u32::try_from(delta.heads.len()).unwrap_or(u32::MAX);
+    if !delta.gone.is_empty() {
+        note_gone(context, run, &delta.gone).await?;
+    }
     if cautious && let Some(head) = delta.heads.first() {
         let mut tx = context.store.begin().await?;
         if !lanes::touch(&mut tx, run.mailbox.id, lane(), run.version, &head.key).await? {
             return Err(Stopped::Fenced);
         }
+        lanes::touch_in(&mut tx, run.mailbox.id, run.folder).await?;
         tx.commit().await?;
     }
     let (mut reading, mut stopped) = look::by_header(context, run, session, &delta.heads, deadline).await?;
@@ -90,6 +99,20 @@ pub(crate) async fn work(
             None => {}
         }
     }
+}
+
+/// Notes what has left the folder, before anything of the page is judged: an item that has come back under another key is
+/// then no second one.
+async fn note_gone(context: &Context, run: &mut Run, gone: &[RemoteKey]) -> Result<(), Stopped> {
+    let mut tx = context.store.begin().await?;
+    if !lanes::fence(&mut tx, run.mailbox.id, lane(), run.version, None).await? {
+        context.metrics.fenced.inc();
+        return Err(Stopped::Fenced);
+    }
+    items::note_gone(&mut tx, run.mailbox.id, gone).await?;
+    tx.commit().await?;
+    run.version += 1;
+    Ok(())
 }
 
 fn lane() -> lockstep_model::mailbox::Lane {
@@ -169,7 +192,7 @@ async fn write(
             Ok(Some(done)) => {
                 run.version += 1;
                 if complete && let Some(cursor) = &delta.cursor {
-                    run.cursor = cursor.clone();
+                    *run.place_mut() = cursor.clone();
                 }
                 counts.tracked += done.tracked;
                 counts.refused += done.refused;
@@ -207,9 +230,16 @@ async fn try_write(
     let mailbox = run.mailbox.id;
     let mut tx = context.store.begin().await?;
     let cursor = delta.cursor.as_ref().filter(|_| complete);
-    if !lanes::fence(&mut tx, mailbox, lane(), run.version, cursor).await? {
+    let (of_inbox, of_sent) = match run.folder {
+        MailFolder::Inbox => (cursor, None),
+        MailFolder::Sent => (None, cursor),
+    };
+    if !lanes::fence(&mut tx, mailbox, lane(), run.version, of_inbox).await? {
         context.metrics.fenced.inc();
         return Err(Stopped::Fenced);
+    }
+    if let Some(cursor) = of_sent {
+        lanes::sent_up_to(&mut tx, mailbox, cursor).await?;
     }
     let planned = plan(context, &mut tx, run, looked).await?;
     let strangers: Vec<_> = planned.iter().filter_map(|p| p.stranger.clone()).collect();
@@ -225,7 +255,7 @@ async fn try_write(
     items::rekey(&mut tx, mailbox, &delta.rekeyed).await?;
     items::put(&mut tx, mailbox, &items).await?;
     if complete && delta.cursor.is_some() {
-        items::note_absent(&mut tx, mailbox, &delta.absent).await?;
+        items::note_absent(&mut tx, mailbox, run.folder, &delta.absent).await?;
     }
     let created: Vec<_> = emails.iter().map(|e| e.id).collect();
     incoming::tell_created(&mut tx, &created).await?;
@@ -302,9 +332,13 @@ async fn tell(tx: &mut Tx, run: &Run, delta: &Delta, planned: &[Planned]) -> Res
         if matches!(planned.item.disposition, items::Disposition::Quarantined(_)) {
             let item = &planned.item;
             let reason = item.reason.as_deref().unwrap_or_default();
-            let given_up = item.disposition == items::Disposition::Quarantined(None);
+            let next = match item.disposition {
+                items::Disposition::Quarantined(None) if item.move_wanted => MOVED,
+                items::Disposition::Quarantined(None) => GIVEN_UP,
+                _ => TRIED_AGAIN,
+            };
             let words = (reason, item.detail.as_deref().unwrap_or(reason));
-            tell_set_aside(tx, mailbox, &item.key, words, given_up).await?;
+            tell_set_aside(tx, mailbox, &item.key, words, next).await?;
         }
     }
     Ok(())
@@ -349,7 +383,7 @@ fn count(planned: &[Planned]) -> Counts {
 /// else ended it.
 pub(crate) async fn note_death(context: &Context, run: &mut Run) -> Result<(), Stopped> {
     let Some(key) = run.touching.take() else { return Ok(()) };
-    let mailbox = run.mailbox.id;
+    let (mailbox, folder) = (run.mailbox.id, run.mail.touching_folder);
     let mut tx = context.store.begin().await?;
     if !lanes::fence(&mut tx, mailbox, lane(), run.version, None).await? {
         context.metrics.fenced.inc();
@@ -360,12 +394,13 @@ pub(crate) async fn note_death(context: &Context, run: &mut Run) -> Result<(), S
         let wait = quarantine::after_death(deaths, rand::random());
         let next = tx.now() + context.scale.apply(wait.unwrap_or_default());
         let message = "the worker ended without a word while it read this item";
-        items::note_death(&mut tx, mailbox, &key, (WORKER_DIED, message), next).await?;
+        items::note_death(&mut tx, mailbox, (folder, &key), (WORKER_DIED, message), next).await?;
         tracing::warn!(item = %key, deaths, set_aside = wait.is_some(), "a worker ended over an item");
         if wait.is_some() {
-            tell_set_aside(&mut tx, mailbox, &key, (WORKER_DIED, message), false).await?;
+            tell_set_aside(&mut tx, mailbox, &key, (WORKER_DIED, message), TRIED_AGAIN).await?;
         } else {
             run.attempt_due = true;
+            run.mail.sent_due |= folder == MailFolder::Sent;
         }
     }
     tx.commit().await?;
@@ -378,9 +413,8 @@ async fn tell_set_aside(
     mailbox: MailboxId,
     key: &RemoteKey,
     (reason, message): (&str, &str),
-    given_up: bool,
+    next: &str,
 ) -> Result<(), Error> {
-    let next = if given_up { "it is not tried again by itself" } else { "it is tried again by itself" };
     let parameters = json!({ "item": key.to_string(), "reason": reason, "message": message, "next": next });
     let subject = Subject::Item(mailbox, key);
     alerts::raise(tx, items::QUARANTINED, Severity::Warning, subject, parameters).await

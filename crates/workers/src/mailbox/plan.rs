@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use lockstep_connector::RemoteHead;
 use lockstep_engine::{
-    acceptance::{self, Candidate, Decision, Reason},
+    acceptance::{self, AcceptingParty, Candidate, Decision, Reason},
     auto_create,
     correlation::{self, Correlated},
     forwarding::Unfit,
@@ -13,14 +13,15 @@ use lockstep_engine::{
 use lockstep_mime::{address::Address as Written, header::Headers};
 use lockstep_model::{
     address::{Address, AddressKey},
-    email::{AutoCreate, CorrelationMethod, PartyKind, PartyRole},
+    email::{AutoCreate, CorrelationMethod, Direction, PartyKind, PartyRole},
     id::{EmailId, MailboxId, PersonId, QueueId, UserId},
     mailbox::Owner,
+    remote::MailFolder,
     text,
 };
 use lockstep_store::{
     forwarding::{Forwarder, INVALID},
-    incoming::{self, Addressee, NewEmail, NewParty, SameIdentity},
+    incoming::{self, Addressee, NewAttachment, NewEmail, NewParty, SameIdentity},
     items::{Disposition, Item},
     lanes::Run,
     strangers::Stranger,
@@ -44,20 +45,33 @@ pub(crate) fn judge(
     run: &Run,
     facts: &Facts,
     headers: &Headers,
-    size: u64,
-    received_at: DateTime<Utc>,
+    files: &[NewAttachment],
+    (size, received_at): (u64, DateTime<Utc>),
 ) -> (Decision, Option<Correlated>) {
     let correlated = facts.answered(run, headers);
-    let author = headers.from.first();
+    let sent = run.folder == MailFolder::Sent;
+    let (recipients, sender) = if sent {
+        (sender(run), acceptance::correspondent(facts.correspondents(run, headers)))
+    } else {
+        let author = headers.from.first();
+        (facts.recipients(run, headers), author.and_then(|author| facts.sender(run, author)).map(|(kind, _)| kind))
+    };
+    let media_types = files.iter().map(|file| file.media_type.as_str());
     let decision = acceptance::decide(&Candidate {
-        recipients: facts.recipients(run, headers),
-        sender: author.and_then(|author| facts.sender(run, author)).map(|(kind, _)| kind),
+        recipients,
+        sender,
         correlated: correlated.is_some(),
         size: (size > 0).then_some(size),
         received_at,
         process_from: run.process_from,
-        is_own_loop: is_own_loop(run, headers),
+        is_own_loop: if sent {
+            is_ours(run, headers) || facts.written_here(headers)
+        } else {
+            is_own_loop(run, headers)
+        },
         is_test: is_ours(run, headers) && headers.message_id.as_deref().is_some_and(is_test),
+        is_restricted: run.mail.restrict_rights_managed
+            && acceptance::is_rights_managed(headers.content_class.as_deref(), media_types),
         only_receiving: run.rules.only_receiving_mailbox_accepts,
     });
     let decision = match decision {
@@ -65,6 +79,12 @@ pub(crate) fn judge(
         decision => decision,
     };
     (decision, correlated)
+}
+
+/// Whose option counts for what the owner of the mailbox has sent: the owner's. Recipients see to what they receive.
+fn sender(run: &Run) -> Vec<AcceptingParty> {
+    let party = |(owner, option)| AcceptingParty { owner, option, is_receiving: true, addressed: true };
+    run.mailbox.owner.zip(run.track).map(party).into_iter().collect()
 }
 
 /// A message this mailbox itself sent through us has come back to it. Mail from one user to another is no loop: the
@@ -134,7 +154,7 @@ pub(crate) fn received(
 ) -> Planned {
     let headers = &received.message.headers;
     let received_at = received.received.or(headers.date).unwrap_or(now);
-    match judge(run, facts, headers, received.size, received_at) {
+    match judge(run, facts, headers, &received.attachments, (received.size, received_at)) {
         (Decision::Accept { accepting }, correlated) => {
             record(run, facts, head, received, received_at, accepting, correlated)
         }
@@ -180,6 +200,11 @@ pub(crate) fn record(
     correlated: Option<Correlated>,
 ) -> Planned {
     let identity = identity(received);
+    let direction = run.folder.direction();
+    let sent = direction == Direction::Outgoing;
+    let once = !run.rules.internal_email_twice && matches!(run.mailbox.owner, Some(Owner::User(_)));
+    let through_another =
+        |same: &SameIdentity| same.linked.as_ref().is_some_and(|(by, key)| *by == run.mailbox.id && *key != head.key);
     let existing: Vec<_> = facts
         .same
         .iter()
@@ -187,13 +212,13 @@ pub(crate) fn record(
         .map(|same| Existing {
             email: same.email,
             ordinal: same.ordinal.unsigned_abs(),
-            linked_here: same.linked.as_ref().is_some_and(|(by, key)| *by == run.mailbox.id && *key != head.key),
+            linked_here: identity::is_taken(same.direction, direction, through_another(same), once),
         })
         .collect();
     let existing = each_once(existing);
     let receiving = match run.mailbox.owner {
-        Some(Owner::Queue(queue)) => Some(queue),
-        Some(Owner::User(_)) | None => None,
+        Some(Owner::Queue(queue)) if !sent => Some(queue),
+        Some(Owner::Queue(_) | Owner::User(_)) | None => None,
     };
     let headers = &received.message.headers;
     let (mut email, mut stranger, mut queues) = (None, None, Vec::new());
@@ -208,8 +233,10 @@ pub(crate) fn record(
         }
         (None, Link::New { ordinal }) => {
             let ordinal = i32::try_from(ordinal).unwrap_or(i32::MAX);
-            let owner = owner(run, facts, headers, accepting, correlated);
-            stranger = auto_created(run, facts, headers, accepting, owner);
+            // What somebody has sent is theirs, and says nothing of strangers or queues.
+            let owner =
+                if sent { answerable(facts, accepting) } else { owner(run, facts, headers, accepting, correlated) };
+            stranger = if sent { None } else { auto_created(run, facts, headers, accepting, owner) };
             facts.addressees.extend(stranger.as_ref().map(addressee));
             let at = (received, received_at);
             let new = new_email(run, facts, at, (&identity, ordinal), (accepting, owner), correlated);
@@ -218,15 +245,19 @@ pub(crate) fn record(
                 email: new.id,
                 owner: new.owner,
                 regarding: new.regarding.clone(),
-                sent_by_user: false,
+                sent_by_user: sent && matches!(run.mailbox.owner, Some(Owner::User(_))),
+                written_here: false,
             });
             facts.same.push(SameIdentity {
                 identity: identity.hash,
                 ordinal,
                 email: new.id,
+                direction,
                 linked: Some((run.mailbox.id, head.key.clone())),
             });
-            queues = queue_items::of_new(&facts.queues(headers), receiving, switches(run));
+            if !sent {
+                queues = queue_items::of_new(&facts.queues(headers), receiving, switches(run));
+            }
             email.insert(new).id
         }
     };
@@ -240,7 +271,9 @@ pub(crate) fn record(
         disposition: Disposition::Tracked(linked),
         reason: None,
         detail: None,
-        delete_wanted: run.mailbox.delete_after_processing,
+        delete_wanted: run.mailbox.delete_after_processing && !sent,
+        folder: run.folder,
+        move_wanted: false,
     };
     Planned { email, linked: Some(linked), queue_items, stranger, item, receiver: run.mailbox.id, forwarding: None }
 }
@@ -340,6 +373,8 @@ pub(crate) fn refused(
         reason: Some(reason.to_owned()),
         detail: None,
         delete_wanted: false,
+        folder: run.folder,
+        move_wanted: false,
     };
     unrecorded(run, item)
 }
@@ -362,6 +397,8 @@ pub(crate) fn quarantined(
         reason: Some(code.to_owned()),
         detail: Some(text::line(detail, 500)),
         delete_wanted: false,
+        folder: run.folder,
+        move_wanted: run.mail.move_undeliverable && run.folder == MailFolder::Inbox && next_attempt_at.is_none(),
     };
     unrecorded(run, item)
 }
@@ -374,7 +411,8 @@ fn unrecorded(run: &Run, item: Item) -> Planned {
 /// A message that one user sent to another from here, where the organisation wants one record of it: the sent one.
 fn internal_once(run: &Run, facts: &Facts, headers: &Headers) -> Option<EmailId> {
     let to_user = matches!(run.mailbox.owner, Some(Owner::User(_)));
-    if run.rules.internal_email_twice || !to_user { None } else { facts.sent_by_user(headers) }
+    let received = run.folder == MailFolder::Inbox;
+    if run.rules.internal_email_twice || !to_user || !received { None } else { facts.sent_by_user(headers) }
 }
 
 /// Who owns the record: as the lists of the message say, else whoever accepted it.
@@ -390,10 +428,15 @@ fn owner(
     let of_sender = sender
         .filter(|(kind, _)| matches!(kind, PartyKind::Contact | PartyKind::Account | PartyKind::Lead))
         .and_then(|(_, record)| facts.owner_of(record));
-    ownership::owner(&facts.owners(headers), of_answered, of_sender).or(match accepting {
+    ownership::owner(&facts.owners(headers), of_answered, of_sender).or(answerable(facts, accepting))
+}
+
+/// The user who answers for a user or queue.
+fn answerable(facts: &Facts, owner: Owner) -> Option<UserId> {
+    match owner {
         Owner::User(user) => Some(user),
         Owner::Queue(queue) => facts.queue_owner(queue),
-    })
+    }
 }
 
 fn switches(run: &Run) -> queue_items::Switches {
@@ -464,10 +507,11 @@ fn new_email(
     let headers = &message.headers;
     NewEmail {
         id: EmailId::new(),
+        direction: run.folder.direction(),
         subject: text::line(headers.subject.as_deref().unwrap_or_default(), MAX_SUBJECT),
         message_id: identity.message_id.clone(),
         in_reply_to: correlation::lookup_keys(&ids(headers)),
-        sent_at: headers.date,
+        sent_at: headers.date.or((run.folder == MailFolder::Sent).then_some(received_at)),
         received_at,
         body_text: message.body_text.clone(),
         body_html: message.body_html.clone(),
@@ -477,7 +521,7 @@ fn new_email(
         identity_ordinal,
         owner,
         accepting,
-        receiving_mailbox: run.mailbox.id,
+        mailbox: run.mailbox.id,
         correlated: correlated.map(|c| c.email),
         correlation_method: correlated.map_or(CorrelationMethod::None, |c| c.method),
         regarding: correlated.and_then(|c| facts.email(c.email)).and_then(|earlier| earlier.regarding.clone()),

@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use lockstep_connector::{Deadline, Limits, Session};
 use lockstep_engine::budget;
-use lockstep_model::{crashpoint::CrashPoint, fault::Fault, mailbox::Lane, remote::Cursor};
+use lockstep_model::{
+    crashpoint::CrashPoint,
+    fault::Fault,
+    mailbox::Lane,
+    remote::{Cursor, MailFolder},
+};
 use lockstep_store::{
     alerts::{self, Part},
     items,
@@ -20,6 +25,7 @@ use crate::{
     mailbox::{
         detail,
         known::{DATABASE_AWAY, StoreKnown},
+        moves,
         page::{self, Stopped},
         report::Ended,
     },
@@ -80,6 +86,10 @@ async fn cycle(
     let target =
         target(context, &access, &access.profile.incoming, Some(&run.mailbox.address)).map_err(Stopped::Remote)?;
     let connector = context.connectors.get(&target.endpoint.protocol).map_err(Stopped::Remote)?;
+    let able = connector.descriptor().capabilities;
+    // A forward mailbox is nobody's: nobody sends from it.
+    run.mail.auto_track_sent_items &= able.sent_items && run.mailbox.owner.is_some();
+    run.mail.move_undeliverable &= able.folders;
     CrashPoint::ADMITTED.reach();
     let asked = Instant::now();
     let opened = connector.open(&target, deadline).await;
@@ -101,6 +111,21 @@ async fn cycle(
             return Err(stopped);
         }
     };
+    let carried = if run.lane == Lane::Incoming && (run.mail.moves_wanted || counts.failed > 0) {
+        moves::carry(context, run, session.as_mut(), deadline).await
+    } else {
+        Ok(false)
+    };
+    // What is in the inbox again is read in another cycle, at once.
+    let way = match carried {
+        Ok(false) => way,
+        Ok(true) => (Outcome::Yielded, None),
+        Err(stopped) => {
+            let _ = session.close(deadline).await;
+            CrashPoint::CLOSED.reach();
+            return Err(stopped);
+        }
+    };
     let deleted = delete_processed(context, run, session.as_mut(), deadline, counts).await;
     let closed = session.close(deadline).await;
     CrashPoint::CLOSED.reach();
@@ -115,7 +140,8 @@ async fn cycle(
     Ok(way)
 }
 
-/// Page by page until nothing is new, the budget is spent, or the turn is over and another mailbox waits for the slot.
+/// Folder by folder, page by page, until nothing is new, the budget is spent, or the turn is over and another mailbox
+/// waits for the slot.
 async fn pages(
     context: &Context,
     run: &mut Run,
@@ -126,31 +152,63 @@ async fn pages(
     counts: &mut Counts,
 ) -> Result<Way, Stopped> {
     let turn_ends = Instant::now() + context.config.turn();
-    let silent = run.claims.saturating_sub(1);
     page::note_death(context, run).await?;
-    let limits = budget::page_limits(silent, run.suspect_due);
-    let cautious = limits.items == 1;
-    // An item that is due once more is found only by looking at the whole listing again.
-    let cursor = if run.attempt_due || run.judgement_due { Cursor::default() } else { run.cursor.clone() };
-    let (page, most) = (limits.items, run.items_per_cycle);
     let mut warned = false;
+    for folder in [MailFolder::Inbox, MailFolder::Sent] {
+        if folder == MailFolder::Sent && !run.mail.auto_track_sent_items {
+            continue;
+        }
+        run.folder = folder;
+        session.select(folder).map_err(Stopped::Remote)?;
+        let way = listing(context, run, session, deadline, memory, (slot, turn_ends), &mut warned, counts).await?;
+        if way.0 != Outcome::Completed {
+            return Ok(way);
+        }
+    }
+    Ok((Outcome::Completed, None))
+}
+
+/// Where the listing of the folder begins. An item that is due once more is found only by looking at all of it again.
+fn beginning(run: &Run) -> Cursor {
+    let due = match run.folder {
+        MailFolder::Inbox => run.attempt_due || run.judgement_due,
+        MailFolder::Sent => run.mail.sent_due,
+    };
+    if due { Cursor::default() } else { run.place().clone() }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a bound of the run, or what it leaves behind")]
+async fn listing(
+    context: &Context,
+    run: &mut Run,
+    session: &mut dyn Session,
+    deadline: &Deadline,
+    memory: &Arc<Semaphore>,
+    (slot, turn_ends): (&Slot, Instant),
+    warned: &mut bool,
+    counts: &mut Counts,
+) -> Result<Way, Stopped> {
+    let limits = budget::page_limits(run.claims.saturating_sub(1), run.suspect_due);
+    let cautious = limits.items == 1;
+    let cursor = beginning(run);
+    let (page, most) = (limits.items, run.items_per_cycle);
     loop {
         let left = usize::try_from(most.saturating_sub(counts.seen)).unwrap_or(usize::MAX);
         let limits = Limits { items: page.min(left), bytes: limits.bytes };
         let asked = Instant::now();
         let store = context.store.clone();
-        let known = StoreKnown { store: &store, mailbox: run.mailbox.id };
+        let known = StoreKnown { store: &store, mailbox: run.mailbox.id, folder: run.folder };
         let delta = session.pull(&cursor, &known, limits, deadline).await.map_err(Stopped::Remote)?;
         detail::listed(run, &delta, asked);
         let (more, listed) = (delta.more, delta.cursor.is_some());
-        warned |= delta.warning.is_some();
+        *warned |= delta.warning.is_some();
         if !delta.is_empty() {
             CrashPoint::LISTED.reach();
             let _held = hold(memory, share(run, context), deadline).await?;
             Box::pin(page::work(context, run, session, delta, deadline, cautious, counts)).await?;
         }
         if !more {
-            if run.listing_alert && listed && !warned {
+            if run.listing_alert && listed && !*warned {
                 let mut tx = context.store.begin().await?;
                 alerts::resolve_part(&mut tx, run.mailbox.id, Part::Listing).await?;
                 tx.commit().await?;

@@ -113,6 +113,7 @@ async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut St
         from: from.map(|(_, _, address)| address.clone()).unwrap_or_default(),
         to: job.to.clone(),
         size: Some(composed.size),
+        save_copy: job.outgoing.save_copy,
     };
     let target = match target(context, &job.access, &job.access.profile.outgoing, Some(&envelope.from)) {
         Ok(target) => target,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use exchange_sim::auth::Schemes;
 use lockstep_connector::{
     Connector, Target,
-    contract::{self, World},
+    contract::{self, FolderWorld, World},
 };
 use lockstep_ews::Ews;
 
@@ -35,6 +35,28 @@ impl World for Simulated {
         assert!(messages.len() >= at_least);
         messages
     }
+}
+
+#[async_trait]
+impl FolderWorld for Simulated {
+    async fn lay_sent(&self, address: &str, message: &[u8]) {
+        self.sim.lay(address, "sentitems", &[message.to_vec()]);
+    }
+
+    async fn sent(&self, address: &str) -> Vec<Vec<u8>> {
+        self.sim.messages(address, "sentitems")
+    }
+
+    async fn filed(&self, address: &str, name: &str) -> Vec<Vec<u8>> {
+        self.sim.filed(address, name)
+    }
+}
+
+/// F8, H5, B23: sent messages are read apart from the inbox, copies are kept where they are wanted, and messages move
+/// into a folder and back, once.
+#[tokio::test]
+async fn folders() {
+    contract::folders(&world(true, false).await).await;
 }
 
 async fn world(ntlm: bool, tls: bool) -> Simulated {

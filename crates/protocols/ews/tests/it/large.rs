@@ -105,7 +105,8 @@ async fn a_hundred_megabytes_are_never_held() {
     assert_eq!(total, SIZE / PIECE * PIECE);
     assert!(most.saturating_sub(before) < 40 << 20, "reading took {} MB", (most - before) >> 20);
     let before = resident();
-    let envelope = Envelope { from: "a@x.test".into(), to: vec!["b@x.test".into()], size: Some(SIZE as u64) };
+    let size = Some(SIZE as u64);
+    let envelope = Envelope { from: "a@x.test".into(), to: vec!["b@x.test".into()], size, save_copy: true };
     let body = Box::pin(tokio::io::repeat(b'y').take(SIZE as u64));
     session.send(&envelope, body, &mut Open, &long).await.unwrap();
     assert!(resident().saturating_sub(before) < 40 << 20, "sending took {} MB", (resident() - before) >> 20);

@@ -78,7 +78,7 @@ async fn changes_come_once_and_deletions_are_told() {
     sim.deliver(&address, &[letter(3)]);
     let second = pulled(&sim, &address, &cursor, &known).await;
     assert_eq!(second.heads.len(), 1);
-    assert!(second.absent.is_empty(), "an incremental listing proves no absence");
+    assert!(second.gone.is_empty(), "an incremental listing proves no absence");
     known.commit(&second.heads, None);
     let cursor = second.cursor.unwrap();
     let mut deleting = session(&sim, &address).await;
@@ -87,7 +87,7 @@ async fn changes_come_once_and_deletions_are_told() {
     assert_eq!(sim.messages(&address, "inbox").len(), 3);
     assert_eq!(sim.messages(&address, "deleteditems").len(), 1, "it can be recovered");
     let third = pulled(&sim, &address, &cursor, &known).await;
-    assert_eq!(third.absent, [first.heads[1].key.clone()]);
+    assert_eq!(third.gone, [first.heads[1].key.clone()]);
     assert!(third.heads.is_empty() && third.cursor.is_some());
     // Deleting what is gone already is done.
     let mut again = session(&sim, &address).await;
@@ -112,7 +112,7 @@ async fn a_forgotten_state_begins_again_without_importing_twice() {
     // A cursor of nobody's making is no harm either.
     known.commit(&second.heads, None);
     let third = pulled(&sim, &address, &Cursor(b"1garbage\xff".to_vec()), &known).await;
-    assert!(third.heads.is_empty() && third.absent.is_empty());
+    assert!(third.heads.is_empty() && third.gone.is_empty());
 }
 
 /// After a move to another server every item has another id: they are recognised by their headers.
@@ -132,7 +132,7 @@ async fn new_identities_are_recognised_by_their_headers() {
         .collect();
     known.commit(&heads, Some(&blocks));
     let delta = pulled(&sim, &address, &Cursor::default(), &known).await;
-    assert_eq!((delta.heads.len(), delta.rekeyed.len(), delta.absent.len()), (0, 30, 0));
+    assert_eq!((delta.heads.len(), delta.rekeyed.len(), delta.gone.len()), (0, 30, 0));
     assert_eq!(delta.warning.map(|fault| fault.code), Some("UidlReset".to_owned()));
     assert!(delta.cursor.is_some());
 }

@@ -36,6 +36,7 @@ fn to(from: &str, recipients: &[&str], message: &[u8]) -> Envelope {
         from: from.to_owned(),
         to: recipients.iter().map(|one| (*one).to_owned()).collect(),
         size: Some(message.len() as u64),
+        save_copy: true,
     }
 }
 

@@ -40,7 +40,8 @@ fn account(services: &Services, hint: &str) -> MailAccount {
 }
 
 fn envelope(from: &MailAccount, to: &[&str], size: Option<u64>) -> Envelope {
-    Envelope { from: from.address().to_owned(), to: to.iter().map(|address| (*address).to_owned()).collect(), size }
+    let to = to.iter().map(|address| (*address).to_owned()).collect();
+    Envelope { from: from.address().to_owned(), to, size, save_copy: true }
 }
 
 async fn arrived(services: &Services, account: &MailAccount, count: usize) -> Vec<Vec<u8>> {

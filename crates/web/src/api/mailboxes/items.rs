@@ -67,6 +67,9 @@ pub(crate) struct Item {
     next_attempt_at: Option<DateTime<Utc>>,
     /// When it was first seen.
     seen_at: DateTime<Utc>,
+    /// Where it lies: `inbox`, `sent`, `undeliverable` (it was given up and moved there), or `elsewhere` (it has left the
+    /// folder it was read in).
+    folder: String,
 }
 
 impl Item {
@@ -86,6 +89,7 @@ impl Item {
             deaths: item.deaths,
             next_attempt_at: item.next_attempt_at,
             seen_at: item.seen_at,
+            folder: item.folder,
         }
     }
 }
@@ -126,7 +130,7 @@ pub(crate) async fn list(
 }
 
 /// Tries an item that was set aside again at once, as if it had never failed. A refused one is judged again, by the rules
-/// that hold then.
+/// that hold then. One that was moved to the folder Undeliverable is moved back into the inbox, and is a new item there.
 #[utoipa::path(post, path = "/mailboxes/{id}/items/{key}/release", tag = "mailboxes",
     params(("id" = Uuid, Path), ("key" = String, Path)),
     responses((status = 200, description = "The item as it is now", body = Item)))]
@@ -177,6 +181,10 @@ async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: 
             let detail = "The message's email was erased on purpose; it is not read again.";
             return Err(Problem::conflict("erased", detail));
         }
+        Decided::Elsewhere => {
+            let detail = "The message has left the folder it was read in. Moved back there, it is read again by itself.";
+            return Err(Problem::conflict("left-the-folder", detail));
+        }
         Decided::Missing => return Err(no_item()),
     }
     Ok(Json(Item::shown(item, caller)))
@@ -190,8 +198,8 @@ pub(super) const EVERYTHING: JudgedAgain<'static> =
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgeAgain {
-    /// Only those refused for this reason: OwnMessage, TestMessage, TooLarge, TooOld, NoRecipientMatch, NoCorrelationMatch,
-    /// InvalidForwardMailItem or DroppedByHand. Without it all but DroppedByHand.
+    /// Only those refused for this reason: OwnMessage, TestMessage, TooLarge, RightsManaged, TooOld, NoRecipientMatch,
+    /// NoCorrelationMatch, InvalidForwardMailItem or DroppedByHand. Without it all but DroppedByHand.
     reason: Option<String>,
     /// Only those first seen at this instant or later.
     seen_since: Option<DateTime<Utc>>,

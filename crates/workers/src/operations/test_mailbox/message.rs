@@ -101,6 +101,8 @@ pub(super) async fn send(
         from: mailbox.address.clone(),
         to: vec![mailbox.address.clone()],
         size: Some(message.bytes.len() as u64),
+        // Nobody needs to find it among their sent mail.
+        save_copy: false,
     };
     let receipt = session.send(&envelope, Box::pin(&message.bytes[..]), point, deadline).await?;
     let refused = receipt.recipients.into_iter().find_map(|recipient| recipient.result.err());
