@@ -111,7 +111,7 @@ async fn j11_bad_files_are_refused() {
     let unknown = send(&world, Role::Service, &id, "?name=b.txt&size=1", &[], vec![1]).await;
     assert!(unknown.status.is_client_error(), "{}", unknown.body);
     send(&world, Role::Service, &id, "?name=b.txt", &[("if-match", "\"1\"")], vec![1]).await.expect(412);
-    send(&world, Role::Service, "nothing", "?name=b.txt", &[], vec![1]).await.expect(404);
+    send(&world, Role::Service, "nothing", "?name=b.txt", &[], vec![1]).await.expect(400);
     for kind in ["recurring-appointments", "service-activities"] {
         world.get(&format!("/{kind}/{id}/attachments")).await.expect(404);
     }
