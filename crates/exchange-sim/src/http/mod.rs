@@ -78,7 +78,11 @@ async fn route(
     // An application belongs to no mailbox: a front end would not know where to send it without this.
     if account.is_application() && path.starts_with("/ews/") && !request.headers().contains_key("x-anchormailbox") {
         let _ = body(request).await?;
-        return Err(text(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", "X-AnchorMailbox is missing.".to_owned()));
+        return Err(text(
+            StatusCode::BAD_REQUEST,
+            "text/plain; charset=utf-8",
+            "X-AnchorMailbox is missing.".to_owned(),
+        ));
     }
     match *request.method() {
         Method::POST => {

@@ -9,8 +9,17 @@ use crate::{
 };
 
 /// Texts of many lines, and secrets, in which everything may stand.
-const NOT_OF_ONE_LINE: &[&str] =
-    &["description", "body_text", "body_html", "content", "password", "outgoing_password", "client_secret", "street", "expression"];
+const NOT_OF_ONE_LINE: &[&str] = &[
+    "description",
+    "body_text",
+    "body_html",
+    "content",
+    "password",
+    "outgoing_password",
+    "client_secret",
+    "street",
+    "expression",
+];
 
 /// A schema, without the reference to it.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {

@@ -70,15 +70,26 @@ pub(crate) fn descriptors() -> Vec<Descriptor> {
     let reads = Capabilities { incoming_email: true, delete_after_processing: true, ..Capabilities::default() };
     let sends = Capabilities { outgoing_email: true, ..Capabilities::default() };
     let everything = Capabilities { act: true, outgoing_email: true, ..reads };
-    let exchange =
-        Capabilities { sent_items: true, folders: true, over_http: true, discovery: true, server_to_server: true, ..everything };
+    let exchange = Capabilities {
+        sent_items: true,
+        folders: true,
+        over_http: true,
+        discovery: true,
+        server_to_server: true,
+        ..everything
+    };
     let of = |name: &str, capabilities, implicit_tls_port, plain_port| Descriptor {
         name: name.parse().unwrap(),
         capabilities,
         implicit_tls_port,
         plain_port,
     };
-    vec![of("pop3", reads, 995, 110), of("smtp", sends, 465, 587), of("all-in-one", everything, 443, 80), of("ews", exchange, 443, 80)]
+    vec![
+        of("pop3", reads, 995, 110),
+        of("smtp", sends, 465, 587),
+        of("all-in-one", everything, 443, 80),
+        of("ews", exchange, 443, 80),
+    ]
 }
 
 impl World {

@@ -98,7 +98,10 @@ fn places_are_protected_and_candidates_are_many() {
     let begins = |start: &str| beginning(start).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(begins("https://a.test/x/y.xml"), ["https://a.test/x/y.xml"]);
     let both = ["https://a.test/autodiscover/autodiscover.svc", "https://a.test/autodiscover/autodiscover.xml"];
-    assert_eq!((begins("https://a.test"), begins("a.test")), (both.map(str::to_owned).to_vec(), both.map(str::to_owned).to_vec()));
+    assert_eq!(
+        (begins("https://a.test"), begins("a.test")),
+        (both.map(str::to_owned).to_vec(), both.map(str::to_owned).to_vec())
+    );
     for refused in ["http://x.test/a", "ftp://x.test/", "https://user:password@x.test/a", "data:x"] {
         assert_eq!(place(&Url::parse(refused).unwrap()), None, "{refused}");
     }
