@@ -6,6 +6,7 @@ pub mod waiting;
 use lockstep_model::{
     fault::Fault,
     id::{MailboxId, ProfileId},
+    mailbox::Lane,
 };
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use crate::{
     Result, Tx,
     alerts::{self, Part, Severity, Subject},
     audit,
+    deliveries::health,
     feed::{self, Change},
     lanes,
 };
@@ -202,11 +204,20 @@ async fn write(tx: &mut Tx, mailbox: MailboxId, by: &str, results: Results<'_>) 
             alerts::resolve_part(tx, mailbox, part).await?;
         }
     }
+    if !outgoing_again {
+        health::forget(tx, mailbox, outgoing_enabled).await?;
+    }
     if let Some(profile) = row.profile_id {
+        if *outgoing == Tested::Works {
+            health::answers(tx, ProfileId(profile)).await?;
+        }
         tell_profile(tx, ProfileId(profile), &row.address, incoming, outgoing).await?;
     }
     if over || news {
         tell_connected(tx, mailbox, &row.address, incoming, outgoing).await?;
+        if *incoming == Tested::Works {
+            lanes::revive(tx, mailbox, Lane::Incoming).await?;
+        }
         lanes::realign(tx, &[mailbox]).await?;
     }
     Ok(())
@@ -225,7 +236,7 @@ async fn note(tx: &mut Tx, mailbox: MailboxId, by: &str, results: Results<'_>) -
     audit::note(tx, by, "test-ended", "mailbox", Some(mailbox.0), detail.into()).await
 }
 
-/// In which directions a mailbox is connected, as long as there is one.
+/// In which directions a mailbox is connected, as long as no test has failed.
 async fn tell_connected(
     tx: &mut Tx,
     mailbox: MailboxId,
@@ -235,8 +246,9 @@ async fn tell_connected(
 ) -> Result<()> {
     let working = [("incoming", incoming), ("outgoing", outgoing)].into_iter().filter(|(_, t)| **t == Tested::Works);
     let working: Vec<_> = working.map(|(method, _)| method).collect();
+    let fails = [incoming, outgoing].into_iter().any(|tested| matches!(tested, Tested::Fails(_)));
     let subject = Subject::Mailbox(mailbox);
-    if working.is_empty() {
+    if working.is_empty() || fails {
         alerts::resolve(tx, CONNECTED, subject).await?;
     } else {
         let parameters = json!({ "address": address, "methods": working });
@@ -295,6 +307,7 @@ pub(crate) async fn forget(tx: &mut Tx, mailbox: MailboxId, profile: Option<Prof
     for part in [Part::Incoming, Part::Outgoing] {
         alerts::resolve_part(tx, mailbox, part).await?;
     }
+    health::forget(tx, mailbox, false).await?;
     if let Some(profile) = profile
         && failing(tx, profile).await?.all == 0
     {

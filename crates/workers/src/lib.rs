@@ -66,7 +66,8 @@ pub(crate) fn target(
 ) -> Result<Target, Fault> {
     let opened = access.credentials(&context.store).map_err(|error| {
         let message = format!("the stored password cannot be opened: {error}");
-        Fault::new(FaultScope::Mailbox, FaultClass::Refused, "CredentialsUnreadable", message).local()
+        // It is this process that lacks a key: another one may have it, or this one after its restart.
+        Fault::new(FaultScope::Mailbox, FaultClass::Transient, "CredentialsUnreadable", message).local()
     })?;
     let (login, secret) = opened.ok_or_else(|| {
         let message = "no user name and password are stored where the profile says they come from";

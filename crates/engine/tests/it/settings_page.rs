@@ -34,8 +34,7 @@ fn about(group: Group) -> &'static str {
              Postponements are kept to the second; what a server asks for is respected where it is longer."
         }
         Group::Act => {
-            "Appointments, contacts and tasks. They come with Exchange, which this version does not speak yet: these values \
-             are\nkept and checked, and nothing is scheduled by them today."
+            "Appointments, contacts and tasks, of mailboxes on Exchange."
         }
         Group::Queue => {
             "What processes hold in memory. A worker takes no more than its `concurrency` (its settings file) in any case; the\n\

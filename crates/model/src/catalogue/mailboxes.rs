@@ -33,8 +33,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         scopes: &[FaultScope::Mailbox],
         level: Level::Error,
         title: "Stored credentials cannot be read",
-        text: "The password was encrypted with a key this installation does not have: {message}",
-        remedy: "Add the old key to `secrets.keys`, or set the password anew.",
+        text: "The password was encrypted with a key that the program which needed it does not have: {message}",
+        remedy: "Give every program the same `secrets.keys`, with the newest key first and those before it, and restart the programs that were started before the last change; or set the password anew. It is tried again by itself.",
     },
     Entry {
         code: "MailboxNotFound",
@@ -259,6 +259,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "The server of a profile fails",
         text: "The server has failed for several mailboxes in a row, so that all of them wait: {message}",
         remedy: "Check the server, and host, port and TLS choice of the profile. It is tried again by itself; no mailbox is disabled.",
+    },
+    Entry {
+        code: "OutgoingServerUnreachable",
+        scopes: &[FaultScope::Profile],
+        level: Level::Error,
+        title: "The outgoing server of a profile fails",
+        text: "The server has failed for several emails in a row, so that all that are to be sent through it wait: {message}",
+        remedy: "Check the server, and host, port and TLS choice of the profile's outgoing part. It is tried again by itself; no mailbox is disabled, no email is given up, and reading goes on.",
     },
     Entry {
         code: "SessionOutOfStep",

@@ -115,5 +115,7 @@ async fn m4_a_permanent_fault_disables_only_the_affected_workload() {
         stage.fold(&[stage.report(&hints[0], Outcome::Completed)]).await;
     }
     stage.world.realign(&[anna]).await;
+    assert_eq!(stage.world.text(&of(anna)).await, "false", "no edit but a test enables it again");
+    stage.world.tested(anna).await;
     assert_eq!(stage.hint().await.mailbox, anna);
 }

@@ -1,7 +1,11 @@
 //! Whether lanes are worked at all, and when: the one function that makes everything in flight or on its way stale, and those
 //! that make lanes due or call their work back.
 
-use lockstep_model::{id::MailboxId, record::RecordId};
+use lockstep_model::{
+    id::MailboxId,
+    mailbox::Lane,
+    record::RecordId,
+};
 
 use crate::{Result, Tx, approval};
 
@@ -11,7 +15,8 @@ use crate::{Result, Tx, approval};
 ///
 /// A lane is enabled when its mailbox is active, has an approved address (where the organisation asks for that), an
 /// active profile, the server-side method, and was tested and enabled; that of appointments, contacts and tasks only where
-/// a user owns the mailbox. An enabled lane is due at once.
+/// a user owns the mailbox. An enabled lane is due at once. One that a fault has disabled stays so until a test succeeds
+/// ([`revive`]): no other edit is a reason to believe that it works again.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
@@ -65,15 +70,31 @@ pub async fn realign(tx: &mut Tx, mailboxes: &[MailboxId]) -> Result<()> {
          WHERE m.id = ANY($1::uuid[])
          ORDER BY m.id, l.lane
          ON CONFLICT (mailbox_id, lane) DO UPDATE SET
-             profile_id = EXCLUDED.profile_id, enabled = EXCLUDED.enabled, due_at = EXCLUDED.due_at,
-             generation = lane_schedules.generation + 1, claimed_until = NULL, claims = 0, not_before = NULL,
-             transient_failures = 0, disabled_code = NULL",
+             profile_id = EXCLUDED.profile_id, enabled = EXCLUDED.enabled AND lane_schedules.disabled_code IS NULL,
+             due_at = EXCLUDED.due_at, generation = lane_schedules.generation + 1, claimed_until = NULL, claims = 0,
+             not_before = NULL",
         &ids,
         now,
     )
     .execute(tx.connection())
     .await?;
     approval::tell(tx, &ids).await
+}
+
+/// Takes back that a fault has disabled a lane: its test has succeeded. [`realign`] then enables it.
+///
+/// # Errors
+/// [`crate::Error::Unavailable`].
+pub(crate) async fn revive(tx: &mut Tx, mailbox: MailboxId, lane: Lane) -> Result<()> {
+    sqlx::query!(
+        "/* lanes::revive */ UPDATE lane_schedules SET disabled_code = NULL, transient_failures = 0
+         WHERE mailbox_id = $1 AND lane = $2",
+        mailbox.0,
+        lane.as_str(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Makes the lanes of appointments, contacts and tasks due that these records concern, other than `but`'s: those of

@@ -1,12 +1,13 @@
 //! The test of appointments, contacts and tasks.
 
-use lockstep_model::id::MailboxId;
+use lockstep_model::{id::MailboxId, mailbox::Lane};
 use serde_json::json;
 
 use super::Tested;
 use crate::{
     Result, Tx,
     alerts::{self, Part, Severity, Subject},
+    lanes,
 };
 
 /// Whether appointments, contacts and tasks of a mailbox are served by Lockstep.
@@ -42,6 +43,9 @@ pub async fn record(tx: &mut Tx, mailbox: MailboxId, act: &Tested, again: bool) 
     )
     .execute(tx.connection())
     .await?;
+    if *act == Tested::Works {
+        lanes::revive(tx, mailbox, Lane::Act).await?;
+    }
     if let Tested::Fails(fault) = act {
         alerts::resolve_part_but(tx, mailbox, Part::Act, Some(&fault.code)).await?;
         let parameters = json!({ "message": fault.message });

@@ -325,6 +325,8 @@ async fn a_fault_may_disable_the_lane_and_says_so() {
     world.advance(86_400);
     assert!(claim(&world, &[(profile, 1)]).await.is_empty());
     world.realign(&[claimed.mailbox]).await;
+    assert!(claim(&world, &[(profile, 1)]).await.is_empty(), "an edit is no reason to believe that it works again");
+    world.tested(claimed.mailbox).await;
     assert_eq!(claim(&world, &[(profile, 1)]).await.len(), 1, "enabled anew, and due at once");
     assert_eq!(world.text("SELECT COALESCE(disabled_code, '-') FROM lane_schedules").await, "-");
 }

@@ -10,7 +10,7 @@ use lockstep_model::{
     id::{EmailId, MailboxId, OrganisationId, ProfileId, QueueId, UserId},
     mailbox::{Lane, Owner, TrackOption},
 };
-use lockstep_store::{PoolOptions, Store, Vault, lanes, organisations};
+use lockstep_store::{PoolOptions, Store, Vault, lanes, mailbox_tests, organisations};
 use lockstep_test_support::postgres::TestDatabase;
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgPool, Row};
@@ -158,6 +158,14 @@ impl World {
     pub(crate) async fn realign(&self, mailboxes: &[MailboxId]) {
         let mut tx = self.store.begin().await.unwrap();
         lanes::realign(&mut tx, mailboxes).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// A test of the mailbox has succeeded in both directions.
+    pub(crate) async fn tested(&self, mailbox: MailboxId) {
+        let mut tx = self.store.begin().await.unwrap();
+        let works = mailbox_tests::Tested::Works;
+        mailbox_tests::record(&mut tx, mailbox, "test", &works, &works).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -193,6 +193,7 @@ pub(crate) struct Mailbox {
     incoming_test: String,
     /// `not-run`, `success` or `failure`.
     outgoing_test: String,
+    /// Tested and enabled, and not disabled by a fault since.
     incoming_enabled: bool,
     outgoing_enabled: bool,
     /// Of appointments, contacts and tasks: `not-run`, `success` or `failure`.
@@ -247,6 +248,9 @@ impl From<&MailboxRecord> for MailboxFields {
 
 impl From<MailboxStatus> for Mailbox {
     fn from(status: MailboxStatus) -> Self {
+        let stopped =
+            |lane: &str| status.lanes.iter().any(|found| found.lane == lane && found.disabled_code.is_some());
+        let (incoming_stopped, act_stopped) = (stopped("incoming"), stopped("act"));
         let mailbox = status.mailbox;
         Self {
             fields: (&mailbox).into(),
@@ -260,10 +264,10 @@ impl From<MailboxStatus> for Mailbox {
             approved_at: mailbox.approved_at,
             incoming_test: mailbox.incoming_test,
             outgoing_test: mailbox.outgoing_test,
-            incoming_enabled: mailbox.incoming_enabled,
+            incoming_enabled: mailbox.incoming_enabled && !incoming_stopped,
             outgoing_enabled: mailbox.outgoing_enabled,
             act_test: mailbox.act_test,
-            act_enabled: mailbox.act_enabled,
+            act_enabled: mailbox.act_enabled && !act_stopped,
             act_tested_at: mailbox.act_tested_at,
             test_attempted_by: mailbox.test_attempted_by,
             test_attempted_at: mailbox.test_attempted_at,
