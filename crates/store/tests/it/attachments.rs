@@ -30,8 +30,8 @@ async fn linked(world: &World, mailbox: MailboxId, kind: &str, key: &str) -> (Uu
     let (record, link) = (Uuid::now_v7(), Uuid::now_v7());
     world
         .sql(&format!(
-            "INSERT INTO activities (id, kind, owner_user_id, created_at, updated_at)
-             SELECT '{record}', '{kind}', owner_user_id, now(), now() FROM mailboxes WHERE id = '{mailbox}';
+            "INSERT INTO activities (id, kind, owner_user_id, fields, created_at, updated_at)
+             SELECT '{record}', '{kind}', owner_user_id, '{{}}', now(), now() FROM mailboxes WHERE id = '{mailbox}';
              INSERT INTO links (id, mailbox_id, record_kind, record_id, remote_key, crm_fields, server_fields,
                  settled_record, settled_remote, created_at, updated_at)
              VALUES ('{link}', '{mailbox}', '{kind}', '{record}', '{key}', '{{}}', '{{}}', 1, 'v1', now(), now())"
