@@ -45,6 +45,9 @@ impl Folder {
     }
 }
 
+/// So many categories of an item are told at most.
+pub const MOST_CATEGORIES: usize = 50;
+
 /// What a listing shows of an item: enough to decide whether it concerns anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemHead {
@@ -56,7 +59,7 @@ pub struct ItemHead {
     pub mark: Option<LinkId>,
     /// What all attendees' copies of a meeting share (iCalendar's `UID`).
     pub uid: Option<String>,
-    /// The categories a person gave it; at most 50 are told.
+    /// The categories a person gave it; at most [`MOST_CATEGORIES`] are told.
     pub categories: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! What goes with a write to an item beside values of fields: the category of deactivated contacts (K4), and that nobody
 //! is reminded (J10).
 
-use lockstep_connector::items::{Beside, CategoryChange, Item};
+use lockstep_connector::items::{Beside, CategoryChange, Item, MOST_CATEGORIES};
 use lockstep_engine::{
     merge::{
         ItemPlan, Pair,
@@ -52,7 +52,10 @@ fn category(
 ) -> Option<(CategoryChange, String)> {
     let Record::Contact(person) = record else { return None };
     let name = options.inactive_category.trim();
-    let marked = item.head.categories.iter().any(|known| known.trim() == name);
+    let categories = &item.head.categories;
+    let found = categories.iter().any(|known| known.trim() == name);
+    // Where not all are told, nobody knows: the write looks at them, and changes nothing where nothing is to be changed.
+    let marked = if !found && categories.len() >= MOST_CATEGORIES { person.active } else { found };
     let given = inactive::change(person.active, marked, tie, &plan.steps)?;
     Some((if given { CategoryChange::Given } else { CategoryChange::Taken }, name.to_owned()))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lockstep_connector::{
     Deadline,
-    items::{Changes, ItemHead},
+    items::{Changes, ItemHead, MOST_CATEGORIES},
 };
 use lockstep_model::{
     fault::{Fault, FaultScope},
@@ -24,8 +24,7 @@ use crate::{
     xml::Element,
 };
 
-/// Most categories of one item, and the longest, in bytes.
-const MAX_CATEGORIES: usize = 50;
+/// The longest category, in bytes.
 const MAX_CATEGORY: usize = 255;
 /// Longest UID, in bytes.
 const MAX_UID: usize = 1_024;
@@ -119,7 +118,7 @@ pub(super) fn head(class: Class, element: &Element) -> Option<ItemHead> {
         version: RemoteVersion(id.change_key),
         mark: item::link(element),
         uid: uid.map(|uid| text::line(uid, MAX_UID)).filter(|uid| !uid.is_empty()),
-        categories: categories.filter(|name| !name.is_empty()).take(MAX_CATEGORIES).collect(),
+        categories: categories.filter(|name| !name.is_empty()).take(MOST_CATEGORIES).collect(),
     })
 }
 
