@@ -19,7 +19,7 @@ async fn d9_an_administrator_takes_a_mailbox_over() {
         exchange[endpoint]["protocol"] = json!("ews");
     }
     let profile = world.post("/email-server-profiles", exchange).await.expect(201).id();
-    let (ann, mailbox) = world.sign_in("ann").await;
+    let (_, mailbox) = world.sign_in("ann").await;
     let path = format!("/mailboxes/{mailbox}");
     let account = json!({ "profile_id": profile, "allow_credentials": true, "login": "ann", "password": "geheim-456" });
     world.patch(&path, account).await.expect(200);
