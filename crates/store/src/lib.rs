@@ -46,6 +46,7 @@ pub mod queue_items;
 pub mod queues;
 pub mod records;
 pub mod replicas;
+pub mod restores;
 pub mod retention;
 pub mod rights;
 pub mod rotation;

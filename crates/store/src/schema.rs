@@ -7,11 +7,11 @@ use crate::{Error, Result, Tx};
 
 /// The schema this code was built for: the number of its newest migration. A migration sets `schema_state.version` to
 /// its own number.
-pub const SCHEMA_VERSION: i32 = 25;
+pub const SCHEMA_VERSION: i32 = 27;
 
 /// The version of this code, as `schema_state.oldest_code` counts. Raised with [`SCHEMA_VERSION`], and also when the code
 /// stops using what a later migration is to take away: that migration sets `oldest_code` to this version.
-pub const CODE_VERSION: i32 = 25;
+pub const CODE_VERSION: i32 = 27;
 
 /// What a database says of its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod nudges;
 mod operations;
 mod questions;
 mod replicas;
+mod restores;
 mod rights;
 mod rights_model;
 mod rotation;
