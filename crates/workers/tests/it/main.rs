@@ -2,6 +2,7 @@
 //! what a test tells it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod act_turns;
 mod airlock;
 mod attachments;
 mod cautious;
@@ -33,6 +34,7 @@ mod server;
 mod settings;
 mod shared_account;
 mod stage;
+mod stopped;
 mod test_retries;
 mod tokens;
 mod tracking;

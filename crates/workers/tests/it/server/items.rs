@@ -155,20 +155,25 @@ impl Conversation {
 
 #[async_trait]
 impl Items for Conversation {
-    async fn changes(&mut self, folder: Folder, cursor: &Cursor, _: u16, _: &Deadline) -> Result<Changes, Fault> {
+    async fn changes(&mut self, folder: Folder, cursor: &Cursor, limit: u16, _: &Deadline) -> Result<Changes, Fault> {
         let told = String::from_utf8(cursor.0.clone()).unwrap();
-        let before: BTreeMap<_, _> = told.lines().filter_map(|line| line.split_once('=')).collect();
+        let mut known: BTreeMap<_, _> =
+            told.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let here: Vec<_> = self.now().into_iter().filter(|item| Folder::of(item.kind) == folder).collect();
-        let changed = here.iter().filter(|item| {
-            before.get(item.head.key.to_string().as_str()).is_none_or(|version| *version != item.head.version.0)
-        });
-        let gone = before.keys().filter(|key| here.iter().all(|item| item.head.key.to_string() != **key));
-        let next: String = here.iter().map(|item| format!("{}={}\n", item.head.key, item.head.version.0)).collect();
+        let name = |item: &Item| item.head.key.to_string();
+        let gone: Vec<_> = known.keys().filter(|key| here.iter().all(|item| name(item) != **key)).cloned().collect();
+        known.retain(|key, _| !gone.contains(key));
+        let is_new = |item: &&Item| known.get(&name(item)).is_none_or(|version| *version != item.head.version.0);
+        let mut changed: Vec<_> = here.iter().filter(is_new).map(|item| item.head.clone()).collect();
+        let more = changed.len() > usize::from(limit);
+        changed.truncate(limit.into());
+        known.extend(changed.iter().map(|head| (head.key.to_string(), head.version.0.clone())));
+        let next: String = known.iter().map(|(key, version)| format!("{key}={version}\n")).collect();
         Ok(Changes {
-            changed: changed.map(|item| item.head.clone()).collect(),
-            deleted: gone.map(|key| RemoteKey::new(key.as_bytes()).unwrap()).collect(),
+            changed,
+            deleted: gone.iter().map(|key| RemoteKey::new(key.as_bytes()).unwrap()).collect(),
             cursor: Cursor(format!("{next}\n").into_bytes()),
-            more: false,
+            more,
             reset: false,
         })
     }
