@@ -95,7 +95,7 @@ impl Exchange {
     }
 }
 
-/// A1, A5, B9, B10: with accounts of their own and with one that acts for them, mailboxes on Exchange are tested, read and
+/// A1, A2, A5, B9, B10: with accounts of their own and with one that acts for them, mailboxes on Exchange are tested, read and
 /// sent from like any others; each message is one record, and an email arrives once.
 #[tokio::test]
 async fn a1_a5_email_comes_and_goes_over_exchange() {
