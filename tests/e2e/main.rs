@@ -8,7 +8,6 @@ mod cadence;
 mod crash_points;
 mod duplicated_deliveries;
 mod exchange;
-mod exchange_mail;
 mod feed;
 mod first_sync;
 mod graceful;
