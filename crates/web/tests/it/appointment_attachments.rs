@@ -119,7 +119,7 @@ async fn j11_bad_files_are_refused() {
         let name = format!("{n}.txt");
         upload(&world, &id, &name, name.as_bytes()).await.expect(201);
     }
-    assert_eq!(upload(&world, &id, "one-more.txt", b"x").await.expect(409).body["code"], "too-many-files");
+    assert_eq!(upload(&world, &id, "one-more.txt", b"x").await.expect(409).body["type"], "/problems/too-many-files");
     upload(&world, &id, "7.txt", b"7.txt").await.expect(201);
     assert_eq!(
         world.get(&format!("/appointments/{id}/attachments")).await.body["items"].as_array().unwrap().len(),
