@@ -138,6 +138,8 @@ pub struct Delivery {
     pub envelope: usize,
     /// Whether an earlier attempt was accepted for somebody.
     pub accepted_before: bool,
+    /// The fault of this attempt disables the mailbox's sending, so that the email waits until a person has mended it.
+    pub held: bool,
 }
 
 /// What follows from an attempt. Who has accepted is never sent to again; who is refused is recorded and the others go
@@ -192,7 +194,7 @@ fn settle(
     let waiting = states.contains(&RecipientState::Waiting);
     let verdict = match (waiting, ended_by) {
         (false, _) => Retry::GiveUp,
-        (true, Some(fault)) => of_message(fault, delivery.attempt, schedule, jitter),
+        (true, Some(fault)) => of_message(fault, delivery, schedule, jitter),
         (true, None) => of_recipients(answers, delivery, schedule, jitter),
     };
     if let Retry::Again { after, counted } = verdict {
@@ -209,13 +211,18 @@ fn settle(
     Aftermath { step, recipients: states }
 }
 
-/// A fault of the whole attempt. One that lies with the mailbox or the server (a changed password, a closed account) is
-/// not the message's, so the message waits for it to be mended as long as its schedule lasts.
-fn of_message(fault: &Fault, attempt: u32, schedule: &Schedule, jitter: f64) -> Retry {
-    if fault.scope == FaultScope::Item || fault.class == FaultClass::Throttled {
-        retry::after_fault(fault, attempt, schedule, jitter)
-    } else {
-        retry::again(fault, attempt, schedule, jitter)
+/// A fault of the whole attempt. One that lies with the server, or for good with the account (a changed password), is not
+/// the message's, so the message waits for it to be mended however long that takes. What may heal with the account uses
+/// up attempts, unless it disables the mailbox's sending.
+fn of_message(fault: &Fault, delivery: &Delivery, schedule: &Schedule, jitter: f64) -> Retry {
+    let for_good = matches!(fault.class, FaultClass::Auth | FaultClass::Refused | FaultClass::Gone);
+    match fault.scope {
+        _ if fault.class == FaultClass::Throttled => retry::after_fault(fault, delivery.attempt, schedule, jitter),
+        FaultScope::Item => retry::after_fault(fault, delivery.attempt, schedule, jitter),
+        FaultScope::Mailbox if !for_good && !delivery.held => retry::again(fault, delivery.attempt, schedule, jitter),
+        FaultScope::Mailbox | FaultScope::Profile => {
+            Retry::Again { after: retry::uncounted_wait(fault, schedule, jitter), counted: false }
+        }
     }
 }
 
@@ -228,7 +235,7 @@ fn of_recipients(answers: &[Answer], delivery: &Delivery, schedule: &Schedule, j
         wait.map_or(Retry::GiveUp, |after| Retry::Again { after, counted: true })
     });
     put_off
-        .map(|fault| of_message(fault, delivery.attempt, schedule, jitter))
+        .map(|fault| of_message(fault, delivery, schedule, jitter))
         .chain(unasked)
         .reduce(|one, other| match (one, other) {
             (Retry::Again { after: a, counted: c }, Retry::Again { after: b, counted: d }) => {

@@ -80,6 +80,11 @@ pub fn throttled_wait(fault: &Fault, jitter: f64) -> Duration {
     wish(fault).unwrap_or_else(|| shortened(THROTTLED_WAIT, jitter)).max(Duration::from_secs(1))
 }
 
+/// The wait after an attempt that does not count: the schedule's first one, or as long as the server wished.
+pub(crate) fn uncounted_wait(fault: &Fault, schedule: &Schedule, jitter: f64) -> Duration {
+    shortened(schedule.base, jitter).max(wish(fault).unwrap_or_default())
+}
+
 fn wish(fault: &Fault) -> Option<Duration> {
     fault.retry_after.map(|wait| wait.min(MAX_RETRY_AFTER))
 }

@@ -170,3 +170,6 @@ VALUES ('01930000-0000-7000-8000-000000000140', '01930000-0000-7000-8000-0000000
 INSERT INTO link_attachments (link_id, name, content_digest, remote_id, remote_size)
 VALUES ('01930000-0000-7000-8000-000000000130', 'agenda.txt', '\x5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9', 'AT1', 1);
 INSERT INTO attachment_states (link_id, record_version, remote_version) VALUES ('01930000-0000-7000-8000-000000000130', 1, 'CK1');
+
+INSERT INTO sending_breakers (profile_id, failures, step, open_until)
+SELECT id, 0, 1, '2026-11-01 08:40+00' FROM email_server_profiles LIMIT 1;

@@ -2,6 +2,7 @@
 //! late message changes nothing.
 
 pub mod figures;
+pub mod health;
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use chrono::{DateTime, Utc};
 use lockstep_model::{
     email::{DeliveryState, EmailStatus, PartyRole},
     fault::Fault,
-    id::{EmailId, MailboxId, RunId},
+    id::{EmailId, MailboxId, ProfileId, RunId},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -17,17 +18,33 @@ use uuid::Uuid;
 use crate::{
     Error, Result, Tx, audit,
     contents::ContentDigest,
+    deliveries::health::MOST_PROBES,
     emails::sending::may_become,
     error::word,
     feed::{self, Change},
 };
 
 /// Claims due deliveries of mailboxes that may send, oldest first. Attempts that were begun and never told of again
-/// (their worker died) are due when their claim ends.
+/// (their worker died) are due when their claim ends. Where the server of a profile fails, none of its emails is claimed
+/// until its breaker says so, and then one at a time.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(EmailId, i32)>> {
+    let mut claimed = Vec::new();
+    for profile in health::to_probe(tx, limit.min(MOST_PROBES)).await? {
+        if let Some(probe) = pick(tx, Some(profile), 1, lifetime).await?.pop() {
+            health::note_probe(tx, profile, probe.0).await?;
+            claimed.push(probe);
+        }
+    }
+    let left = limit - i64::try_from(claimed.len()).unwrap_or(limit);
+    claimed.extend(pick(tx, None, left, lifetime).await?);
+    Ok(claimed)
+}
+
+/// Claims of everybody whose server is not known to fail; or of this one profile, whose server may be probed.
+async fn pick(tx: &mut Tx, probed: Option<ProfileId>, limit: i64, lifetime: Duration) -> Result<Vec<(EmailId, i32)>> {
     let now = tx.now();
     let rows = sqlx::query!(
         "/* deliveries::claim */ WITH picked AS MATERIALIZED (
@@ -37,7 +54,10 @@ pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(E
              CROSS JOIN organisations o
              WHERE d.state IN ('pending', 'retry', 'sending', 'in-flight') AND d.due_at <= $1
                AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
-               AND (d.state IN ('sending', 'in-flight') OR (o.process_email_using = 'server-side-synchronization'
+               AND ($4::uuid IS NULL AND d.state IN ('sending', 'in-flight')
+                    OR d.state IN ('pending', 'retry') AND (o.process_email_using = 'server-side-synchronization'
+                    AND CASE WHEN $4 IS NULL THEN NOT EXISTS (SELECT FROM sending_breakers b
+                            WHERE b.profile_id = p.id AND b.open_until IS NOT NULL) ELSE p.id = $4 END
                     AND m.active AND p.active AND m.outgoing_method = 'server-side'
                     AND m.outgoing_enabled AND (m.address_status = 'approved'
                       OR (m.owner_user_id IS NOT NULL AND NOT o.approve_users AND m.address_status = 'pending')
@@ -50,6 +70,7 @@ pub async fn claim(tx: &mut Tx, limit: i64, lifetime: Duration) -> Result<Vec<(E
         now,
         limit,
         lifetime.as_secs_f64(),
+        probed.map(|profile| profile.0),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -67,6 +88,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Attempts begun.
     pub attempt: i32,
+    /// Those of them that do not count: the server was away, asked for less, or refused the account.
+    pub uncounted: i32,
     /// When its first attempt was asked for.
     pub created_at: DateTime<Utc>,
     /// Its Message-ID, without angle brackets; the same at every attempt.
@@ -81,7 +104,7 @@ pub struct Delivery {
 /// [`Error::Unavailable`].
 pub async fn lock(tx: &mut Tx, email: EmailId) -> Result<Option<Delivery>> {
     let row = sqlx::query!(
-        "/* deliveries::lock */ SELECT mailbox_id, state, attempt, created_at, message_id, dated_at
+        "/* deliveries::lock */ SELECT mailbox_id, state, attempt, uncounted, created_at, message_id, dated_at
          FROM deliveries WHERE email_id = $1 FOR UPDATE",
         email.0,
     )
@@ -93,6 +116,7 @@ pub async fn lock(tx: &mut Tx, email: EmailId) -> Result<Option<Delivery>> {
             mailbox: MailboxId(r.mailbox_id),
             state: word("deliveries", "state", email, &r.state)?,
             attempt: r.attempt,
+            uncounted: r.uncounted,
             created_at: r.created_at,
             message_id: r.message_id,
             dated_at: r.dated_at,
@@ -125,7 +149,8 @@ pub async fn recipients(tx: &mut Tx, email: EmailId) -> Result<Vec<Recipient>> {
 }
 
 /// Begins attempt `attempt`: Pending Send becomes Sending. `false`: somebody else has begun it, or it is not to be sent,
-/// or not now, because its mailbox or the mailbox's profile is inactive (B1). `worker` is the host that does it.
+/// or not now, because its mailbox or the mailbox's profile is inactive (B1), its mailbox's sending is disabled (M4), or
+/// the server fails and another email finds out whether it is back. `worker` is the host that does it.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
@@ -144,7 +169,9 @@ pub async fn begin(
          WHERE email_id = $1 AND attempt = $2 - 1 AND state IN ('pending', 'retry')
            AND EXISTS (SELECT 1 FROM organisations WHERE process_email_using = 'server-side-synchronization')
            AND EXISTS (SELECT 1 FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
-               WHERE m.id = deliveries.mailbox_id AND m.active AND p.active)",
+               WHERE m.id = deliveries.mailbox_id AND m.active AND p.active AND m.outgoing_enabled
+                 AND NOT EXISTS (SELECT FROM sending_breakers b WHERE b.profile_id = p.id AND b.open_until IS NOT NULL
+                     AND b.probe_email_id IS DISTINCT FROM deliveries.email_id))",
         email.0,
         attempt,
         run.0,
@@ -187,6 +214,8 @@ pub enum Ended {
     Sent(String),
     /// Another attempt after this long.
     Retry(Duration, Fault),
+    /// Another attempt after this long, and this one does not count.
+    Postponed(Duration, Fault),
     /// Given up.
     Failed(Fault),
     /// Nobody knows.
@@ -209,7 +238,9 @@ pub async fn end(
     let now = tx.now();
     let (state, due_at, reply, fault) = match ended {
         Ended::Sent(reply) => (DeliveryState::Sent, now, Some(reply.as_str()), None),
-        Ended::Retry(after, fault) => (DeliveryState::Retry, now + *after, None, Some(fault)),
+        Ended::Retry(after, fault) | Ended::Postponed(after, fault) => {
+            (DeliveryState::Retry, now + *after, None, Some(fault))
+        }
         Ended::Failed(fault) => (DeliveryState::Failed, now, None, Some(fault)),
         Ended::Unknown(fault) => (DeliveryState::Unknown, now, None, Some(fault)),
     };
@@ -217,7 +248,8 @@ pub async fn end(
         "/* deliveries::end */ WITH before AS (SELECT state FROM deliveries WHERE email_id = $1 FOR UPDATE)
          UPDATE deliveries AS d SET state = $4, due_at = $5, claimed_until = NULL, claims = 0,
              reply = COALESCE($6, d.reply), fault_code = $7, fault_class = $8, fault_message = $9, updated_at = $10,
-             was_unknown = d.was_unknown OR $4 = 'unknown'
+             was_unknown = d.was_unknown OR $4 = 'unknown',
+             uncounted = d.uncounted + CASE WHEN $11::boolean THEN 1 ELSE 0 END
          FROM before
          WHERE d.email_id = $1 AND d.attempt = $2 AND ($3::uuid IS NULL OR d.run_id = $3)
            AND (d.state IN ('sending', 'in-flight') OR (d.state = 'unknown' AND $4 = 'sent' AND d.run_id = $3))
@@ -232,6 +264,7 @@ pub async fn end(
         fault.map(|f| f.class.as_str()),
         fault.map(|f| f.message.as_str()),
         now,
+        matches!(ended, Ended::Postponed(..)),
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -252,7 +285,7 @@ pub async fn resend_unknown(tx: &mut Tx, email: EmailId, attempts: u32, after: D
         "/* deliveries::resend_unknown */ UPDATE deliveries AS d SET state = 'retry', due_at = $3, claimed_until = NULL,
              claims = 0, run_id = NULL, updated_at = $2
          FROM mailboxes m JOIN email_server_profiles p ON p.id = m.profile_id
-         WHERE d.email_id = $1 AND d.state = 'unknown' AND d.attempt < $4
+         WHERE d.email_id = $1 AND d.state = 'unknown' AND d.attempt - d.uncounted < $4
            AND m.id = d.mailbox_id AND p.resend_unknown",
         email.0,
         now,

@@ -83,6 +83,10 @@ pub struct ProfileFacts {
     pub breaker_failures: i32,
     /// Until when nothing goes there; in the past: one probe at a time.
     pub breaker_open_until: Option<DateTime<Utc>>,
+    /// Faults of the outgoing server in a row.
+    pub sending_failures: i32,
+    /// Until when nothing is sent through it; in the past: one email at a time.
+    pub sending_open_until: Option<DateTime<Utc>>,
     /// Mailboxes are not polled closer than this.
     pub min_polling_minutes: i32,
     /// Mail received before is not processed.
@@ -194,6 +198,7 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
              o.active AS \"owner_active?\", o.track_option AS \"track_option?\", p.id AS \"profile_id?\",
              p.name AS \"profile_name?\", p.active AS \"profile_active?\", p.breaker_failures AS \"breaker_failures?\",
              p.breaker_open_until, p.min_polling_minutes AS \"min_polling_minutes?\", p.process_emails_from,
+             b.failures AS \"sending_failures?\", b.open_until AS sending_open_until,
              COALESCE(CASE WHEN m.owner_user_id IS NOT NULL THEN g.approve_users
                            WHEN m.owner_queue_id IS NOT NULL THEN g.approve_queues
                            ELSE g.approve_users OR g.approve_queues END, true)
@@ -204,6 +209,7 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
              COALESCE(g.only_receiving_mailbox_accepts, false) AS \"only_receiving_accepts!\"
          FROM mailboxes m
          LEFT JOIN email_server_profiles p ON p.id = m.profile_id
+         LEFT JOIN sending_breakers b ON b.profile_id = m.profile_id
          LEFT JOIN organisations g ON true
          LEFT JOIN LATERAL (SELECT 'user' AS kind, u.name, u.active, u.track_option FROM users u
                                 WHERE u.id = m.owner_user_id
@@ -228,6 +234,8 @@ pub async fn mailbox(tx: &mut Tx, id: MailboxId) -> Result<Option<MailboxFacts>>
             active: row.profile_active.unwrap_or_default(),
             breaker_failures: row.breaker_failures.unwrap_or_default(),
             breaker_open_until: row.breaker_open_until,
+            sending_failures: row.sending_failures.unwrap_or_default(),
+            sending_open_until: row.sending_open_until,
             min_polling_minutes: row.min_polling_minutes.unwrap_or_default(),
             process_emails_from: row.process_emails_from,
         }),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     Error, Result, Tx,
     audit::{self, Written},
+    deliveries::health,
     feed::Change,
     lanes, mailboxes,
 };
@@ -345,6 +346,7 @@ pub async fn save(
         .fetch_all(tx.connection())
         .await?;
         mailboxes::write_login_keys(tx, &used_by).await?;
+        health::probe_now(tx, ProfileId(profile.id)).await?;
         lanes::realign(tx, &used_by.into_iter().map(MailboxId).collect::<Vec<_>>()).await?;
     }
     Ok(version)

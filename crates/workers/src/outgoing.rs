@@ -4,6 +4,7 @@ mod authority;
 mod compose;
 mod gate;
 mod handler;
+mod health;
 mod send;
 mod told;
 

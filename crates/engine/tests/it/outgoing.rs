@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::values::{fault, minutes};
 
-const FIRST: Delivery = Delivery { attempt: 1, envelope: 2, accepted_before: false };
+const FIRST: Delivery = Delivery { attempt: 1, envelope: 2, accepted_before: false, held: false };
 const LAST: Delivery = Delivery { attempt: 10, ..FIRST };
 
 fn item(class: FaultClass) -> Fault {
@@ -139,15 +139,28 @@ fn before_the_point() {
     }
 }
 
-/// A changed password is not the message's fault: it waits, within its attempts.
+/// H8: a changed password, a full account or a dead server is not the message's fault: it waits, and no attempt counts.
+/// What may heal with the account uses attempts up, but for the one that disables the mailbox's sending.
 #[test]
-fn a_fault_of_the_mailbox_is_waited_for() {
-    for scope in [FaultScope::Mailbox, FaultScope::Profile] {
-        let (step, _) = ends(&broken(fault(scope, FaultClass::Auth), false, vec![]), &FIRST);
-        assert_eq!(step, Step::Retry { after: minutes(5), counted: true });
-        let (step, _) = ends(&broken(fault(scope, FaultClass::Auth), false, vec![]), &LAST);
-        assert_eq!(step.state(), DeliveryState::Failed);
+fn h8_a_fault_of_the_mailbox_or_server_is_waited_for() {
+    for found in [
+        fault(FaultScope::Mailbox, FaultClass::Auth),
+        fault(FaultScope::Mailbox, FaultClass::Refused),
+        fault(FaultScope::Profile, FaultClass::Auth),
+        fault(FaultScope::Profile, FaultClass::Unreachable),
+        fault(FaultScope::Profile, FaultClass::Transient),
+    ] {
+        for delivery in [FIRST, LAST] {
+            let (step, recipients) = ends(&broken(found.clone(), false, vec![Ok(())]), &delivery);
+            assert_eq!(step, Step::Retry { after: minutes(5), counted: false }, "{found}");
+            assert_eq!(recipients, [RecipientState::Waiting; 2]);
+        }
     }
+    let heals = broken(fault(FaultScope::Mailbox, FaultClass::Transient), false, vec![]);
+    assert_eq!(ends(&heals, &FIRST).0, Step::Retry { after: minutes(5), counted: true });
+    assert_eq!(ends(&heals, &LAST).0.state(), DeliveryState::Failed);
+    let held = Delivery { held: true, ..LAST };
+    assert_eq!(ends(&heals, &held).0, Step::Retry { after: minutes(5), counted: false });
 }
 
 /// H10: after the point of no return silence is *unknown*, whatever the attempt; the server's own no is believed.
@@ -197,9 +210,9 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
 proptest! {
     /// Whatever happens: the states fit the step, and the machine allows it.
     #[test]
-    fn steps_and_states_agree(attempt in any_attempt(), number in 1..12_u32, envelope in 0..5_usize, accepted_before in any::<bool>()) {
+    fn steps_and_states_agree(attempt in any_attempt(), number in 1..12_u32, envelope in 0..5_usize, accepted_before in any::<bool>(), held in any::<bool>()) {
         use RecipientState::{Accepted, Unknown, Waiting};
-        let delivery = Delivery { attempt: number, envelope, accepted_before };
+        let delivery = Delivery { attempt: number, envelope, accepted_before, held };
         let after = after_attempt(&attempt, &delivery, &Schedule::OUTGOING, 0.0);
         let any = |state| after.recipients.contains(&state);
         prop_assert_eq!(after.recipients.len(), envelope);
@@ -230,7 +243,7 @@ proptest! {
                     received[*person] += u32::from(answer.is_ok());
                 }
             }
-            let delivery = Delivery { attempt, envelope: waiting.len(), accepted_before };
+            let delivery = Delivery { attempt, envelope: waiting.len(), accepted_before, held: false };
             let after = after_attempt(&happening, &delivery, &Schedule::OUTGOING, 0.5);
             accepted_before |= after.recipients.contains(&RecipientState::Accepted);
             let Step::Retry { counted, .. } = after.step else { break };

@@ -68,6 +68,9 @@ fn of_message(stage: Stage, reply: &Reply, class: FaultClass, words: String) -> 
         return item("MessageTooLarge");
     }
     if about(2, 2) || (reply.code == 552 && reply.enhanced.is_none()) {
+        // Said to the sender it is the account that is full, until somebody makes room in it, whichever digit the answer
+        // begins with. Said of the message it may be about a recipient's mailbox, so that a "later" is taken at its word.
+        let class = if stage == Stage::Sender { FaultClass::Refused } else { class };
         return Fault::new(FaultScope::Mailbox, class, "ErrorQuotaExceeded", words);
     }
     if is_storage(reply) {

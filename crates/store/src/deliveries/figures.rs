@@ -39,7 +39,7 @@ pub async fn note(tx: &mut Tx, attempted: &Attempted<'_>) -> Result<()> {
     let now = tx.now();
     let (outcome, fault) = match attempted.ended {
         Ended::Sent(_) => ("sent", None),
-        Ended::Retry(_, fault) => ("retry", Some(fault)),
+        Ended::Retry(_, fault) | Ended::Postponed(_, fault) => ("retry", Some(fault)),
         Ended::Failed(fault) => ("failed", Some(fault)),
         Ended::Unknown(fault) => ("unknown", Some(fault)),
     };
@@ -74,6 +74,7 @@ pub async fn note(tx: &mut Tx, attempted: &Attempted<'_>) -> Result<()> {
                  EXCLUDED.last_duration_seconds, s.average_duration_seconds),
              last_worker = EXCLUDED.last_worker,
              transient_failures = CASE WHEN $4 = 'sent' THEN 0 ELSE s.transient_failures + EXCLUDED.transient_failures END,
+             counted_failures = CASE WHEN $4 = 'sent' THEN 0 ELSE s.counted_failures END,
              last_error_count = CASE WHEN $8 IS NULL THEN s.last_error_count
                  WHEN s.last_error_code = $8 AND s.last_outcome <> 'sent' THEN s.last_error_count + 1 ELSE 1 END,
              last_error_code = COALESCE($8, s.last_error_code),
@@ -164,6 +165,10 @@ pub struct SendingStatus {
     pub forced_unlocks: i64,
     /// When that was last done.
     pub forced_unlocked_at: Option<DateTime<Utc>>,
+    /// The fault that has disabled sending, until the mailbox is tested again or set up anew.
+    pub disabled_code: Option<String>,
+    /// When it did.
+    pub disabled_at: Option<DateTime<Utc>>,
 }
 
 /// How sending from these mailboxes goes, of those that have sent or have something to send.
@@ -185,7 +190,7 @@ pub async fn read(tx: &mut Tx, mailboxes: &[Uuid]) -> Result<Vec<SendingStatus>>
              COALESCE(s.last_error_count, 0) AS \"last_error_count!\", COALESCE(s.attempts, 0) AS \"attempts!\",
              COALESCE(s.sent, 0) AS \"sent!\", COALESCE(s.retried, 0) AS \"retried!\",
              COALESCE(s.failed, 0) AS \"failed!\", COALESCE(s.unknown, 0) AS \"unknown!\",
-             COALESCE(s.forced_unlocks, 0) AS \"forced_unlocks!\", s.forced_unlocked_at
+             COALESCE(s.forced_unlocks, 0) AS \"forced_unlocks!\", s.forced_unlocked_at, s.disabled_code, s.disabled_at
          FROM unnest($1::uuid[]) AS m(id)
          LEFT JOIN mailbox_sending s ON s.mailbox_id = m.id
          LEFT JOIN (SELECT d.mailbox_id, count(*) FILTER (WHERE d.state IN ('pending', 'retry')) AS waiting,

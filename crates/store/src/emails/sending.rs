@@ -76,7 +76,7 @@ pub async fn request(
         "/* sending::request */ INSERT INTO deliveries
              (email_id, mailbox_id, state, due_at, message_id, dated_at, subject, created_at, updated_at)
          VALUES ($1, $2, 'pending', $3, $4, $3, $5, $3, $3)
-         ON CONFLICT (email_id) DO UPDATE SET mailbox_id = EXCLUDED.mailbox_id, state = 'pending', attempt = 0,
+         ON CONFLICT (email_id) DO UPDATE SET mailbox_id = EXCLUDED.mailbox_id, state = 'pending', attempt = 0, uncounted = 0,
              due_at = EXCLUDED.due_at, claimed_until = NULL, claims = 0, run_id = NULL, in_flight_at = NULL,
              fault_code = NULL, fault_class = NULL, fault_message = NULL, updated_at = EXCLUDED.updated_at,
              subject = EXCLUDED.subject, edited = false,
@@ -184,7 +184,8 @@ pub async fn resolve(tx: &mut Tx, id: EmailId, mailbox: MailboxId, decision: Dec
     };
     sqlx::query!(
         "/* sending::resolve */ UPDATE deliveries SET state = $2, due_at = $3, claimed_until = NULL, claims = 0,
-             attempt = CASE WHEN $2 = 'pending' THEN 0 ELSE attempt END, run_id = NULL, updated_at = $3
+             attempt = CASE WHEN $2 = 'pending' THEN 0 ELSE attempt END,
+             uncounted = CASE WHEN $2 = 'pending' THEN 0 ELSE uncounted END, run_id = NULL, updated_at = $3
          WHERE email_id = $1 AND state = 'unknown'",
         id.0,
         state,

@@ -139,6 +139,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
          LEFT JOIN organisations o ON true
          LEFT JOIN lane_schedules l ON l.mailbox_id = m.id AND l.lane = 'incoming'
          LEFT JOIN mailbox_tests t ON t.mailbox_id = m.id
+         LEFT JOIN mailbox_sending q ON q.mailbox_id = m.id
          CROSS JOIN LATERAL (SELECT CASE
              WHEN NOT m.active THEN 'inactive'
              WHEN 'server-side' NOT IN (m.incoming_method, m.outgoing_method, m.act_method)
@@ -150,7 +151,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter<'_>, after: Option<Uuid>, limit: 
                  CASE WHEN m.owner_user_id IS NOT NULL THEN COALESCE(o.approve_users, true)
                       WHEN m.owner_queue_id IS NOT NULL THEN COALESCE(o.approve_queues, true)
                       ELSE COALESCE(o.approve_users OR o.approve_queues, true) END) THEN 'unapproved'
-             WHEN l.disabled_code IS NOT NULL THEN 'disabled'
+             WHEN l.disabled_code IS NOT NULL OR q.disabled_code IS NOT NULL THEN 'disabled'
              WHEN 'failure' IN (m.incoming_test, m.outgoing_test, m.act_test)
                  THEN CASE WHEN m.incoming_enabled OR m.outgoing_enabled OR m.act_enabled
                      OR (t.retries > 0 AND t.completed_at IS NULL) THEN 'failing' ELSE 'disabled' END

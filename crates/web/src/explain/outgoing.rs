@@ -28,7 +28,7 @@ pub(crate) fn steps(facts: &MailboxFacts, now: DateTime<Utc>) -> Vec<Step> {
         method: &mailbox.outgoing_method,
         test: &mailbox.outgoing_test,
         enabled: mailbox.outgoing_enabled,
-        disabled: None,
+        disabled: facts.sending.disabled_code.as_deref().map(|code| (code, facts.sending.disabled_at)),
     };
     configuration::steps(&mut chain, facts, &direction, now);
     let stopped = chain.is_stopped();
@@ -46,20 +46,42 @@ pub(crate) fn steps(facts: &MailboxFacts, now: DateTime<Utc>) -> Vec<Step> {
     chain.steps
 }
 
-/// The breaker is about reading: what is to be sent is tried all the same, and has pauses of its own.
+/// Sending has a breaker of its own: that reading rests keeps nothing from being sent.
 fn breaker(chain: &mut Chain, facts: &MailboxFacts, now: DateTime<Utc>) {
     let Some(profile) = &facts.profile else { return chain.not_reached(Breaker, "No server is known.") };
-    chain.ok(
-        Breaker,
-        match profile.breaker_open_until {
-            Some(until) if until > now => format!(
-                "Reading from the server of {} rests until {}; sending is tried all the same.",
+    let remedy =
+        "Look at the server, the network and the profile's outgoing part; emails wait, and use up no attempts.";
+    match (profile.sending_open_until, profile.sending_failures) {
+        (Some(until), _) if until > now => chain.waits(
+            Breaker,
+            format!("The outgoing server of {} fails: nothing is sent until {}.", profile.name, when(until, now)),
+            remedy,
+        ),
+        (Some(_), _) => chain.waits(
+            Breaker,
+            format!("The outgoing server of {} has failed: one email at a time probes it now.", profile.name),
+            remedy,
+        ),
+        (None, 0) => chain.ok(
+            Breaker,
+            match profile.breaker_open_until {
+                Some(until) if until > now => format!(
+                    "Reading from the server of {} rests until {}; sending is tried all the same.",
+                    profile.name,
+                    when(until, now)
+                ),
+                _ => format!("The outgoing server of {} is not known to fail.", profile.name),
+            },
+        ),
+        (None, failures) => chain.ok(
+            Breaker,
+            format!(
+                "The outgoing server of {} has failed {} in a row, too few to keep away.",
                 profile.name,
-                when(until, now)
+                count(failures, "time", "times")
             ),
-            _ => format!("The server of {} is not known to fail.", profile.name),
-        },
-    );
+        ),
+    }
 }
 
 fn due(chain: &mut Chain, facts: &MailboxFacts, stopped: bool, now: DateTime<Utc>) {

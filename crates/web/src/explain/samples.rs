@@ -35,6 +35,8 @@ pub(super) fn healthy() -> MailboxFacts {
             active: true,
             breaker_failures: 0,
             breaker_open_until: None,
+            sending_failures: 0,
+            sending_open_until: None,
             min_polling_minutes: 0,
             process_emails_from: None,
         }),

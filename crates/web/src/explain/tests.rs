@@ -408,6 +408,37 @@ fn only_alerts_of_the_direction_count() {
     is_helpful(&steps);
 }
 
+/// M4, M5: what keeps everything from being sent: a fault that has disabled the mailbox's sending, or a server that fails.
+#[test]
+fn m4_m5_what_stops_sending() {
+    let mut facts = healthy();
+    facts.mailbox.outgoing_enabled = false;
+    facts.sending.disabled_code = Some("OutgoingEmailAuthenticationError".into());
+    facts.sending.disabled_at = Some(minutes(-5));
+    let steps = outgoing(&facts, now());
+    assert_eq!(names(&steps, Verdict::Stops), [Enabled], "{steps:#?}");
+    let enabled = step(&steps, Enabled);
+    let told = "outgoing email is disabled by OutgoingEmailAuthenticationError since 2026-11-23 08:55:00";
+    assert!(enabled.sentence.contains(told), "{enabled:?}");
+    assert!(enabled.remedy.as_deref().unwrap().contains("lockstep mailbox test"), "{enabled:?}");
+    assert_eq!(worst(&incoming(&facts, now())), Verdict::Ok, "reading goes on");
+    is_helpful(&steps);
+
+    for (until, told) in [(minutes(5), "nothing is sent until 2026-11-23 09:05:00"), (minutes(-5), "one email at a time")] {
+        let mut facts = healthy();
+        facts.profile.as_mut().unwrap().sending_open_until = Some(until);
+        let steps = outgoing(&facts, now());
+        assert_eq!(names(&steps, Verdict::Waits), [Breaker], "{steps:#?}");
+        assert!(step(&steps, Breaker).sentence.contains(told), "{steps:#?}");
+        assert_eq!(worst(&incoming(&facts, now())), Verdict::Ok, "reading goes on");
+        is_helpful(&steps);
+    }
+    let mut facts = healthy();
+    facts.profile.as_mut().unwrap().sending_failures = 2;
+    let steps = outgoing(&facts, now());
+    assert!(step(&steps, Breaker).sentence.contains("failed 2 times in a row"), "{steps:#?}");
+}
+
 /// What holds back what waits to be sent.
 #[test]
 fn what_holds_the_outbox() {

@@ -79,7 +79,7 @@ impl Gate<'_> {
     }
 }
 
-/// A fault that ends an attempt before anything irrevocable has happened.
+/// A fault of our own that ends an attempt before anything irrevocable has happened.
 pub(crate) fn stopped(code: &str, message: &str) -> Fault {
-    Fault::new(FaultScope::Mailbox, FaultClass::Transient, code, message)
+    Fault::new(FaultScope::Mailbox, FaultClass::Transient, code, message).local()
 }

@@ -150,7 +150,7 @@ async fn bury(context: &Context, tx: &mut lockstep_store::Tx, delivery: &Deliver
     figures::note(tx, &attempted).await?;
     if unknown {
         let subject = Subject::Email(delivery.email, delivery.mailbox);
-        told::unknown(tx, context, delivery.attempt, subject, &fault).await?;
+        told::unknown(tx, context, send::number(delivery, delivery.attempt), subject, &fault).await?;
     }
     Ok(())
 }

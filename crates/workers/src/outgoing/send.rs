@@ -10,6 +10,7 @@ use lockstep_model::{
     id::RunId,
 };
 use lockstep_store::{
+    Tx,
     alerts::{self, Part, Severity, Subject},
     deliveries::{
         self, Delivery, Ended, Outgoing,
@@ -27,7 +28,7 @@ use crate::{
     outgoing::{
         authority, compose,
         gate::{self, Gate},
-        told,
+        health, told,
     },
     target,
 };
@@ -46,11 +47,18 @@ pub(crate) struct Job {
     pub(crate) max_attempts: u32,
 }
 
-/// An attempt that is over, and what follows from it.
+/// An attempt that is over.
 struct Concluded<'a> {
     attempt: &'a Attempt,
-    aftermath: &'a Aftermath,
+    /// The server's own words.
     reply: &'a str,
+    /// Whether the server was asked for anything at all.
+    spoke: bool,
+}
+
+/// The number of an attempt among those that count, from 1.
+pub(crate) fn number(delivery: &Delivery, attempt: i32) -> u32 {
+    u32::try_from(attempt.saturating_sub(delivery.uncounted)).unwrap_or_default().max(1)
 }
 
 /// Makes the attempt and records how it ended.
@@ -58,46 +66,41 @@ struct Concluded<'a> {
 /// # Errors
 /// When the database stays away after the attempt; the scheduler then finds it begun and never ended.
 pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> lockstep_store::Result<&'static str> {
-    let mut reply = String::new();
+    let (mut reply, mut spoke) = (String::new(), false);
     let begun = Instant::now();
-    let attempt = attempt(context, job, airlock, &mut reply).await;
-    let number = u32::try_from(job.attempt).unwrap_or(1);
-    let delivery = outgoing::Delivery { attempt: number, envelope: job.to.len(), accepted_before: job.accepted_before };
-    let schedule = context.config.send_schedule(job.max_attempts);
-    let aftermath = outgoing::after_attempt(&attempt, &delivery, &schedule, rand::random());
-    let fault = if let Attempt::Broken { fault, .. } = &attempt { Some(fault) } else { None };
+    let attempt = attempt(context, job, airlock, (&mut reply, &mut spoke)).await;
+    let took = begun.elapsed();
     if matches!(attempt, Attempt::Taken { .. }) {
         CrashPoint::ACCEPTED.reach();
     }
-    let result = match &aftermath.step {
-        Step::Sent => "sent",
-        Step::Retry { .. } => "retry",
-        Step::Failed { .. } => "failed",
-        Step::Unknown { .. } => "unknown",
-    };
+    let concluded = Concluded { attempt: &attempt, reply: &reply, spoke };
+    let result = record_patiently(context, job, &concluded).await?;
+    CrashPoint::SENT.reach();
     if job.access.verbose {
         tracing::info!(
             mailbox.id = %job.delivery.mailbox,
             email.id = %job.delivery.email,
             host = job.access.profile.outgoing.host,
             port = job.access.profile.outgoing.port,
-            attempt = number,
+            attempt = number(&job.delivery, job.attempt),
             of = job.max_attempts,
             recipients = job.to.len(),
             result,
-            fault = fault.map(|fault| fault.code.as_str()),
-            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            fault = broken_by(&attempt).map(|fault| fault.code.as_str()),
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "detail: an attempt was made to send"
         );
     }
-    let concluded = Concluded { attempt: &attempt, aftermath: &aftermath, reply: &reply };
-    record_patiently(context, job, &concluded).await?;
-    CrashPoint::SENT.reach();
     Ok(result)
 }
 
-/// Connects and sends; `reply` becomes the server's own words.
-async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut String) -> Attempt {
+/// Connects and sends; `reply` becomes the server's own words, and `spoke` tells whether it was asked for anything.
+async fn attempt(
+    context: &Context,
+    job: &Job,
+    airlock: &Airlock,
+    (reply, spoke): (&mut String, &mut bool),
+) -> Attempt {
     let broken = |fault: Fault| Attempt::Broken { fault, crossed: false, recipients: Vec::new() };
     match authority::refusal_now(&context.store, job.delivery.email).await {
         Ok(None) => {}
@@ -123,6 +126,7 @@ async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut St
         Ok(connector) => connector,
         Err(fault) => return broken(fault),
     };
+    *spoke = true;
     let mut session = match connector.open(&target, &airlock.deadline).await {
         Ok(session) => session,
         Err(fault) => return broken(fault),
@@ -154,7 +158,7 @@ async fn attempt(context: &Context, job: &Job, airlock: &Airlock, reply: &mut St
 
 /// Records the result; while the database is away it tries again for a while, because after the point of no return
 /// only this run knows what the server said.
-async fn record_patiently(context: &Context, job: &Job, ended: &Concluded<'_>) -> lockstep_store::Result<()> {
+async fn record_patiently(context: &Context, job: &Job, ended: &Concluded<'_>) -> lockstep_store::Result<&'static str> {
     const TRIES: u32 = 8;
     let mut pause = Duration::from_millis(200);
     for _ in 1..TRIES {
@@ -170,10 +174,42 @@ async fn record_patiently(context: &Context, job: &Job, ended: &Concluded<'_>) -
     record(context, job, ended).await
 }
 
-async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lockstep_store::Result<()> {
-    let Concluded { attempt, aftermath, reply } = *concluded;
+/// What becomes of the email, once it is known what becomes of its mailbox's sending and of the server.
+async fn aftermath(
+    tx: &mut Tx,
+    context: &Context,
+    job: &Job,
+    concluded: &Concluded<'_>,
+) -> lockstep_store::Result<(Aftermath, health::Findings)> {
+    // Before whatever stands for more than this email, as everybody does who locks both.
+    deliveries::lock(tx, job.delivery.email).await?;
+    let schedule = context.config.send_schedule(job.max_attempts);
+    let delivery = outgoing::Delivery {
+        attempt: number(&job.delivery, job.attempt),
+        envelope: job.to.len(),
+        accepted_before: job.accepted_before,
+        held: false,
+    };
+    let jitter = rand::random();
+    let mut aftermath = outgoing::after_attempt(concluded.attempt, &delivery, &schedule, jitter);
+    let silent = matches!(aftermath.step, Step::Unknown { .. });
+    let fault = broken_by(concluded.attempt);
+    let findings = health::find(tx, context, job, fault, (concluded.spoke, silent)).await?;
+    if findings.stops() {
+        let held = outgoing::Delivery { held: true, ..delivery };
+        aftermath = outgoing::after_attempt(concluded.attempt, &held, &schedule, jitter);
+    }
+    if let (Step::Retry { after, counted: false }, Some(wait)) = (&mut aftermath.step, findings.wait(tx.now())) {
+        *after = wait;
+    }
+    Ok((aftermath, findings))
+}
+
+async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lockstep_store::Result<&'static str> {
+    let Concluded { attempt, reply, .. } = *concluded;
     let email = job.delivery.email;
     let mut tx = context.store.begin().await?;
+    let (aftermath, findings) = aftermath(&mut tx, context, job, concluded).await?;
     let mut answers: Vec<_> = job
         .to
         .iter()
@@ -193,7 +229,8 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
     let subject = Subject::Email(email, job.delivery.mailbox);
     let ended = match &aftermath.step {
         Step::Sent => Ended::Sent(reply.to_owned()),
-        Step::Retry { after, .. } => Ended::Retry(context.scale.apply(*after), fault_of(attempt)),
+        Step::Retry { after, counted: true } => Ended::Retry(context.scale.apply(*after), fault_of(attempt)),
+        Step::Retry { after, counted: false } => Ended::Postponed(context.scale.apply(*after), fault_of(attempt)),
         Step::Failed { fault } => Ended::Failed(fault.clone()),
         Step::Unknown { fault } => Ended::Unknown(fault.clone()),
     };
@@ -219,15 +256,28 @@ async fn record(context: &Context, job: &Job, concluded: &Concluded<'_>) -> lock
                 let parameters = json!({ "cause": fault.code, "message": fault.message });
                 alerts::raise(&mut tx, "DeliveryFailed", Severity::Error, subject, parameters).await?;
             }
-            Step::Unknown { fault } => told::unknown(&mut tx, context, job.attempt, subject, fault).await?,
+            Step::Unknown { fault } => {
+                told::unknown(&mut tx, context, number(&job.delivery, job.attempt), subject, fault).await?;
+            }
             Step::Retry { .. } => told::waits(&mut tx, subject, &fault_of(attempt)).await?,
         }
         let count = |wanted| aftermath.recipients.iter().filter(|state| **state == wanted).count();
         let (accepted, refused) = (count(RecipientState::Accepted), count(RecipientState::Refused));
         let attempted = Attempted { email, run: Some(job.run), before, ended: &ended, accepted, refused };
         figures::note(&mut tx, &attempted).await?;
+        health::apply(&mut tx, context, job, broken_by(attempt), &findings).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(match &aftermath.step {
+        Step::Sent => "sent",
+        Step::Retry { .. } => "retry",
+        Step::Failed { .. } => "failed",
+        Step::Unknown { .. } => "unknown",
+    })
+}
+
+fn broken_by(attempt: &Attempt) -> Option<&Fault> {
+    if let Attempt::Broken { fault, .. } = attempt { Some(fault) } else { None }
 }
 
 fn words_to(attempt: &Attempt, at: usize) -> String {

@@ -1,7 +1,7 @@
 //! What people are told while an email waits, and when nobody knows what became of it.
 
 use lockstep_engine::retry;
-use lockstep_model::fault::{Fault, FaultClass, FaultScope};
+use lockstep_model::fault::{Fault, FaultScope};
 use lockstep_store::{
     Result, Tx,
     alerts::{self, Part, Severity, Subject},
@@ -15,13 +15,13 @@ use crate::Context;
 const WAITS_FOR: &[&str] =
     &["ErrorSubmissionQuotaExceeded", "RecipientMailboxFull", "ServerStorageFull", "RefusedByPolicy"];
 
-/// Tells why an email waits: for a quota or a rule of the server it is an alert of the email; for what stops the account
-/// (its password, its quota) one of the mailbox's sending.
+/// Tells why an email waits: for a quota or a rule of the server it is an alert of the email. What stops the account is told
+/// of its mailbox, and what stops the server of its profile, both by [`super::health`]; of a fault of our own that keeps from
+/// the server nobody else tells.
 pub(crate) async fn waits(tx: &mut Tx, subject: Subject<'_>, fault: &Fault) -> Result<()> {
     let Subject::Email(_, mailbox) = subject else { return Ok(()) };
-    let stops_account = fault.class == FaultClass::Auth || fault.code == "ErrorQuotaExceeded";
     let subject = match fault.scope {
-        FaultScope::Mailbox if stops_account => Subject::Part(mailbox, Part::Outgoing),
+        FaultScope::Profile if fault.local => Subject::Part(mailbox, Part::Outgoing),
         _ if WAITS_FOR.contains(&fault.code.as_str()) => subject,
         _ => return Ok(()),
     };
@@ -36,18 +36,19 @@ pub(crate) async fn waits_no_longer(tx: &mut Tx, subject: Subject<'_>) -> Result
     Ok(())
 }
 
-/// An email whose outcome was lost: it is sent again where its profile says so, else a person is asked.
+/// An email whose outcome was lost: it is sent again where its profile says so, else a person is asked. `number` is the
+/// attempt's among those that count.
 pub(crate) async fn unknown(
     tx: &mut Tx,
     context: &Context,
-    attempt: i32,
+    number: u32,
     subject: Subject<'_>,
     fault: &Fault,
 ) -> Result<()> {
     let Subject::Email(email, _) = subject else { return Ok(()) };
     let max_attempts = settings::read(tx).await?.max_delivery_attempts();
     let schedule = context.config.send_schedule(max_attempts);
-    let wait = retry::backoff(u32::try_from(attempt).unwrap_or(1), &schedule, rand::random());
+    let wait = retry::backoff(number, &schedule, rand::random());
     if let Some(wait) = wait
         && deliveries::resend_unknown(tx, email, max_attempts, context.scale.apply(wait)).await?
     {
