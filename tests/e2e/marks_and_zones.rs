@@ -179,7 +179,8 @@ async fn j15_times_without_a_zone_are_where_the_user_is() {
         peace(&exchange, &cluster, &[(mailbox, ANN)]).await;
         let records = api.list("/appointments").await;
         let time = |what: &str| records.iter().find(|row| row["subject"] == what).unwrap()["time"].clone();
-        assert_eq!(time(&format!("{subject} day")), json!({ "first": ["2027-04-06", "2027-04-08"][n], "days": 1 }));
+        let first = ["2027-04-06", "2027-04-08"][n];
+        assert_eq!(time(&format!("{subject} day")), json!({ "first": first, "days": 1 }));
         let hour = time(&format!("{subject} hour"));
         let local = ["2027-04-20T10:00:00", "2027-04-23T05:00:00"][n];
         assert_eq!((&hour["start"], &hour["zone"]), (&json!(local), &json!(shown)));
