@@ -11,7 +11,7 @@ use lockstep_model::{clock::SystemClock, id::OrganisationId};
 use lockstep_queue::{Broker as Connection, Error};
 use lockstep_service::{Context, Exit, Failure, config::SecretUrl};
 use lockstep_store::{
-    PoolOptions, Store, Vault,
+    PoolOptions, Store, Vault, restores,
     schema::{self, SchemaState, Unfit},
 };
 use lockstep_wire::Role;
@@ -64,7 +64,8 @@ async fn reach<S: RoleSettings>(source: &Source, settings: &S) -> Result<(), Fai
     let mut attempts: Vec<futures::future::LocalBoxFuture<'_, Result<(), Failure>>> = Vec::new();
     attempts.push(Box::pin(async move {
         database(settings.database(), deadline).await?;
-        schema(settings.database(), deadline).await.map(drop)
+        schema(settings.database(), deadline).await?;
+        same_database(settings.database()).await
     }));
     if let Some(broker) = settings.broker() {
         for role in settings.broker_roles() {
@@ -174,6 +175,32 @@ pub async fn schema(database: &Database, deadline: Instant) -> Result<SchemaStat
             Refusal::Never(why) => Failure::config(at(why)),
         }
     })
+}
+
+/// The database the roles were last started in, and no copy or restored dump of it.
+///
+/// # Errors
+/// Exit code 78 when it is another, 69 when it cannot be read.
+pub async fn same_database(database: &Database) -> Result<(), Failure> {
+    let store = open_store(database, "start", 1, Arc::default(), no_vault()?)?;
+    let looked = async {
+        let mut tx = store.begin().await?;
+        let known = restores::recognise(&mut tx).await?;
+        tx.commit().await?;
+        Ok::<_, lockstep_store::Error>(known)
+    };
+    let found = timeout(ATTEMPT, looked).await;
+    store.close().await;
+    let at = |why: String| format!("`database.url`, PostgreSQL at {}: {why}", database.url);
+    match found {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(Failure::config(at("this is a copy of the database that Lockstep has worked in, restored from a \
+             dump or moved: emails would be sent a second time. Stop every role, look at `lockstep restored`, and run it \
+             with --confirm (with --moved when nothing was lost)"
+            .to_owned()))),
+        Ok(Err(error)) => Err(Failure::unavailable(at(told(&error)))),
+        Err(_) => Err(Failure::unavailable(at("no answer in time".to_owned()))),
+    }
 }
 
 /// RabbitMQ: reached, logged in, and the role's queue declared.

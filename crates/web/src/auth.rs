@@ -197,6 +197,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/emails/{id}/cancel", PROGRAMS_AND_USERS),
     rule("POST", "/api/v1/emails/{id}/parties/{position}/resolve", PROGRAMS_AND_USERS),
     rule("POST", "/api/v1/emails/{id}/resolve-delivery", ADMINISTRATORS),
+    rule("POST", "/api/v1/emails/resolve-restored", ADMINISTRATORS),
     rule("GET", "/api/v1/settings", PEOPLE),
     rule("GET", "/api/v1/settings/{group}", PEOPLE),
     rule("PATCH", "/api/v1/settings/{group}", ADMINISTRATORS),

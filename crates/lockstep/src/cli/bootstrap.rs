@@ -97,7 +97,7 @@ async fn open(settings: &DatabaseSettings) -> Result<Store> {
 }
 
 /// The database with a schema that this program may write to.
-async fn open_migrated(source: &Source) -> Result<Store> {
+pub(super) async fn open_migrated(source: &Source) -> Result<Store> {
     let settings = reach(source).await?;
     startup::schema(&settings.database, Instant::now()).await?;
     open(&settings).await

@@ -23,6 +23,7 @@ mod mailboxes;
 mod many;
 mod operations;
 mod resources;
+mod restored;
 mod rights;
 mod settings;
 mod table;
@@ -75,6 +76,9 @@ enum Command {
     /// Keys that seal stored passwords.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// After a backup was restored, or the database moved: tells what has to be done, and does it with --confirm. Stop every
+    /// role first.
+    Restored(restored::Restored),
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -192,6 +196,7 @@ async fn execute(source: Source, command: Command) -> Result {
         Command::Doctor(arguments) => doctor::run(&source, arguments).await,
         Command::Broker(arguments) => broker::run(&source, arguments).await,
         Command::DeadLetters(arguments) => broker::dead_letters(&source, arguments).await,
+        Command::Restored(arguments) => restored::run(&source, arguments).await,
         Command::Keys(command) => keys::run(&source, command).await,
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Erase(arguments) => erase::run(arguments).await,

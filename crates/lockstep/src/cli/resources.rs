@@ -11,7 +11,7 @@ use super::{
     client::{Access, Request},
     fields::{Fields, pair},
     history::{self, History},
-    inventory, mailboxes, operations,
+    inventory, mailboxes, operations, restored,
 };
 
 /// Items a list shows unless told otherwise.
@@ -132,8 +132,9 @@ pub(super) enum Email {
     CopyToRefused(One),
     /// Takes back one that is not under way yet.
     Cancel(One),
-    /// Decides on one of which nobody knows whether it was sent.
-    Resolve(Update),
+    /// Decides on one of which nobody knows whether it was sent: `--set decision=sent`, `send-again` or `failed`; or on all
+    /// that a restored backup has left open.
+    Resolve(restored::Resolve),
     /// Says which record a party is: `--set record_kind=contact --set record_id=ID`.
     ResolveParty(ResolveParty),
 }
@@ -348,12 +349,7 @@ async fn email(command: Email) -> Result {
             let answer = access.connect()?.call(Method::POST, &path, request).await?;
             present(&access, &answer.body)
         }
-        Email::Resolve(update) => {
-            let path = format!("emails/{}/resolve-delivery", update.id);
-            let request = Request { body: Some(update.fields.object()?), ..Request::default() };
-            let answer = update.access.connect()?.call(Method::POST, &path, request).await?;
-            present(&update.access, &answer.body)
-        }
+        Email::Resolve(resolve) => restored::resolve(resolve).await,
     }
 }
 

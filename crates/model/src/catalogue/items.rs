@@ -17,8 +17,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         scopes: &[FaultScope::Item],
         level: Level::Error,
         title: "It is not known whether an email was sent",
-        text: "The connection was lost after the whole message was handed over: {message}",
-        remedy: "Ask a recipient or look into the Sent folder, then decide: sent, send again, or failed.",
+        text: "It may have been sent, and may not: {message}",
+        remedy: "Ask a recipient or look into the Sent folder, then decide: sent, send again, or failed. After a restored backup one decision can be taken for all: lockstep email resolve --all-restored.",
     },
     Entry {
         code: "DeliveryFailed",

@@ -307,6 +307,44 @@ async fn a_lost_outcome_is_decided() {
     }
 }
 
+/// H10: what a restored backup has left open is decided on in one request, by administrators only.
+#[tokio::test]
+async fn h10_what_a_restored_backup_has_left_open_is_decided_on_together() {
+    let world = World::new().await;
+    let (user, mailbox) = world.user("ann").await;
+    let mut emails = Vec::new();
+    for _ in 0..2 {
+        let email = world.post("/emails", draft(&user)).await.expect(201).id();
+        act(&world, &email, "send").await.expect(202);
+        emails.push(email);
+    }
+    let mut tx = world.store.begin().await.unwrap();
+    lockstep_store::restores::restored(&mut tx, false, "test").await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    let shown = world.get(&format!("/emails/{}", emails[0])).await.expect(200).body;
+    assert_eq!((&shown["status"], &shown["delivery"]["state"]), (&json!("sending"), &json!("unknown")));
+    assert_eq!(world.get("/alerts").await.body["items"].as_array().unwrap().len(), 2);
+    act(&world, &emails[0], "send").await.expect(409);
+    act(&world, &emails[0], "cancel").await.expect(409);
+
+    let path = "/emails/resolve-restored";
+    world.post(path, json!({ "decision": "maybe" })).await.expect(422);
+    world.post(path, json!({ "decision": "failed", "all": true })).await.expect(422);
+    let failed = json!({ "decision": "failed" });
+    for role in [Role::Service, Role::Operator] {
+        world.call(Some(role), "POST", path, Some(&failed), &[]).await.expect(403);
+    }
+    let other = json!({ "decision": "failed", "mailbox_id": uuid::Uuid::nil() });
+    assert_eq!(world.post(path, other).await.expect(200).body, json!({ "resolved": 0, "more": false }));
+    // One is decided on its own.
+    world.post(&format!("/emails/{}/resolve-delivery", emails[0]), json!({ "decision": "sent" })).await.expect(200);
+    let rest = json!({ "decision": "send-again", "mailbox_id": mailbox });
+    assert_eq!(world.post(path, rest).await.expect(200).body, json!({ "resolved": 1, "more": false }));
+    let again = world.get(&format!("/emails/{}", emails[1])).await.expect(200).body;
+    assert_eq!((&again["status"], &again["delivery"]["state"]), (&json!("pending-send"), &json!("pending")));
+    assert_eq!(world.get("/alerts").await.body["items"], json!([]), "the alerts are gone");
+}
+
 #[tokio::test]
 async fn drafts_are_removed_with_a_tombstone() {
     let world = World::new().await;

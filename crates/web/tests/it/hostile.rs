@@ -167,6 +167,7 @@ fn valid(path: &str, ids: &[String]) -> Value {
         "/api/v1/erasures" => json!({ "address": "e@x.test", "emails": "anonymise" }),
         "/api/v1/erasures/preview" => json!({ "address": "e@x.test" }),
         "/api/v1/emails/{id}/parties/{position}/resolve" => json!({ "record_kind": "user", "record_id": ids[0] }),
+        "/api/v1/emails/resolve-restored" => json!({ "decision": "failed", "mailbox_id": ids[1] }),
         "/api/v1/alerts/dismiss" => json!({ "severity": "warning", "switched_off": true }),
         _ => {
             json!({ "name": "c", "address": "c@x.test", "owner_user_id": ids[0], "source": "s", "external_id": "e", "active": true, "decision": "sent" })

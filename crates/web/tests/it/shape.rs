@@ -224,6 +224,25 @@ async fn the_feed_is_read_by_position_within_an_epoch() {
     world.get("/changes?after=1").await.expect(422);
 }
 
+/// H10: after a restored backup a place of the epoch before is gone, and reading begins anew.
+#[tokio::test]
+async fn h10_a_restored_backup_begins_another_epoch() {
+    let world = World::new().await;
+    world.user("ann").await;
+    let mut tx = world.store.begin().await.unwrap();
+    lockstep_store::feed::number(&mut tx, 100).await.unwrap();
+    tx.commit().await.unwrap();
+    let before = world.get("/changes").await.expect(200).body;
+    let place = format!("/changes?after={}&epoch={}", before["next"], before["epoch"].as_str().unwrap());
+    world.get(&place).await.expect(200);
+    let mut tx = world.store.begin().await.unwrap();
+    let done = lockstep_store::restores::restored(&mut tx, false, "test").await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.get(&place).await.expect(410).body["epoch"], json!(done.epoch));
+    let anew = world.get("/changes").await.expect(200).body;
+    assert_eq!((&anew["epoch"], &anew["items"]), (&json!(done.epoch), &before["items"]), "what is kept stays readable");
+}
+
 /// E8: the limit of attachments is at most 128 MiB.
 #[tokio::test]
 async fn e8_settings_are_bounded() {

@@ -1,6 +1,6 @@
 //! What is done with an outgoing email: it is sent, called off, or its lost outcome is decided.
 
-use axum::{extract::State, response::Response};
+use axum::{Json, extract::State, response::Response};
 use lockstep_engine::token;
 use lockstep_model::{
     address::AddressKey,
@@ -16,10 +16,12 @@ use lockstep_store::{
     },
     incoming, nudge,
     organisations::Organisation,
+    restores,
     rights::{Kind, Privilege},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{check, drafts::locked, email_view, missing, view::Email};
 use crate::{
@@ -262,6 +264,16 @@ pub(crate) enum Decision {
     Failed,
 }
 
+impl From<Decision> for sending::Decision {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Sent => Self::Sent,
+            Decision::SendAgain => Self::SendAgain,
+            Decision::Failed => Self::Failed,
+        }
+    }
+}
+
 /// What a person knows of an attempt whose outcome was lost.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -291,16 +303,48 @@ pub(crate) async fn resolve(
                 "There is nothing to decide: the outcome of this email is known.",
             ));
         };
-        let decision = match body.value.decision {
-            Decision::Sent => sending::Decision::Sent,
-            Decision::SendAgain => sending::Decision::SendAgain,
-            Decision::Failed => sending::Decision::Failed,
-        };
-        sending::resolve(&mut tx, id, delivery.mailbox, decision, &caller.actor()).await?;
+        sending::resolve(&mut tx, id, delivery.mailbox, body.value.decision.into(), &caller.actor()).await?;
         nudge(&mut tx).await?;
         let email = email_view(&mut tx, &caller, id).await?;
         tx.commit().await?;
         Ok(tagged(email.version(), email))
+    })
+    .await
+}
+
+/// One decision for the emails that a restored backup has left open.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResolveRestored {
+    decision: Decision,
+    /// Only those of this mailbox.
+    mailbox_id: Option<Uuid>,
+}
+
+/// For how many it was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResolvedRestored {
+    resolved: u64,
+    /// 200 are decided on at once, and there are more: ask again.
+    more: bool,
+}
+
+/// Decides what became of emails that were waiting or on their way in a backup that was restored, 200 at a time. Other
+/// emails whose outcome was lost are not touched.
+#[utoipa::path(post, path = "/emails/resolve-restored", tag = "emails", request_body = ResolveRestored,
+    responses((status = 200, description = "How many there were", body = ResolvedRestored)))]
+pub(crate) async fn resolve_restored(
+    State(app): State<App>,
+    caller: Caller,
+    body: Received<ResolveRestored>,
+) -> Result<Json<ResolvedRestored>, Problem> {
+    let (decision, mailbox) = (body.value.decision, body.value.mailbox_id.map(MailboxId));
+    again(|| async {
+        let mut tx = app.store.begin().await?;
+        let decided = restores::decide(&mut tx, decision.into(), mailbox, &caller.actor()).await?;
+        nudge(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Json(ResolvedRestored { resolved: decided.emails, more: decided.more }))
     })
     .await
 }

@@ -53,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(actions::copy_to_refused))
         .routes(routes!(actions::cancel))
         .routes(routes!(actions::resolve))
+        .routes(routes!(actions::resolve_restored))
         .routes(routes!(parties::resolve))
 }
 
