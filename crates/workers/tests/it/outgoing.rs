@@ -190,18 +190,18 @@ async fn attempts_are_spread_and_end() {
     let (stage, _, email) = stage(&[CARLA]).await;
     let minutes = [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 390.0, 390.0];
     for (attempt, pause) in (1..).zip(minutes) {
-        stage.server.at(Call::Open, Action::Fail(lost()));
+        stage.server.at(Call::Open, Action::Fail(greylisted()));
         stage.send(email, attempt).await;
         assert_eq!(state(&stage, email).await, format!("retry {attempt} pending-send"));
         let due = due_in(&stage).await as f64 / 60.0;
         assert!((pause * 0.9 - 0.1..=pause + 0.1).contains(&due), "{due} minutes after attempt {attempt}");
         assert!(stage.world.open_alerts().await.is_empty());
     }
-    stage.server.at(Call::Open, Action::Fail(lost()));
+    stage.server.at(Call::Open, Action::Fail(greylisted()));
     stage.send(email, 10).await;
     assert_eq!(state(&stage, email).await, "failed 10 failed");
     assert_eq!(stage.world.open_alerts().await, ["DeliveryFailed error ×1"]);
-    assert_eq!(stage.world.text("SELECT fault_message FROM deliveries").await, "closed by the server");
+    assert_eq!(stage.world.text("SELECT fault_message FROM deliveries").await, "451 try again later");
     assert!(stage.server.given().is_empty());
 }
 

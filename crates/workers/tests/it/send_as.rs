@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     server::{Action, Call},
-    stage::{Stage, lost},
+    stage::{Stage, item_fault},
 };
 
 const CARLA: &str = "carla@kunde.example";
@@ -121,7 +121,7 @@ async fn h7_only_privilege_and_consent_together_deliver() {
 async fn h7_consent_withdrawn_between_attempts_stops_the_email() {
     for withdrawal in [WITHDRAW, "UPDATE users SET active = false WHERE name = 'bert'"] {
         let (stage, email) = scene(&[CARLA]).await;
-        stage.server.at(Call::Open, Action::Fail(lost()));
+        stage.server.at(Call::Open, Action::Fail(item_fault()));
         stage.send(email, 1).await;
         assert_eq!(state(&stage, email).await, "retry 1 pending-send");
         stage.world.sql(withdrawal).await;

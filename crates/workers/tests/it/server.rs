@@ -130,6 +130,11 @@ impl Server {
         self.state().armed.push((call, nth, action));
     }
 
+    /// Nothing happens any more that was to.
+    pub(crate) fn disarm(&self) {
+        self.state().armed.clear();
+    }
+
     /// Something happens elsewhere while the call is under way.
     pub(crate) fn meanwhile(&self, call: Call, hook: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
         self.at(call, Action::Meanwhile(Box::new(hook)));
