@@ -424,7 +424,9 @@ fn m4_m5_what_stops_sending() {
     assert_eq!(worst(&incoming(&facts, now())), Verdict::Ok, "reading goes on");
     is_helpful(&steps);
 
-    for (until, told) in [(minutes(5), "nothing is sent until 2026-11-23 09:05:00"), (minutes(-5), "one email at a time")] {
+    for (until, told) in
+        [(minutes(5), "nothing is sent until 2026-11-23 09:05:00"), (minutes(-5), "one email at a time")]
+    {
         let mut facts = healthy();
         facts.profile.as_mut().unwrap().sending_open_until = Some(until);
         let steps = outgoing(&facts, now());

@@ -95,12 +95,7 @@ pub(crate) async fn send(context: &Context, job: &Job, airlock: &Airlock) -> loc
 }
 
 /// Connects and sends; `reply` becomes the server's own words, and `spoke` tells whether it was asked for anything.
-async fn attempt(
-    context: &Context,
-    job: &Job,
-    airlock: &Airlock,
-    (reply, spoke): (&mut String, &mut bool),
-) -> Attempt {
+async fn attempt(context: &Context, job: &Job, airlock: &Airlock, (reply, spoke): (&mut String, &mut bool)) -> Attempt {
     let broken = |fault: Fault| Attempt::Broken { fault, crossed: false, recipients: Vec::new() };
     match authority::refusal_now(&context.store, job.delivery.email).await {
         Ok(None) => {}
