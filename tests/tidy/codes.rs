@@ -10,8 +10,9 @@ use lockstep_model::{catalogue, fault::FaultScope};
 
 use crate::root;
 
-/// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's, and
-/// what ends an attempt that is another run's by now, of which nobody is told.
+/// Names that look like codes and are none: reasons of refused messages, results of operations, a test connector's, the cause
+/// of outcomes that a restored backup has left unknown, and what ends an attempt that is another run's by now, of which nobody
+/// is told.
 const NO_ALERTS: &[&str] = &[
     "AttemptTakenOver",
     "DroppedByHand",
@@ -23,6 +24,7 @@ const NO_ALERTS: &[&str] = &[
     "NoCorrelationMatch",
     "NoRecipientMatch",
     "OwnMessage",
+    "RestoredBackup",
     "RightsManaged",
     "TestMessage",
     "ProfileGone",
