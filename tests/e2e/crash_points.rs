@@ -29,8 +29,10 @@ pub(crate) async fn dies_there(process: &Process, point: &str) {
 
 #[test]
 fn every_point_belongs_to_a_role_that_is_tested() {
-    let tested: usize =
-        ["scheduler.", "mailbox.", "items.", "attachments.", "outgoing."].iter().map(|prefix| points(prefix).len()).sum();
+    let tested: usize = ["scheduler.", "mailbox.", "items.", "attachments.", "outgoing."]
+        .iter()
+        .map(|prefix| points(prefix).len())
+        .sum();
     assert_eq!(tested, CrashPoint::ALL.len());
 }
 

@@ -79,11 +79,7 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     ("MailboxConnected", "workers/tests/it/operations.rs", "c12_a_test_message_that_does_not_arrive_fails_the_test"),
     ("MailboxTestFailed", "store/tests/it/codes.rs", "m8_news_of_tests_end"),
     ("ServerUnreachable", "scheduler/tests/it/codes.rs", "m8_what_stops_a_server_is_told_and_ends"),
-    (
-        "OutgoingServerUnreachable",
-        "workers/tests/it/stopped.rs",
-        "m8_m5_a_dead_outgoing_server_is_told_once_and_ends",
-    ),
+    ("OutgoingServerUnreachable", "workers/tests/it/stopped.rs", "m8_m5_a_dead_outgoing_server_is_told_once_and_ends"),
     ("MailboxesFailing", "scheduler/tests/it/outage.rs", "b24_six_of_ten_write_one_email"),
     (
         "CapacityShort",
@@ -114,11 +110,7 @@ const PROVOKED: &[(&str, &str, &str)] = &[
     // Contacts, tasks and appointments.
     ("ItemNotSynchronized", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
     ("ItemUnwritableThere", "workers/tests/it/item_codes.rs", "m8_an_item_that_is_not_synchronised_is_told_and_ends"),
-    (
-        "AppointmentAttachmentsLeftOut",
-        "workers/tests/it/attachments.rs",
-        "j11_what_is_left_out_is_told_and_ends",
-    ),
+    ("AppointmentAttachmentsLeftOut", "workers/tests/it/attachments.rs", "j11_what_is_left_out_is_told_and_ends"),
     (
         "AppointmentWithoutOrganiser",
         "workers/tests/it/item_codes.rs",

@@ -195,13 +195,7 @@ pub(crate) async fn insert(tx: &mut Tx, activities: &[(&Activity, &[&str])], act
     tell(tx, activities, Change::Created, 0, actor).await
 }
 
-async fn tell(
-    tx: &mut Tx,
-    activities: &[(&Activity, &[&str])],
-    change: Change,
-    later: i64,
-    actor: &str,
-) -> Result<()> {
+async fn tell(tx: &mut Tx, activities: &[(&Activity, &[&str])], change: Change, later: i64, actor: &str) -> Result<()> {
     let written = activities.iter().map(|(activity, fields)| Written {
         kind: activity.kind.name(),
         id: activity.id,
@@ -382,8 +376,7 @@ pub(crate) async fn remove(tx: &mut Tx, activities: &[&Activity], actor: &str) -
     sqlx::query!("/* activities::remove */ DELETE FROM activities WHERE id = ANY($1)", &ids)
         .execute(tx.connection())
         .await?;
-    let activities: Vec<(&Activity, &[&str])> =
-        activities.iter().map(|activity| (*activity, [].as_slice())).collect();
+    let activities: Vec<(&Activity, &[&str])> = activities.iter().map(|activity| (*activity, [].as_slice())).collect();
     tell(tx, &activities, Change::Deleted, 1, actor).await
 }
 

@@ -120,7 +120,10 @@ pub(crate) async fn record(tx: &mut Tx, actor: &str, written: Written<'_>) -> Re
 /// # Errors
 /// [`crate::Error::Unavailable`].
 pub(crate) async fn record_all(tx: &mut Tx, actor: &str, written: &[Written<'_>]) -> Result<()> {
-    debug_assert!(written.iter().all(|one| RECORD_KINDS.contains(&one.kind)), "a kind is missing in audit::RECORD_KINDS");
+    debug_assert!(
+        written.iter().all(|one| RECORD_KINDS.contains(&one.kind)),
+        "a kind is missing in audit::RECORD_KINDS"
+    );
     let now = tx.now();
     let changes: Vec<_> = written.iter().map(|one| one.change.as_str().to_owned()).collect();
     let kinds: Vec<_> = written.iter().map(|one| one.kind.to_owned()).collect();

@@ -8,8 +8,7 @@ use lockstep_model::{
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, Tx,
-    attachment_links,
+    Error, Result, Tx, attachment_links,
     audit::{self, Written},
     directions,
     feed::Change,

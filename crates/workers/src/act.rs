@@ -3,8 +3,8 @@
 //! First what other runs left half done, then what the server lists, then what was written in the CRM. Each batch is read
 //! on both sides, planned by the engine, carried out by intent and written down in one fenced transaction.
 
-mod beside;
 mod attachments;
+mod beside;
 mod carry;
 pub(crate) mod claim;
 mod cursors;
@@ -18,11 +18,7 @@ mod review;
 mod settle;
 mod writes;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use lockstep_connector::{
     Deadline, Session,
@@ -264,8 +260,7 @@ impl Act<'_> {
         let every =
             chrono::TimeDelta::from_std(self.context.scale.apply(REVIEW_EVERY)).unwrap_or(chrono::TimeDelta::MAX);
         let generation = self.run.review_generation;
-        let reviewed =
-            self.cursors.reviewed.is_some_and(|last| last.generation == generation && now - last.at < every);
+        let reviewed = self.cursors.reviewed.is_some_and(|last| last.generation == generation && now - last.at < every);
         if !reviewed || self.cursors.epoch != epoch || self.cursors.position < tail {
             let goes_on =
                 |review: &Review| review.generation == generation && review.epoch == epoch && review.position >= tail;

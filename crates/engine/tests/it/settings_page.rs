@@ -33,9 +33,7 @@ fn about(group: Group) -> &'static str {
             "Reading and sending email. How the back-offs become intervals is told in [cadence](cadence.md).\n\
              Postponements are kept to the second; what a server asks for is respected where it is longer."
         }
-        Group::Act => {
-            "Appointments, contacts and tasks, of mailboxes on Exchange."
-        }
+        Group::Act => "Appointments, contacts and tasks, of mailboxes on Exchange.",
         Group::Queue => {
             "What processes hold in memory. A worker takes no more than its `concurrency` (its settings file) in any case; the\n\
              marks are for processes that have more slots than should be filled at once."

@@ -163,7 +163,8 @@ async fn look_at_database(findings: &mut Findings, database: &Database, vault: O
             findings.add("schema", Ok(format!("is number {version}; this program knows {SCHEMA_VERSION}")));
             findings.add("organisation", organisation(&store).await);
             let same = startup::same_database(database).await;
-            findings.add("place", same.map(|()| "is where the roles work".to_owned()).map_err(|failure| failure.message));
+            findings
+                .add("place", same.map(|()| "is where the roles work".to_owned()).map_err(|failure| failure.message));
             if opens_secrets {
                 findings.add("stored secrets", stored_secrets(&store).await);
             }

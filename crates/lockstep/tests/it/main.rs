@@ -9,6 +9,7 @@ mod life;
 mod mailbox;
 mod many;
 mod process;
+mod questions;
 mod restored;
 mod samples;
 mod schema;

@@ -1,9 +1,9 @@
 //! The port's contacts, tasks and appointments over a client. The cursor of a folder is the server's sync state; an
 //! item's key its `ItemId`, which is another one after a move; its version the change key.
 
+mod attachments;
 mod beside;
 mod claim;
-mod attachments;
 mod listing;
 mod reading;
 mod writing;

@@ -1,11 +1,7 @@
 //! Whether lanes are worked at all, and when: the one function that makes everything in flight or on its way stale, and those
 //! that make lanes due or call their work back.
 
-use lockstep_model::{
-    id::MailboxId,
-    mailbox::Lane,
-    record::RecordId,
-};
+use lockstep_model::{id::MailboxId, mailbox::Lane, record::RecordId};
 
 use crate::{Result, Tx, approval};
 

@@ -31,12 +31,7 @@ pub async fn ask(tx: &mut Tx, mailbox: MailboxId, by: &str) -> Result<Option<Ope
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].
-pub async fn ask_and(
-    tx: &mut Tx,
-    mailbox: MailboxId,
-    take_over_items: bool,
-    by: &str,
-) -> Result<Option<OperationId>> {
+pub async fn ask_and(tx: &mut Tx, mailbox: MailboxId, take_over_items: bool, by: &str) -> Result<Option<OperationId>> {
     if !lock(tx, mailbox).await? {
         return Ok(None);
     }

@@ -151,7 +151,7 @@ async fn j11_n10_what_is_about_to_be_added_is_noted() {
     let found = attachment_links::due(&mut tx, mailbox, None, 10).await.unwrap().remove(0);
     assert_eq!((found.intended, found.compared), (Some((run, tx.now())), Some(RemoteVersion("v1".to_owned()))));
     let noted = Known { name: "agenda.txt".to_owned(), digest, remote_id: None, remote_size: None };
-    assert_eq!(found.known, [noted.clone()]);
+    assert_eq!(found.known, std::slice::from_ref(&noted));
     let added = Known { remote_id: Some("f1".to_owned()), ..noted };
     let other = Known { name: "map.txt".to_owned(), remote_size: Some(3), ..added.clone() };
     attachment_links::know(&mut tx, link, &added).await.unwrap();

@@ -34,18 +34,16 @@ async fn served(world: &World, name: &str) -> (UserId, MailboxId) {
     world.realign(&[mailbox]).await;
     world
         .sql(&format!(
-            "UPDATE lanes SET cursor = '{}' WHERE mailbox_id = '{mailbox}' AND lane = 'act';
+            "UPDATE lanes SET cursor = '{CURSOR}' WHERE mailbox_id = '{mailbox}' AND lane = 'act';
              UPDATE lane_schedules SET due_at = due_at + interval '1 h', claimed_until = due_at + interval '1 min', claims = 1
-             WHERE mailbox_id = '{mailbox}'",
-            CURSOR
+             WHERE mailbox_id = '{mailbox}'"
         ))
         .await;
     (user, mailbox)
 }
 
 /// A cursor as the worker writes it.
-const CURSOR: &str =
-    r#"{"epoch":"01930000-0000-7000-8000-000000000001","position":7,"reviewed":{"generation":0},"folders":{"tasks":"Ilz/"}}"#;
+const CURSOR: &str = r#"{"epoch":"01930000-0000-7000-8000-000000000001","position":7,"reviewed":{"generation":0},"folders":{"tasks":"Ilz/"}}"#;
 
 #[derive(Debug, PartialEq)]
 struct Stand {
@@ -58,12 +56,7 @@ struct Stand {
 async fn stand(world: &World, mailbox: MailboxId, lane: Lane) -> Stand {
     let mut tx = world.store.begin().await.unwrap();
     let run = lanes::open(&mut tx, mailbox, lane).await.unwrap().unwrap();
-    Stand {
-        version: run.version,
-        generation: run.generation,
-        review: run.review_generation,
-        cursor: run.cursor.0,
-    }
+    Stand { version: run.version, generation: run.generation, review: run.review_generation, cursor: run.cursor.0 }
 }
 
 /// Does something in a transaction, and tells which of these mailboxes are looked at again.

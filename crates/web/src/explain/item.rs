@@ -44,9 +44,9 @@ pub(super) fn steps(
 /// Which decision a reason belongs to.
 fn decision(reason: &str) -> Decision {
     match Reason::from_code(reason) {
-        Some(
-            Reason::OwnMessage | Reason::TestMessage | Reason::TooLarge | Reason::RightsManaged | Reason::TooOld,
-        ) => Filter,
+        Some(Reason::OwnMessage | Reason::TestMessage | Reason::TooLarge | Reason::RightsManaged | Reason::TooOld) => {
+            Filter
+        }
         Some(Reason::NoRecipientMatch) => Acceptance,
         Some(Reason::NoCorrelationMatch) => Correlation,
         None if reason == DROPPED || reason == ERASED => Filter,

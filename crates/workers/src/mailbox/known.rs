@@ -45,7 +45,8 @@ impl Known for StoreKnown<'_> {
         let mut after: Option<RemoteKey> = None;
         loop {
             let mut tx = self.store.begin().await.map_err(away)?;
-            let known = items::keys_after(&mut tx, self.mailbox, self.folder, after.as_ref(), portion).await.map_err(away)?;
+            let known =
+                items::keys_after(&mut tx, self.mailbox, self.folder, after.as_ref(), portion).await.map_err(away)?;
             drop(tx);
             let Some(last) = known.last().cloned() else { return Ok(absent) };
             absent.extend(known.into_iter().filter(|key| !listed.contains(key)));

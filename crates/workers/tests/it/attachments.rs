@@ -282,7 +282,8 @@ async fn j11_what_cannot_be_read_does_not_stop_the_rest() {
         stage.world.advance(20 * HOUR);
         run(&stage, mailbox).await;
         waited += 1;
-        let stands = stage.world.text("SELECT attempts || ' ' || COALESCE(due_at::text, '-') FROM attachment_states").await;
+        let stands =
+            stage.world.text("SELECT attempts || ' ' || COALESCE(due_at::text, '-') FROM attachment_states").await;
         assert!(waited < 12, "it ends: {stands}, {:?}", stage.server.file_calls());
     }
     assert!(waited > 1, "it was tried again");

@@ -249,12 +249,7 @@ pub fn create(fields: &Fields, link: Option<LinkId>, home: Tz) -> Result<String,
 ///
 /// # Errors
 /// What the protocol cannot say.
-pub fn create_reminding(
-    fields: &Fields,
-    link: Option<LinkId>,
-    home: Tz,
-    reminder: bool,
-) -> Result<String, Unwritable> {
+pub fn create_reminding(fields: &Fields, link: Option<LinkId>, home: Tz, reminder: bool) -> Result<String, Unwritable> {
     let series = match fields.get(Field::Recurrence) {
         Some(Value::Series(series)) => Some(series),
         _ => None,

@@ -182,7 +182,8 @@ async fn decide(app: &App, caller: &Caller, id: MailboxId, text: &str, release: 
             return Err(Problem::conflict("erased", detail));
         }
         Decided::Elsewhere => {
-            let detail = "The message has left the folder it was read in. Moved back there, it is read again by itself.";
+            let detail =
+                "The message has left the folder it was read in. Moved back there, it is read again by itself.";
             return Err(Problem::conflict("left-the-folder", detail));
         }
         Decided::Missing => return Err(no_item()),

@@ -248,8 +248,7 @@ impl From<&MailboxRecord> for MailboxFields {
 
 impl From<MailboxStatus> for Mailbox {
     fn from(status: MailboxStatus) -> Self {
-        let stopped =
-            |lane: &str| status.lanes.iter().any(|found| found.lane == lane && found.disabled_code.is_some());
+        let stopped = |lane: &str| status.lanes.iter().any(|found| found.lane == lane && found.disabled_code.is_some());
         let (incoming_stopped, act_stopped) = (stopped("incoming"), stopped("act"));
         let mailbox = status.mailbox;
         Self {
