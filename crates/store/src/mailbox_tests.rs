@@ -236,7 +236,7 @@ async fn note(tx: &mut Tx, mailbox: MailboxId, by: &str, results: Results<'_>) -
     audit::note(tx, by, "test-ended", "mailbox", Some(mailbox.0), detail.into()).await
 }
 
-/// In which directions a mailbox is connected, as long as no test has failed.
+/// In which directions a mailbox is connected, as long as there is one.
 async fn tell_connected(
     tx: &mut Tx,
     mailbox: MailboxId,
@@ -246,9 +246,8 @@ async fn tell_connected(
 ) -> Result<()> {
     let working = [("incoming", incoming), ("outgoing", outgoing)].into_iter().filter(|(_, t)| **t == Tested::Works);
     let working: Vec<_> = working.map(|(method, _)| method).collect();
-    let fails = [incoming, outgoing].into_iter().any(|tested| matches!(tested, Tested::Fails(_)));
     let subject = Subject::Mailbox(mailbox);
-    if working.is_empty() || fails {
+    if working.is_empty() {
         alerts::resolve(tx, CONNECTED, subject).await?;
     } else {
         let parameters = json!({ "address": address, "methods": working });

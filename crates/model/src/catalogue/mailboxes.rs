@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "CredentialsUnreadable",
         scopes: &[FaultScope::Mailbox],
-        level: Level::Error,
+        level: Level::Warning,
         title: "Stored credentials cannot be read",
         text: "The password was encrypted with a key that the program which needed it does not have: {message}",
         remedy: "Give every program the same `secrets.keys`, with the newest key first and those before it, and restart the programs that were started before the last change; or set the password anew. It is tried again by itself.",
@@ -353,8 +353,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         scopes: &[FaultScope::Mailbox],
         level: Level::Information,
         title: "The mailbox is connected",
-        text: "The test of {address} succeeded; its email is processed from now on.",
-        remedy: "Nothing needs doing.",
+        text: "A test of {address} succeeded: what works is in use from now on.",
+        remedy: "Nothing needs doing for what works; what does not has an alert of its own.",
     },
     Entry {
         code: "ErrorQuotaExceeded",

@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::{
     client::{Client, Options},
-    fault,
+    fault::{self, REDIRECT_LOOP},
     http::Place,
     tokens::Issuer,
 };
@@ -115,7 +115,7 @@ impl Search<'_> {
             if seen.contains(&(url.clone(), address.clone())) {
                 let shown = text::line(url.as_str(), 200);
                 let message = format!("Autodiscover sends its readers round in a circle: {shown} comes up again");
-                return Err(refused(FaultScope::Profile, "RedirectLoop", message));
+                return Err(refused(FaultScope::Profile, REDIRECT_LOOP, message));
             }
             seen.push((url.clone(), address.clone()));
             let said = match self.ask(&url, &address, deadline).await {
@@ -130,7 +130,7 @@ impl Search<'_> {
                 redirects += 1;
                 if redirects > MAX_REDIRECTS {
                     let message = format!("Autodiscover sends its readers on more than {MAX_REDIRECTS} times");
-                    return Err(refused(FaultScope::Profile, "RedirectLoop", message));
+                    return Err(refused(FaultScope::Profile, REDIRECT_LOOP, message));
                 }
             }
             match said {

@@ -8,6 +8,9 @@ use lockstep_model::fault::{Fault, FaultClass, FaultScope};
 /// Longest wait a server can ask for.
 pub const MAX_BACK_OFF: Duration = Duration::from_secs(3_600);
 
+/// Autodiscover leads in a circle, or has no end.
+pub(crate) const REDIRECT_LOOP: &str = "RedirectLoop";
+
 /// Least time that must be left to go on.
 pub(crate) const SOME_TIME: Duration = Duration::from_nanos(1);
 

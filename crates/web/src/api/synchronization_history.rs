@@ -13,7 +13,10 @@ use lockstep_store::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -49,7 +52,15 @@ pub(crate) struct LostValueView {
     /// The side that had the value and has the other one now: `crm` or `server`.
     side: String,
     /// What gave way, as the record would show it; null: the field had been cleared there.
+    #[schema(schema_with = any_value)]
     value: Value,
+}
+
+/// Of whatever type the field is.
+fn any_value() -> Object {
+    let types = [Type::Object, Type::Array, Type::String, Type::Number, Type::Boolean, Type::Null];
+    let about = "What gave way, as the record would show it; null: the field had been cleared there.";
+    ObjectBuilder::new().schema_type(SchemaType::from_iter(types)).description(Some(about)).build()
 }
 
 impl From<LostValue> for LostValueView {

@@ -122,7 +122,7 @@ async fn d8_d9_a_mailbox_is_one_organisations() {
     assert_eq!(server.claim(ANNA), Some(a.claim()));
 
     assert_eq!(b.test(false).await, "success failure t f");
-    b.stage.world.assert_raised(ANOTHERS).await;
+    b.stage.world.assert_raised("MailboxOfAnotherOrganization").await;
     assert!(b.stage.world.open_alerts().await.contains(&format!("{ANOTHERS} error ×1")));
     let told = format!("SELECT parameters->>'message' FROM alerts WHERE code = '{ANOTHERS}'");
     let told = b.stage.world.text(&told).await;
@@ -133,7 +133,7 @@ async fn d8_d9_a_mailbox_is_one_organisations() {
     assert_eq!(server.subjects(ANNA).len(), 1, "the first one works on");
 
     assert_eq!(b.test(true).await, "success success t t");
-    b.stage.world.assert_cleared(ANOTHERS).await;
+    b.stage.world.assert_cleared("MailboxOfAnotherOrganization").await;
     assert_eq!(whose(server), Some(b.organisation()));
     a.task("Zu spaet").await;
     a.stage.world.advance(3_601);

@@ -15,6 +15,7 @@ use crate::{
     items::{Folder, NotDone},
 };
 
+/// J11: files of appointments.
 pub(super) async fn all(world: &dyn World) {
     what_is_attached_is_listed_read_and_taken_away(world).await;
     what_is_not_there_is_said_so(world).await;

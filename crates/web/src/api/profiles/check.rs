@@ -43,6 +43,16 @@ pub(super) fn profile(
     before: Option<ProfileRecord>,
 ) -> Result<Checked, Problem> {
     let mut check = Check::default();
+    // Also where they turn out not to be used.
+    for (field, text) in [
+        ("autodiscover_location", &fields.autodiscover_location),
+        ("tenant_id", &fields.tenant_id),
+        ("token_endpoint", &fields.token_endpoint),
+        ("client_id", &fields.client_id),
+        ("token_scope", &fields.token_scope),
+    ] {
+        check.optional_line(field, text.as_deref().unwrap_or_default(), location::MAX_LOCATION);
+    }
     location::settle(&mut check, state, &mut fields, before.as_ref());
     let name = check.line("name", &fields.name, 100);
     if fields.description.chars().count() > 2000 {

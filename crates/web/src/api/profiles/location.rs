@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Longest location, in characters.
-const MAX_LOCATION: usize = 2_084;
+pub(super) const MAX_LOCATION: usize = 2_084;
 /// Longest path of an endpoint, in characters.
 const MAX_PATH: usize = 1_024;
 
