@@ -12,7 +12,7 @@ use crate::{Result, Tx, approval};
 /// A lane is enabled when its mailbox is active, has an approved address (where the organisation asks for that), an
 /// active profile, the server-side method, and was tested and enabled; that of appointments, contacts and tasks only where
 /// a user owns the mailbox. An enabled lane is due at once. One that a fault has disabled stays so until a test succeeds
-/// ([`revive`]): no other edit is a reason to believe that it works again.
+/// (`revive`): no other edit is a reason to believe that it works again.
 ///
 /// # Errors
 /// [`crate::Error::Unavailable`].

@@ -16,7 +16,7 @@ const MOST: i64 = 500;
 const ZONES: TimeDelta = TimeDelta::hours(14);
 
 /// Open appointments, series and service activities that this user may read, and owns or takes part in with `address`, at
-/// some time from `from` to `until`: the next [`MOST`]. Not those of the meeting with this `uid`.
+/// some time from `from` to `until`: the next `MOST`. Not those of the meeting with this `uid`.
 ///
 /// # Errors
 /// [`crate::Error::Unreadable`] where a row holds what this code does not know.
@@ -52,7 +52,7 @@ pub async fn bookings(
 }
 
 /// Contacts that this user may read and that have one of these addresses or this name: in the order of their making,
-/// at most [`MOST`].
+/// at most `MOST`.
 ///
 /// # Errors
 /// [`crate::Error::Unreadable`] where a row holds what this code does not know.
